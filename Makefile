@@ -1,0 +1,45 @@
+# The same words here and in CI. `make install` is done by every target that needs it.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: install format check test bench demo lock clean
+.DEFAULT_GOAL := help
+
+help:  ## say what can be made
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vibecoder needs Python 3.11 or newer; say make PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+install: .venv/installed  ## create .venv from the lock
+
+format: install  ## bring the code into shape
+	$(BIN)/ruff format app tests
+	$(BIN)/ruff check --fix app tests
+
+check: install  ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff format --check app tests
+	$(BIN)/ruff check app tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: install  ## the whole suite
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: install  ## measure; ratios within one run
+	$(BIN)/python -m tests.bench $(ARGS)
+
+demo: install  ## the main job, everything on loopback, the model scripted
+	@$(BIN)/vibecoder demo $(ARGS)
+
+lock:  ## renew requirements.txt (needs uv on PATH)
+	uv pip compile --quiet --all-extras --universal --generate-hashes --no-strip-extras --no-emit-index-url \
+		--no-emit-find-links --no-header --upgrade pyproject.toml --output-file requirements.txt
+
+clean:  ## remove what was installed and what the demo keeps
+	rm -rf .venv .vibecoder

@@ -1,0 +1,86 @@
+"""Every way a run can end early, as types that the one ladder in `runs/runner.py` tells apart.
+
+    VibecoderError
+    ├── UserError            somebody asked for what cannot be had; posted as written
+    │   └── Refused          the gate or the admission said no; posted as written
+    ├── LimitReached         a budget ended; what was done is kept and handed over
+    ├── Stopped              a person said stop
+    ├── LeaseLost            another worker carries this run now; this one may write nothing more
+    └── OutsideError         another system failed; one line, with what to try next
+        ├── GitHubError      carries the HTTP status and, when GitHub named one, the wait
+        │   └── HeadMoved    the branch is not where the commit expected it
+        ├── ModelError
+        ├── SandboxError     the machine is gone or never came
+        ├── RepoError        git on the host failed
+        └── StoreError       Redis is away or does not answer
+
+Anything else that reaches the runner is a bug.
+"""
+
+
+class VibecoderError(Exception):
+    """Root of everything this program raises on purpose; `str()` is one sentence fit for a person."""
+
+
+class UserError(VibecoderError):
+    """A request that cannot be carried out as asked. The text says what was meant to be said."""
+
+
+class Refused(UserError):
+    """A rule said no. The text names the rule and what to do about it."""
+
+
+class LimitReached(VibecoderError):
+    """A limit of the run is used up.
+
+    `kind` is one of `usd`, `tokens`, `minutes`, `turns`.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Stopped(VibecoderError):
+    """A person who may asked the run to stop. `by` is their login."""
+
+    def __init__(self, by: str) -> None:
+        super().__init__(f"Stopped by {by}.")
+        self.by = by
+
+
+class LeaseLost(VibecoderError):
+    """The store refused a write because another worker holds the run."""
+
+
+class OutsideError(VibecoderError):
+    """Another system failed and the adapter's own retries are used up."""
+
+
+class GitHubError(OutsideError):
+    """GitHub refused or failed. `status` is the HTTP status, 0 when there was no answer."""
+
+    def __init__(self, message: str, *, status: int = 0, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class HeadMoved(GitHubError):
+    """The branch's head is not the one the commit expected: somebody else pushed."""
+
+
+class ModelError(OutsideError):
+    """The model's server refused, failed or answered nothing usable."""
+
+
+class SandboxError(OutsideError):
+    """The sandbox could not be made or is gone. A command that fails is not this: it is a value."""
+
+
+class RepoError(OutsideError):
+    """Git on the host failed: no such ref, no access, a damaged object."""
+
+
+class StoreError(OutsideError):
+    """Redis is away, frozen or full."""

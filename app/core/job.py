@@ -1,0 +1,109 @@
+"""The job: what was asked, by whom, with the text as it stood at that moment.
+
+A job's id names the request, not the delivery, so that a redelivery is the same job:
+
+    acme~greeter~12~comment~99              a comment
+    acme~greeter~12~label~20261122T150237Z  a label, at the issue's `updated_at`
+    acme~greeter~api~5f0c…                  the API, by idempotency key
+    acme~greeter~local~1763823757123        the command line
+
+`~` stands where GitHub writes `/` and `#`: it occurs in no owner or repository name and needs no escaping in a URL.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+ID_SEPARATOR: Final = "~"
+_TO_ID = str.maketrans(dict.fromkeys("/#:", ID_SEPARATOR))
+
+
+class Mode(StrEnum):
+    """How far a job goes."""
+
+    AUTO = "auto"
+    PLAN = "plan"
+    FOLLOW_UP = "follow_up"
+    FIX_CI = "fix_ci"
+
+
+class Source(StrEnum):
+    """Where a job came from."""
+
+    LABEL = "label"
+    COMMENT = "comment"
+    API = "api"
+    LOCAL = "local"
+
+
+class Verb(StrEnum):
+    """What a command asks. `UNREADABLE` is a `/vibecode …` line that could not be read: it is answered, not carried out."""
+
+    START = "start"
+    PLAN = "plan"
+    APPROVE = "approve"
+    STOP = "stop"
+    RETRY = "retry"
+    STATUS = "status"
+    BUDGET = "budget"
+    HELP = "help"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A `/vibecode …` line, read. `problem` is set only for `UNREADABLE` and says what was meant to be said."""
+
+    verb: Verb
+    instruction: str = ""
+    base: str | None = None
+    model: str | None = None
+    draft: bool = False
+    add_usd: float = 0.0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A GitHub account. `id` is GitHub's numeric id, which a renamed login keeps; 0 on the command line."""
+
+    login: str
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request. Immutable once stored; `title`, `body` are the issue's text snapshotted from the delivery.
+
+    `repo` is `owner/name`; `number` is the issue's or pull request's, None for the API and the command line.
+    `comment_id` is the comment that triggered, for the reaction; None for a label.
+    """
+
+    id: str
+    repo: str
+    installation_id: int
+    source: Source
+    sender: Person
+    created_at: datetime
+    command: Command = Command(Verb.START)
+    mode: Mode = Mode.AUTO
+    number: int | None = None
+    is_pull_request: bool = False
+    title: str = ""
+    body: str = ""
+    author: Person | None = None
+    comment_id: int | None = None
+    delivery_id: str = ""
+    is_private: bool = False
+
+
+def job_id(repo: str, number: int | None, source: Source, key: str) -> str:
+    """Name a request. `key` is the comment's id, the label's moment, or the idempotency key's digest."""
+    thread = f"{repo}#{number}" if number is not None else repo
+    return canonical_id(f"{thread}:{source}:{key}")
+
+
+def canonical_id(written: str) -> str:
+    """Bring an id as people write it (`owner/name#12:comment:99`) to the form that is stored. Idempotent."""
+    return written.translate(_TO_ID)

@@ -1,0 +1,29 @@
+"""The plan: what the agent means to do, one step per commit, each with the way it will be checked."""
+
+from dataclasses import dataclass
+
+MAX_STEPS = 12
+MAX_TITLE_CHARS = 120
+MAX_SUMMARY_CHARS = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One item of the plan and one commit. `title` is imperative and becomes the commit's subject line.
+
+    `files` are repository paths the step expects to touch (a guide, not a fence); `check` is a shell command or a
+    sentence that says how to see the step is right.
+    """
+
+    title: str
+    files: tuple[str, ...] = ()
+    check: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`title` becomes the pull request's title, `summary` its opening paragraph. 1 to `MAX_STEPS` steps."""
+
+    title: str
+    summary: str
+    steps: tuple[Step, ...]

@@ -1,0 +1,358 @@
+"""The outside world on one page: what the program needs of it, and what each call promises.
+
+An adapter translates its vendor's exceptions into `core.errors` at the edge, retries only what may be repeated, and
+sets a timeout on everything. "Repeatable" means that a second call after an unclear ending does no harm.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import SecretStr
+
+from app.core.conversation import Conversation, Reply, ToolSpec
+from app.core.job import Person
+from app.core.policy import Change, Role
+from app.core.run import Commit, PullRequest, Run, Status
+
+
+class Clock(Protocol):
+    """Time, so that tests own it."""
+
+    def now(self) -> datetime:
+        """The moment, aware, in UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back; only differences mean anything."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+# ---------------------------------------------------------------------------------------------------------- GitHub
+
+
+class GitHub(Protocol):
+    """One repository as one installation of the App sees it. Every method raises `GitHubError`."""
+
+    repo: str
+
+    async def permission(self, person: Person) -> Role:
+        """The person's role on the repository now; `Role.NONE` for strangers. Repeatable.
+
+        A login that today belongs to another account id than `person.id` is a stranger.
+        """
+
+    async def react(self, content: str, *, number: int, comment_id: int | None = None) -> None:
+        """React to the comment, or to the issue itself. Repeatable: GitHub keeps one of a kind.
+
+        `content` is GitHub's word: `eyes`, `rocket`, `confused`, `+1`.
+        """
+
+    async def put_comment(self, number: int, body: str, *, marker: str, comment_id: int | None = None) -> int:
+        """Write the bot's comment on an issue or pull request and return its id.
+
+        With `comment_id` that comment is edited; without, or when it is gone, the App's own comment that contains
+        `marker` is looked up and edited, and only when there is none is one created. Repeatable.
+        """
+
+    async def default_branch(self) -> str:
+        """The repository's default branch. Repeatable."""
+
+    async def head(self, branch: str) -> str | None:
+        """The sha at the branch's head, None when there is no such branch. Repeatable."""
+
+    async def create_branch(self, branch: str, sha: str) -> None:
+        """Create the branch at `sha`. Repeatable: an existing branch is left where it is."""
+
+    async def commit(self, branch: str, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
+        """Put one commit by the App on the branch and return it (`step` unset).
+
+        `message` is subject, blank line, body. Not repeatable by itself, and safe all the same: a second call finds
+        the head moved.
+
+        Raises:
+            HeadMoved: the branch is not at `expected_head`.
+        """
+
+    async def pull_request(self, branch: str) -> PullRequest | None:
+        """The open pull request from this branch of this repository, None when there is none. Repeatable."""
+
+    async def put_pull_request(self, *, branch: str, base: str, title: str, body: str, is_draft: bool) -> PullRequest:
+        """Open the pull request from `branch`, or bring the open one's title and body up to date. Repeatable."""
+
+    async def read_token(self) -> SecretStr:
+        """A token that reads this one repository's contents and nothing else, minted now, good for an hour."""
+
+
+class GitHubApp(Protocol):
+    """The App itself."""
+
+    def open(self, installation_id: int, repo: str) -> AbstractAsyncContextManager[GitHub]:
+        """Open one repository (`owner/name`) for one job, in the job's own task."""
+
+
+# --------------------------------------------------------------------------------------------------------- sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """How a command ended. `output` is stdout and stderr interleaved; `cut` is True when its middle was left out.
+
+    `exit_code` is 128 + n when signal n ended it.
+    """
+
+    exit_code: int
+    output: str
+    seconds: float
+    cut: bool = False
+
+
+class CommandTimeout(TimeoutError):
+    """A command ran past its time; its process group is dead. `output` is what it had printed, capped alike."""
+
+    def __init__(self, seconds: float, output: str) -> None:
+        super().__init__(f"The command did not end within {seconds:g} s.")
+        self.output = output
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Where a sandbox may connect: everywhere, to `hosts` only, or (neither) nowhere."""
+
+    is_open: bool = False
+    hosts: tuple[str, ...] = ()
+
+
+class Sandbox(Protocol):
+    """One isolated machine with one work tree. Paths are relative to the work tree or absolute inside the machine.
+
+    Every method raises `SandboxError` when the machine is gone; that is not worth trying again.
+    """
+
+    id: str
+    work_tree: str
+    """Absolute path of the work tree inside the machine; exists and is empty when the machine is new."""
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str = ".",
+        env: Mapping[str, str] | None = None,
+        timeout_s: float = 120.0,
+        max_output_bytes: int = 32_768,
+    ) -> ExecResult:
+        """Run `argv` without a shell and wait for it. Processes it leaves behind may be killed.
+
+        A command that fails, or does not exist (127), is an `ExecResult`, not an exception. Output is UTF-8 with
+        U+FFFD for bad bytes, cut in the middle at its source, so that a flood costs the worker nothing.
+
+        Raises:
+            CommandTimeout: it ran past `timeout_s`; its process group is dead.
+        """
+
+    async def read(self, path: str, *, max_bytes: int = 1_048_576) -> bytes:
+        """The file's first `max_bytes`. Repeatable.
+
+        Raises:
+            FileNotFoundError: there is no such file, or it is not a regular file.
+        """
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Write a file, making its folders. Keeps an existing file's mode. Repeatable."""
+
+    async def upload(self, tar: Path, to: str) -> None:
+        """Unpack a tar of the host into a folder of the machine. Repeatable."""
+
+    async def set_network(self, network: Network) -> None:
+        """From now on allow only this. New machines are open (set-up needs the network). Repeatable."""
+
+    async def keep_alive(self, seconds: float) -> None:
+        """Let the machine live at least this much longer. Repeatable."""
+
+    async def close(self) -> None:
+        """Destroy the machine and all that is on it. Repeatable; never raises for a machine that is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxInfo:
+    """A machine that exists. `metadata` is what `create` was given."""
+
+    id: str
+    metadata: Mapping[str, str]
+    created_at: datetime
+
+
+class SandboxProvider(Protocol):
+    """Makes machines. Every method raises `SandboxError`."""
+
+    async def create(self, *, key: str, metadata: Mapping[str, str], timeout_s: float) -> Sandbox:
+        """A new machine that lives `timeout_s` unless kept alive. Repeatable with the same `key`."""
+
+    async def reconnect(self, sandbox_id: str) -> Sandbox:
+        """The living machine of that id.
+
+        Raises:
+            SandboxError: it is gone.
+        """
+
+    async def list(self) -> tuple[SandboxInfo, ...]:
+        """All living machines that this program made, oldest first. Repeatable."""
+
+    async def kill(self, sandbox_id: str) -> bool:
+        """Destroy a machine by id; False when there was none. Repeatable."""
+
+
+# ----------------------------------------------------------------------------------------------------------- model
+
+
+class Model(Protocol):
+    """A model's server."""
+
+    async def reply(
+        self,
+        conversation: Conversation,
+        tools: Sequence[ToolSpec],
+        *,
+        model: str = "",
+        max_output_tokens: int = 16_384,
+        cache_key: str = "",
+    ) -> Reply:
+        """One turn. `model` empty takes the deployment's; `cache_key` groups turns that share a prefix.
+
+        Repeatable, at a price: each call is paid.
+
+        Raises:
+            ModelError: refused, away, or an answer with neither words nor calls, after the adapter's own retries.
+        """
+
+
+# ------------------------------------------------------------------------------------------------- queue and store
+
+
+class Queue(Protocol):
+    """Carries jobs from web to worker, at least once. Raises `StoreError` within 3 s when Redis is away."""
+
+    async def put(self, run: Run) -> bool:
+        """Store a new run and queue its job in one atomic write; wake a worker.
+
+        Returns False, changing nothing, when this id was put within the last seven days. Repeatable.
+        """
+
+    async def put_again(self, job_id: str) -> None:
+        """Queue a stored run once more. Repeatable: a job waits in the queue at most once."""
+
+    async def depth(self) -> int:
+        """How many jobs wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of runs, newest first. `cursor` asks for the next page; empty on the last."""
+
+    runs: tuple[Run, ...]
+    cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Something a person said to a run at work. `kind` is `stop`, `status` or `budget` (`amount` in dollars)."""
+
+    kind: str
+    by: str
+    amount: float = 0.0
+
+
+class Store(Protocol):
+    """Keeps runs, for `Settings.keep_days`. Raises `StoreError` within 3 s when Redis is away."""
+
+    async def load(self, job_id: str) -> Run | None:
+        """The run, None when there is none. Repeatable."""
+
+    async def save(self, run: Run) -> None:
+        """Keep the run and tell its followers. Fenced by `run.attempt`. Repeatable.
+
+        Raises:
+            LeaseLost: another attempt holds the run, or none does.
+        """
+
+    async def list(self, *, repo: str = "", status: Status | None = None, cursor: str = "", limit: int = 50) -> Page:
+        """A page of runs, newest first; `limit` at most 100. Repeatable."""
+
+    def follow(self, job_id: str) -> AsyncIterator[Run]:
+        """The run as it stands, then each time it was saved, until it is completed. Skips what comes too fast.
+
+        Empty when there is no such run.
+        """
+
+    async def latest(self, repo: str, number: int) -> Run | None:
+        """The newest run of a thread that started (verb start, plan, approve or retry), None when there is none."""
+
+    async def acquire(self, job_id: str, *, worker: str, ttl_s: float) -> Run | None:
+        """Take the run's lease: the run with `attempt` raised by one, or None when it is held, completed or unknown.
+
+        Not repeatable: each success raises the fence.
+        """
+
+    async def renew(self, run: Run, *, ttl_s: float) -> None:
+        """Hold the lease for `ttl_s` more.
+
+        Raises:
+            LeaseLost: it is not this attempt's any more.
+        """
+
+    async def release(self, run: Run) -> None:
+        """Let the lease go if it is still this attempt's. Repeatable."""
+
+    async def leaseless(self, *, limit: int = 100) -> tuple[str, ...]:
+        """Ids of runs in progress that nobody holds."""
+
+    async def signal(self, job_id: str, signal: Signal) -> None:
+        """Leave word for the worker that carries this run; kept for a day, at most 100."""
+
+    async def signals(self, job_id: str) -> tuple[Signal, ...]:
+        """Take the words left for this run, oldest first. They are gone afterwards."""
+
+    async def ping(self) -> None:
+        """Ask whether the store answers. Repeatable."""
+
+
+# ----------------------------------------------------------------------------------------------------------- repos
+
+
+class Repos(Protocol):
+    """Git on the host: a bare cache per installation and repository. Runs nothing of what it fetches.
+
+    Every method raises `RepoError`.
+    """
+
+    async def fetch(self, installation_id: int, repo: str, ref: str, token: SecretStr | None) -> str:
+        """Bring a branch into the cache, only what is new, and return its head's sha. Repeatable."""
+
+    async def read(
+        self, installation_id: int, repo: str, sha: str, path: str, *, max_bytes: int = 65_536
+    ) -> bytes | None:
+        """A file's bytes at a fetched commit; None when there is no such regular file. Repeatable."""
+
+    def pack(self, installation_id: int, repo: str, sha: str) -> AbstractAsyncContextManager[Path]:
+        """A tar, gone afterwards, of one folder `.git`: a shallow, non-bare repository of our own making with `sha`
+        as its detached HEAD, no hooks, no remote, and nothing checked out. Repeatable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All of the outside, as `wiring` puts it together."""
+
+    clock: Clock
+    github: GitHubApp
+    sandboxes: SandboxProvider
+    model: Model
+    queue: Queue
+    store: Store
+    repos: Repos
+    secrets: tuple[SecretStr, ...] = field(default=(), repr=False)
+    """What must never be said: redacted from all that leaves the program."""

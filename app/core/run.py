@@ -1,0 +1,260 @@
+"""The run: one document that holds all there is to know about a job's carrying out.
+
+The comment, the status API, the pages, the logs and the metrics are views of it. `status` and `conclusion` take the
+values of GitHub's check runs (https://docs.github.com/en/rest/checks/runs), so that a run maps to one.
+
+    queued ──▶ in_progress ──▶ completed (conclusion)
+                   └─ stages in the order of `Stage`, each saved before and after
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from app.core.conversation import Usage
+from app.core.errors import StoreError
+from app.core.job import Job
+from app.core.plan import Plan
+
+MAX_ACTIVITIES: Final = 200
+MAX_NOTICES: Final = 50
+
+
+class Status(StrEnum):
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+
+
+class Conclusion(StrEnum):
+    """GitHub's values. `neutral`: nothing to do, or answered; `action_required`: waits for a person (see `Run.needs`);
+    `timed_out`: over budget; `skipped`: refused; `cancelled`: stopped."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    NEUTRAL = "neutral"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    TIMED_OUT = "timed_out"
+    ACTION_REQUIRED = "action_required"
+
+
+class Stage(StrEnum):
+    SANDBOX = "sandbox"
+    CLONE = "clone"
+    BRANCH = "branch"
+    PLAN = "plan"
+    STEPS = "steps"
+    VERIFY = "verify"
+    PUBLISH = "publish"
+    PULL_REQUEST = "pull_request"
+    CLEANUP = "cleanup"
+
+
+PERCENT: Final[dict[Stage, tuple[int, int]]] = {
+    Stage.SANDBOX: (0, 10),
+    Stage.CLONE: (10, 25),
+    Stage.BRANCH: (25, 30),
+    Stage.PLAN: (30, 40),
+    Stage.STEPS: (40, 80),
+    Stage.VERIFY: (80, 85),
+    Stage.PUBLISH: (85, 92),
+    Stage.PULL_REQUEST: (92, 97),
+    Stage.CLEANUP: (97, 100),
+}
+"""Where each stage begins and ends, in percent of the whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """A stage that began. `status` is `in_progress` or `completed`; `detail` is one line for people."""
+
+    stage: Stage
+    status: Status
+    started_at: datetime
+    ended_at: datetime | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A published commit. `step` is the index into the plan's steps, None for what verification changed."""
+
+    sha: str
+    subject: str
+    files: tuple[str, ...] = ()
+    step: int | None = None
+    is_verified: bool = False
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    number: int
+    url: str
+    head_sha: str
+    is_draft: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteRun:
+    """One run of a command by the harness. `on` is `base`, `base with the new tests` or `head`; `tail` its last lines."""
+
+    on: str
+    command: str
+    exit_code: int
+    seconds: float
+    tail: str = ""
+    timed_out: bool = False
+
+    @property
+    def passed(self) -> bool:
+        return self.exit_code == 0 and not self.timed_out
+
+
+class Verdict(StrEnum):
+    """What the exit codes say, and nothing more."""
+
+    PROVEN = "proven"
+    """Head passes, and the new or changed tests fail on base."""
+    PASSING = "passing"
+    """Head passes; no changed test told base and head apart."""
+    FAILING = "failing"
+    """Head fails."""
+    UNTESTED = "untested"
+    """The repository has no tests that could be found and run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Written by the harness from exit codes, never by the model. `tree_sha` is the git tree that was tested."""
+
+    verdict: Verdict
+    runs: tuple[SuiteRun, ...] = ()
+    tree_sha: str = ""
+    changed_tests: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the run has used. `usd` is the sum of known prices; `is_priced` is False once a turn's price was unknown."""
+
+    usage: Usage = field(default_factory=Usage)
+    usd: float = 0.0
+    turns: int = 0
+    is_priced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Where and why a run ended early. `message` is fit for people; `excerpt` the last lines of a log, redacted."""
+
+    kind: str
+    message: str
+    stage: Stage | None = None
+    excerpt: str = ""
+
+
+class Kind(StrEnum):
+    """What an activity was: a stage, a tool call, words of the model, or a note by the harness."""
+
+    STAGE = "stage"
+    TOOL = "tool"
+    MODEL = "model"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """One line of the live timeline. `seq` grows by one; it is the event id of the SSE stream."""
+
+    seq: int
+    at: datetime
+    kind: Kind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All of a job's carrying out. `id` is the job's. Bounded: at most `MAX_ACTIVITIES` activities, the newest.
+
+    `attempt` counts the workers that held it and is the fence of every write. `commits` are in order of publication.
+    `needs` says what a person must do: `approval`, `budget`, `reading` (held-back paths), or nothing.
+    """
+
+    job: Job
+    version: int = 1
+    status: Status = Status.QUEUED
+    conclusion: Conclusion | None = None
+    attempt: int = 0
+    stages: tuple[StageRecord, ...] = ()
+    percent: int = 0
+    message: str = "Waiting for a worker."
+    needs: str = ""
+    base_ref: str = ""
+    base_sha: str = ""
+    branch: str = ""
+    head_sha: str = ""
+    plan: Plan | None = None
+    steps_done: int = 0
+    commits: tuple[Commit, ...] = ()
+    verification: Verification | None = None
+    cost: Cost = field(default_factory=Cost)
+    pull_request: PullRequest | None = None
+    comment_id: int | None = None
+    sandbox_id: str = ""
+    model: str = ""
+    notices: tuple[str, ...] = ()
+    summary: str = ""
+    failure: Failure | None = None
+    activities: tuple[Activity, ...] = ()
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def id(self) -> str:
+        return self.job.id
+
+    @property
+    def stage(self) -> Stage | None:
+        """The stage at work or last at work; None while queued."""
+        return self.stages[-1].stage if self.stages else None
+
+    def is_done(self, stage: Stage) -> bool:
+        return any(record.stage is stage and record.status is Status.COMPLETED for record in self.stages)
+
+    def with_activity(self, at: datetime, kind: Kind, text: str) -> "Run":
+        """Add a line to the timeline; the oldest goes when there are too many."""
+        seq = self.activities[-1].seq + 1 if self.activities else 1
+        line = Activity(seq, at, kind, text[:2_000])
+        return replace(self, activities=(*self.activities, line)[-MAX_ACTIVITIES:], updated_at=at)
+
+    def with_notice(self, text: str) -> "Run":
+        """Add something people must be told, once."""
+        if text in self.notices:
+            return self
+        return replace(self, notices=(*self.notices, text)[-MAX_NOTICES:])
+
+
+_RUN: Final = TypeAdapter(Run)
+
+
+def encode(run: Run) -> bytes:
+    """The run as UTF-8 JSON, as the store and the status API carry it."""
+    return _RUN.dump_json(run)
+
+
+def decode(document: bytes | str) -> Run:
+    """Read what `encode` wrote.
+
+    Raises:
+        StoreError: it is no run of a version this program reads.
+    """
+    try:
+        return _RUN.validate_json(document)
+    except ValidationError as error:
+        raise StoreError(f"A stored run cannot be read: {error.error_count()} faults.") from error
