@@ -38,7 +38,7 @@ class Source(StrEnum):
 
 
 class Verb(StrEnum):
-    """What a command asks. `UNREADABLE` is a `/vibecode …` line that could not be read: it is answered, not carried out."""
+    """What a command asks. `UNREADABLE` is a `/vibecode …` line that could not be read: it is answered."""
 
     START = "start"
     PLAN = "plan"

@@ -101,7 +101,7 @@ class PullRequest:
 
 @dataclass(frozen=True, slots=True)
 class SuiteRun:
-    """One run of a command by the harness. `on` is `base`, `base with the new tests` or `head`; `tail` its last lines."""
+    """One run of the tests by the harness. `on` is `base`, `base with the new tests` or `head`."""
 
     on: str
     command: str

@@ -1,4 +1,4 @@
-"""Templates to text. Every template is Jinja with StrictUndefined and opens with a comment: purpose and typed variables.
+"""Templates to text. Each is Jinja with StrictUndefined and opens with a comment: purpose and typed variables.
 
 Only pages (`page/…`) are escaped as HTML; the rest is Markdown or plain words.
 """
@@ -16,7 +16,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=False,
-        autoescape=lambda name: name is not None and name.startswith("page/"),
+        autoescape=lambda name: name is not None and name.startswith("page/"),  # noqa: S701
     )
     environment.filters["money"] = lambda usd: f"${usd:.2f}" if usd >= 0.01 or usd == 0 else f"${usd:.4f}"
     return environment

@@ -1,0 +1,192 @@
+"""The repository's own file, `.github/vibecode.yml`, read from the base branch; everything in it is optional.
+
+A mistake is posted with its line and key; nothing is ignored. `detect_tests` stands in where `test` is not set.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from app.core.errors import UserError
+
+PATH: Final = ".github/vibecode.yml"
+INSTRUCTION_FILES: Final = ("AGENTS.md", "CLAUDE.md", "CONTRIBUTING.md")
+MAX_CHARS: Final = 65_536
+
+Command = Annotated[str, Field(min_length=1, max_length=2_000)]
+Commands = Annotated[
+    tuple[Command, ...],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    Field(max_length=20),
+]
+RoleName = Literal["read", "triage", "write", "maintain", "admin"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BudgetSection(_Section):
+    """What one run may use, and what a day may. None: the deployment's own."""
+
+    usd: float | None = Field(default=None, gt=0, le=1_000)
+    minutes: float | None = Field(default=None, gt=0, le=720)
+    usd_per_day: float | None = Field(default=None, gt=0, le=100_000)
+
+
+class PullRequestSection(_Section):
+    draft: bool = False
+    labels: tuple[str, ...] = Field(default=(), max_length=20)
+    reviewers: tuple[str, ...] = Field(default=(), max_length=15)
+
+
+class RepoConfig(_Section):
+    """The file, read. `network` is what the sandbox may reach while the agent works; set-up always has it."""
+
+    label: str = Field(default="vibecode", min_length=1, max_length=50)
+    plan: Literal["auto", "approve"] = "auto"
+    setup: Commands = ()
+    test: str = Field(default="", max_length=2_000)
+    lint: str = Field(default="", max_length=2_000)
+    network: Literal["none", "all"] | tuple[str, ...] = "none"
+    protected: tuple[str, ...] = Field(default=(), max_length=200)
+    budget: BudgetSection = BudgetSection()
+    ci_fix_attempts: int = Field(default=2, ge=0, le=10)
+    roles: tuple[RoleName, ...] = Field(default=("write", "maintain", "admin"), min_length=1)
+    pull_request: PullRequestSection = PullRequestSection()
+
+
+def parse(text: str) -> RepoConfig:
+    """Read the file.
+
+    Raises:
+        UserError: it is not YAML, or a key or value is not known. The text names line and key.
+    """
+    if len(text) > MAX_CHARS:
+        raise UserError(f"`{PATH}` is longer than {MAX_CHARS:,} characters.")
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise UserError(
+            f"`{PATH}`{where} is not YAML: {getattr(error, 'problem', None) or 'it cannot be read'}."
+        ) from error
+    if data is None:
+        return RepoConfig()
+    if not isinstance(node, yaml.MappingNode):
+        raise UserError(f"`{PATH}` must hold `key: value` lines, such as `test: pytest -q`.")
+    try:
+        return RepoConfig.model_validate(data)
+    except ValidationError as error:
+        raise UserError(
+            "\n".join(_explain(node, fault["loc"], fault["msg"], fault["type"]) for fault in error.errors()[:5])
+        ) from error
+
+
+def _explain(node: yaml.MappingNode, location: tuple[int | str, ...], message: str, kind: str) -> str:
+    key = ".".join(str(part) for part in location if isinstance(part, str) and "[" not in part)
+    where = f"`{PATH}`, line {_line(node, location)}"
+    if kind != "extra_forbidden":
+        return f"{where}: `{key}`: {message}."
+    known: dict[str, type[_Section]] = {"budget": BudgetSection, "pull_request": PullRequestSection}
+    section = known.get(str(location[0]), RepoConfig) if len(location) > 1 else RepoConfig
+    near = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1)
+    hint = f" Did you mean `{near[0]}`?" if near else f" Known keys: {', '.join(section.model_fields)}."
+    return f"{where}: there is no key `{key}`.{hint}"
+
+
+def _line(node: yaml.Node, location: tuple[int | str, ...]) -> int:
+    """The line on which the place begins, as deep as the file goes."""
+    for part in location:
+        if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            continue
+        if not isinstance(node, yaml.MappingNode):
+            break
+        found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+        if found is None:
+            break
+        key, node = found
+        if not isinstance(node, yaml.MappingNode | yaml.SequenceNode):
+            return int(key.start_mark.line) + 1
+    return int(node.start_mark.line) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class TestCommand:
+    """A way to run a repository's tests; worth trying when `probe` (a shell command) ends with 0 in the sandbox."""
+
+    __test__ = False  # not a test of ours, whatever pytest thinks of the name
+
+    command: str
+    probe: str
+
+
+_IS_TEST: Final = re.compile(
+    r"(^|/)(tests?|spec|specs|__tests__)/|(^|/)test_[^/]*\.py$|_test\.(py|go|rb|exs?)$|[._-](test|spec)\.[cm]?[jt]sx?$"
+    r"|_spec\.rb$|Tests?\.(java|kt|cs|php)$"
+)
+
+
+def is_test(path: str) -> bool:
+    """Is this a file of tests, going by its name?"""
+    return _IS_TEST.search(path) is not None
+
+
+def detect_tests(files: Mapping[str, bytes | None]) -> tuple[TestCommand, ...]:
+    """Ways to run the tests, most likely first, from the paths at the top of the tree and one level below.
+
+    `files` maps path to content, which is needed for `package.json` and `Makefile` only.
+    """
+    names = set(files)
+    found: list[TestCommand] = []
+    if any(name.endswith(".py") and is_test(name) for name in names) or names & {
+        "pytest.ini",
+        "tox.ini",
+        "conftest.py",
+    }:
+        folder = "tests" if any(name.startswith("tests/") for name in names) else "."
+        folder = "test" if folder == "." and any(name.startswith("test/") for name in names) else folder
+        found += [
+            TestCommand("python -m pytest -q", "python -m pytest --version"),
+            TestCommand("python3 -m pytest -q", "python3 -m pytest --version"),
+            TestCommand("pytest -q", "pytest --version"),
+            TestCommand(f"python3 -m unittest discover -s {folder} -t .", "python3 --version"),
+        ]
+    if _npm_script(files.get("package.json")):
+        manager = next((name for lock, name in _LOCKS.items() if lock in names), "npm")
+        found.append(TestCommand(f"{manager} test", f"{manager} --version"))
+    found += [TestCommand(command, probe) for marker, command, probe in _BY_MARKER if marker in names]
+    if re.search(rb"(?m)^test\s*:", files.get("Makefile") or b""):
+        found.append(TestCommand("make test", "make --version"))
+    return tuple(found)
+
+
+_LOCKS: Final = {"pnpm-lock.yaml": "pnpm", "yarn.lock": "yarn", "bun.lockb": "bun", "bun.lock": "bun"}
+_BY_MARKER: Final = (
+    ("go.mod", "go test ./...", "go version"),
+    ("Cargo.toml", "cargo test --quiet", "cargo --version"),
+    ("pom.xml", "mvn -q -B test", "mvn --version"),
+    ("gradlew", "./gradlew test", "java -version"),
+    (".rspec", "bundle exec rspec", "bundle --version"),
+    ("Rakefile", "rake test", "rake --version"),
+    ("phpunit.xml", "vendor/bin/phpunit", "test -x vendor/bin/phpunit"),
+    ("phpunit.xml.dist", "vendor/bin/phpunit", "test -x vendor/bin/phpunit"),
+    ("mix.exs", "mix test", "mix --version"),
+)
+
+
+def _npm_script(content: bytes | None) -> bool:
+    try:
+        scripts = json.loads(content or b"{}").get("scripts", {})
+        return "test" in scripts and "no test specified" not in str(scripts["test"])
+    except (ValueError, AttributeError, TypeError):
+        return False
