@@ -1,0 +1,159 @@
+"""The deployment's settings, read from the environment here and nowhere else.
+
+Every field carries its help; the README's table is generated from them (`python -m app.settings`). A secret may be
+given in a file instead: `OPENAI_API_KEY_FILE=/run/secrets/openai`.
+"""
+
+import os
+import typing
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import SecretStr
+
+from app.core.errors import UserError
+
+_YES: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def _setting(default: Any, help_text: str) -> Any:
+    return field(default=default, metadata={"help": help_text})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One frozen value for the whole process. A field's variable is its name in capitals."""
+
+    github_app_id: str = _setting("", "The App's id")
+    github_private_key: SecretStr = _setting(SecretStr(""), "The App's private key, PEM; needed by the worker only")
+    github_webhook_secret: SecretStr = _setting(SecretStr(""), "The webhook's secret")
+    github_webhook_secret_old: SecretStr = _setting(SecretStr(""), "A second valid secret, while you rotate")
+    github_url: str = _setting("https://github.com", "GitHub, or your Enterprise Server")
+    label: str = _setting("vibecode", "The label that starts a run")
+
+    openai_api_key: SecretStr = _setting(SecretStr(""), "Key for the model's server")
+    openai_base_url: str = _setting(
+        "", "An OpenAI-compatible server, such as `http://localhost:11434/v1`; empty: OpenAI"
+    )
+    model: str = _setting("gpt-6-sol", "The model's name, as its server knows it")
+    model_api: Literal["auto", "responses", "chat"] = _setting(
+        "auto", "Which API to speak; `auto`: Responses to OpenAI, Chat Completions to others"
+    )
+    model_effort: str = _setting("", "Reasoning effort, for models that take one")
+
+    sandbox: Literal["auto", "e2b", "local", "unisolated"] = _setting(
+        "auto",
+        "`auto`: E2B when `E2B_API_KEY` is set, else bubblewrap on this machine; `unisolated`: the agent's commands run "
+        "as you, without any protection",
+    )
+    sandbox_path: str = _setting("", "More folders for the local sandbox's `PATH`, read-only, separated by `:`")
+    sandbox_share_network: bool = _setting(
+        False, "Let set-up commands in the local sandbox use this machine's network, its loopback included"
+    )
+    e2b_api_key: SecretStr = _setting(SecretStr(""), "Key for E2B")
+    e2b_template: str = _setting("base", "E2B's template")
+    e2b_domain: str = _setting("", "E2B's domain, when you host it")
+    e2b_api_url: str = _setting("", "E2B's API, when it is elsewhere")
+    e2b_sandbox_url: str = _setting("", "E2B's sandbox daemon, when it is elsewhere")
+
+    max_usd: float = _setting(2.0, "Dollars that one run may spend")
+    max_minutes: float = _setting(30.0, "Minutes that one run may take")
+    max_turns: int = _setting(150, "Model turns that one run may take")
+    max_tokens: int = _setting(4_000_000, "Tokens that one run may use, in and out")
+
+    redis_url: str = _setting("", "Redis; empty: one is embedded, kept in `DATA_DIR`")
+    data_dir: Path = _setting(Path(".vibecoder"), "Repository caches, local sandboxes, the embedded Redis")
+    keep_days: int = _setting(90, "Days that a finished run is kept")
+    worker_runs: int = _setting(4, "Runs that one worker carries at a time")
+    job_timeout_minutes: int = _setting(120, "The hard end of a job, whatever its budget")
+
+    host: str = _setting("127.0.0.1", "Address that web listens on")
+    port: int = _setting(8000, "Port that web listens on")
+    public_url: str = _setting("", "How people reach web; for links in comments. Empty: `http://HOST:PORT`")
+    api_tokens: SecretStr = _setting(SecretStr(""), "Operators' tokens for the status API, separated by commas")
+    link_secret: SecretStr = _setting(
+        SecretStr(""), "Makes the links in comments unguessable; empty: derived from the webhook's secret"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "How much is logged")
+
+    @property
+    def webhook_secrets(self) -> tuple[SecretStr, ...]:
+        """The valid ones; empty when none is set."""
+        return tuple(s for s in (self.github_webhook_secret, self.github_webhook_secret_old) if s.get_secret_value())
+
+    @property
+    def page_secret(self) -> SecretStr:
+        return self.link_secret if self.link_secret.get_secret_value() else self.github_webhook_secret
+
+    @property
+    def public_address(self) -> str:
+        """Where people reach web, without a slash at the end."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """Every secret there is, for redaction."""
+        values = [getattr(self, each.name) for each in fields(self)]
+        tokens = self.api_tokens.get_secret_value().split(",")
+        return (*(v for v in values if isinstance(v, SecretStr)), *(SecretStr(token.strip()) for token in tokens))
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings; from the process's environment when none is given.
+
+    Raises:
+        UserError: with every fault, one a line.
+    """
+    source = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for each in fields(Settings):
+        try:
+            raw = _raw(each, source)
+            if raw is not None:
+                values[each.name] = _read(each, raw)
+        except (ValueError, OSError) as error:
+            faults.append(f"{each.name.upper()}: {error}")
+    if faults:
+        raise UserError("\n".join(faults))
+    return Settings(**values)
+
+
+def _raw(each: "Field[Any]", source: Mapping[str, str]) -> str | None:
+    name = each.name.upper()
+    raw = source.get(name)
+    if not raw and each.type is SecretStr and (path := source.get(f"{name}_FILE")):
+        return Path(path).read_text("utf-8").strip()
+    return raw if raw else None
+
+
+def _read(each: "Field[Any]", raw: str) -> object:
+    kind = each.type
+    if kind is bool:
+        if raw.lower() not in _YES:
+            raise ValueError(f"{raw!r} is neither yes nor no")
+        return _YES[raw.lower()]
+    if typing.get_origin(kind) is Literal:
+        if raw not in typing.get_args(kind):
+            raise ValueError(f"{raw!r} is not one of {', '.join(typing.get_args(kind))}")
+        return raw
+    if kind in (int, float):
+        try:
+            value = kind(raw)
+        except ValueError:
+            raise ValueError(f"{raw!r} is not a number") from None
+        if not value > 0:
+            raise ValueError(f"{raw!r} must be more than 0")
+        return value
+    return SecretStr(raw) if kind is SecretStr else Path(raw) if kind is Path else raw
+
+
+def show_table() -> str:
+    """The settings as a Markdown table, as the README holds it."""
+    rows = ["| variable | default | |", "|---|---|---|"]
+    for each in fields(Settings):
+        default = "" if isinstance(each.default, SecretStr) or each.default in ("", False) else f"`{each.default}`"
+        rows.append(f"| `{each.name.upper()}` | {default} | {each.metadata['help']} |")
+    return "\n".join(rows) + "\n"
