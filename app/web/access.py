@@ -1,0 +1,172 @@
+"""Who may read and who may write: the operator, a GitHub user, or whoever holds a run's link.
+
+    operator's token   Bearer, or the cookie it was exchanged for     every run, read and write
+    GitHub user token  Bearer                                         runs of repositories where the role allows it
+    ?key=              the unguessable link of `core/links.py`        reading one run
+
+The token is checked before anything is looked up, and what one may not know of is 404: nobody learns which runs exist.
+"""
+
+import hashlib
+import hmac
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from pydantic import SecretStr
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from app.core.job import ID_SEPARATOR, Person
+from app.core.links import opens, opens_setup, sign
+from app.core.policy import Role
+from app.core.ports import Clock
+
+RoleOf: TypeAlias = Callable[[SecretStr, str], Awaitable[tuple[Person, Role] | None]]
+"""A GitHub user token and `owner/name` to who that is and their role; None when GitHub does not know the token."""
+
+COOKIE: Final = "vibecoder"
+SESSION_S: Final = 12 * 3600
+OPERATOR: Final = Person("operator")
+
+_MAX_KNOWN: Final = 1_000
+_KNOWN_S: Final = 60.0
+_RANKS: Final = {role: rank for rank, role in enumerate(Role)}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The rules, for one deployment. `operator_sha256` is the operator's token as `digest_of` gives it; empty: none.
+
+    Without `role` no GitHub user gets in. An answer of `role` is believed for a minute.
+    """
+
+    clock: Clock
+    link_secret: SecretStr
+    operator_sha256: str = ""
+    role: RoleOf | None = None
+    _known: OrderedDict[str, tuple[float, tuple[Person, Role] | None]] = field(
+        default_factory=OrderedDict, repr=False, compare=False
+    )
+
+    async def reader(self, request: Request, job_id: str) -> Person | None:
+        """Who reads this run; None for the holder of its link.
+
+        Raises:
+            HTTPException: 401 or 404.
+        """
+        if opens(self.link_secret, job_id, request.query_params.get("key", "")):
+            return None
+        return await self._person(request, _repo_of(job_id), Role.READ)
+
+    async def writer(self, request: Request, job_id: str) -> Person:
+        """Who tells this run something. A link is not enough, nor is a cookie.
+
+        Raises:
+            HTTPException: 401, 403 for a reader, or 404.
+        """
+        return await self._person(request, _repo_of(job_id), Role.WRITE)
+
+    async def lister(self, request: Request, repo: str) -> Person:
+        """Who lists the runs of `repo`; only the operator may leave it empty.
+
+        Raises:
+            HTTPException: 400, 401 or 404.
+        """
+        if not repo and not self.is_operator(request):
+            _token(request)
+            raise HTTPException(400, "Say which repository: ?repo=owner/name.")
+        return await self._person(request, repo, Role.READ)
+
+    def operator(self, request: Request) -> Person:
+        """The operator, by token.
+
+        Raises:
+            HTTPException: 401.
+        """
+        if not self.knows(_token(request)):
+            raise _unauthorized()
+        return OPERATOR
+
+    def is_operator(self, request: Request) -> bool:
+        """Whether the operator reads: by token, or with the cookie, which is worth nothing for writing."""
+        if request.method in {"GET", "HEAD"} and self._is_session(request.cookies.get(COOKIE, "")):
+            return True
+        return _has_token(request) and self.knows(_token(request))
+
+    def may_set_up(self, request: Request) -> bool:
+        """Whether the App may be made here: by the operator, or with the key shown on the operator's own screen."""
+        return self.is_operator(request) or opens_setup(self.link_secret, request.query_params.get("key", ""))
+
+    def knows(self, token: SecretStr) -> bool:
+        """Whether it is the operator's token, in constant time."""
+        return bool(self.operator_sha256) and hmac.compare_digest(digest_of(token), self.operator_sha256.lower())
+
+    def session(self) -> str:
+        """A cookie's value that stands for the operator's token until it expires, the token or the secret changes."""
+        expires_at = str(int(self.clock.now().timestamp()) + SESSION_S)
+        return f"{expires_at}.{self._signature(expires_at)}"
+
+    def _is_session(self, value: str) -> bool:
+        expires_at, _, signature = value.partition(".")
+        if not (self.operator_sha256 and expires_at.isdecimal() and expires_at.isascii() and len(expires_at) < 12):
+            return False
+        is_genuine = hmac.compare_digest(self._signature(expires_at).encode(), signature.encode())
+        return is_genuine and int(expires_at) > self.clock.now().timestamp()
+
+    def _signature(self, expires_at: str) -> str:
+        return sign(self.link_secret, "session", f"{self.operator_sha256}\0{expires_at}")
+
+    async def _person(self, request: Request, repo: str, need: Role) -> Person:
+        if self.is_operator(request):
+            return OPERATOR
+        person, role = await self._role(_token(request), repo)
+        if _RANKS[role] < _RANKS[Role.READ]:
+            raise HTTPException(404, "There is no such run, or you may not see it.")
+        if _RANKS[role] < _RANKS[need]:
+            raise HTTPException(403, f"This needs the {need} role on {repo}; yours is {role}.")
+        return person
+
+    async def _role(self, token: SecretStr, repo: str) -> tuple[Person, Role]:
+        if self.role is None:
+            raise _unauthorized()
+        key, now = f"{digest_of(token)} {repo.lower()}", self.clock.monotonic()
+        kept_at, answer = self._known.get(key, (-_KNOWN_S, None))
+        if now - kept_at >= _KNOWN_S:
+            answer = await self.role(token, repo)
+            self._known[key] = (now, answer)
+            if len(self._known) > _MAX_KNOWN:
+                self._known.popitem(last=False)
+        if answer is None:
+            raise _unauthorized()
+        return answer
+
+
+def digest_of(token: SecretStr) -> str:
+    """The form in which a token is kept: hexadecimal SHA-256. Fit for long random tokens, not for passwords."""
+    return hashlib.sha256(token.get_secret_value().encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _has_token(request: Request) -> bool:
+    return request.headers.get("authorization", "").lower().startswith("bearer ")
+
+
+def _token(request: Request) -> SecretStr:
+    if not _has_token(request):
+        raise _unauthorized()
+    return SecretStr(request.headers["authorization"][len("bearer ") :].strip())
+
+
+def _unauthorized() -> HTTPException:
+    detail = "Send the operator's API token or a GitHub user token as `Authorization: Bearer …`."
+    return HTTPException(401, detail, {"WWW-Authenticate": 'Bearer realm="vibecoder"'})
+
+
+def _repo_of(job_id: str) -> str:
+    """The repository that an id names, so that nothing has to be looked up before the token is checked."""
+    owner, _, rest = job_id.partition(ID_SEPARATOR)
+    name, separator, _ = rest.partition(ID_SEPARATOR)
+    if not (owner and name and separator):
+        raise HTTPException(404, "There is no such run, or you may not see it.")
+    return f"{owner}/{name}"

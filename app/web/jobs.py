@@ -1,0 +1,216 @@
+"""The status API: runs as JSON, new jobs by token, and a tap that says stop.
+
+An id may be written as it is stored (`acme~greeter~12~comment~99`) or as people write it, escaped for a URL
+(`acme%2Fgreeter%2312:comment:99`).
+"""
+
+import asyncio
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.core.job import Command, Job, Mode, Source, Verb, canonical_id, job_id
+from app.core.ports import Clock, Queue, Signal, Store
+from app.core.run import Run, Status
+from app.web.access import Access
+from app.web.status import Document, Documents
+
+MAX_BODY_BYTES: Final = 65_536
+MAX_REQUEST_CHARS: Final = 20_000
+BODY_TIMEOUT_S: Final = 10.0
+_REF: Final = re.compile(r"(?!.*(\.\.|//|@\{|\.lock$))[A-Za-z0-9_][A-Za-z0-9._/@+-]{0,199}(?<![./])")
+_REPO: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
+
+
+class Asked(BaseModel):
+    """The body of `POST /api/jobs` and `POST /api/plans`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    repo: str
+    request: str = Field(max_length=MAX_REQUEST_CHARS)
+    base: str | None = None
+
+    @field_validator("repo")
+    @classmethod
+    def _is_repo(cls, value: str) -> str:
+        if not _REPO.fullmatch(value):
+            raise ValueError("write it as owner/name")
+        return value
+
+    @field_validator("request")
+    @classmethod
+    def _says_something(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("say what is to be done")
+        return value.strip()
+
+    @field_validator("base")
+    @classmethod
+    def _is_branch(cls, value: str | None) -> str | None:
+        if value is not None and not _REF.fullmatch(value):
+            raise ValueError("that is not the name of a branch")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """The endpoints. Reading needs the READ role on the run's repository, stopping WRITE, starting the operator."""
+
+    queue: Queue
+    store: Store
+    clock: Clock
+    access: Access
+    documents: Documents
+
+    def routes(self) -> list[Route]:
+        one = "/api/jobs/{job_id:path}"
+        show = self.documents
+        return [
+            Route("/api/jobs", self.show_all, methods=["GET"]),
+            Route("/api/jobs", self.start, methods=["POST"]),
+            Route("/api/plans", self.plan, methods=["POST"]),
+            Route(f"{one}/progress", self._view(show.show_progress), methods=["GET"]),
+            Route(f"{one}/result", self._view(show.show_result), methods=["GET"]),
+            Route(f"{one}/commits", self._view(show.show_commits), methods=["GET"]),
+            Route(f"{one}/stop", self.stop, methods=["POST"]),
+            Route(one, self._view(show.show), methods=["GET"]),
+        ]
+
+    async def show_all(self, request: Request) -> Response:
+        query = request.query_params
+        repo = query.get("repo", "")
+        await self.access.lister(request, repo)
+        page = await self.store.list(
+            repo=repo,
+            status=_status(query.get("status", "")),
+            cursor=query.get("cursor", ""),
+            limit=_limit(query.get("limit", "50")),
+        )
+        jobs = [self.documents.show_item(run) for run in page.runs]
+        return answer(request, {"jobs": jobs, "cursor": page.cursor or None})
+
+    async def start(self, request: Request) -> Response:
+        return await self._put(request, Mode.AUTO)
+
+    async def plan(self, request: Request) -> Response:
+        return await self._put(request, Mode.PLAN)
+
+    async def stop(self, request: Request) -> Response:
+        name = canonical_id(request.path_params["job_id"])
+        person = await self.access.writer(request, name)
+        run = await load(self.store, name)
+        if run.status is Status.COMPLETED:
+            raise HTTPException(409, f"The run has already ended: {run.conclusion}.")
+        await self.store.signal(run.id, Signal("stop", by=person.login))
+        return _json(self.documents.show_progress(run), 202)
+
+    def _view(self, show: Callable[[Run], Document]) -> Callable[[Request], Awaitable[Response]]:
+        async def view(request: Request) -> Response:
+            name = canonical_id(request.path_params["job_id"])
+            await self.access.reader(request, name)
+            return answer(request, show(await load(self.store, name)))
+
+        return view
+
+    async def _put(self, request: Request, mode: Mode) -> Response:
+        sender = self.access.operator(request)
+        asked = await _body(request)
+        key = request.headers.get("idempotency-key") or secrets.token_hex(16)
+        verb = Verb.PLAN if mode is Mode.PLAN else Verb.START
+        job = Job(
+            id=job_id(asked.repo, None, Source.API, hashlib.sha256(key.encode()).hexdigest()[:32]),
+            repo=asked.repo,
+            installation_id=0,
+            source=Source.API,
+            sender=sender,
+            author=sender,
+            created_at=self.clock.now(),
+            command=Command(verb, instruction=asked.request, base=asked.base),
+            mode=mode,
+            title=asked.request.splitlines()[0][:120],
+        )
+        run = Run(job)
+        if not await self.queue.put(run):
+            run = await self._same(job)
+        return _json(self.documents.show(run), 202, {"Location": f"/api/jobs/{run.id}"})
+
+    async def _same(self, job: Job) -> Run:
+        """The run that this idempotency key made before."""
+        run = await self.store.load(job.id)
+        if run is None:
+            raise HTTPException(409, "This Idempotency-Key was used, and its run is not kept any more.")
+        if (run.job.command, run.job.mode) != (job.command, job.mode):
+            raise HTTPException(422, "This Idempotency-Key was used for another request.")
+        return run
+
+
+async def load(store: Store, name: str) -> Run:
+    """The run of that id.
+
+    Raises:
+        HTTPException: 404.
+    """
+    run = await store.load(name)
+    if run is None:
+        raise HTTPException(404, "There is no such run, or you may not see it.")
+    return run
+
+
+def answer(request: Request, document: Document) -> Response:
+    """The document with a strong ETag, or 304 when the caller has it already."""
+    answer = _json(document, 200, {"Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"})
+    tag = f'"{hashlib.sha256(bytes(answer.body)).hexdigest()[:32]}"'
+    answer.headers["ETag"] = tag
+    known = {part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")}
+    if tag in known or "*" in known:
+        kept = {name: answer.headers[name] for name in ("ETag", "Cache-Control", "Vary")}
+        return Response(status_code=304, headers=kept)
+    return answer
+
+
+def encode(document: Document) -> str:
+    """Compact JSON on one line."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def _json(document: Document, status: int, headers: dict[str, str] | None = None) -> Response:
+    return Response(encode(document).encode("utf-8", "replace"), status, headers, "application/json")
+
+
+async def _body(request: Request) -> Asked:
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise HTTPException(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+        return Asked.model_validate_json(bytes(body))
+    except TimeoutError as error:
+        raise HTTPException(408, f"The body did not arrive within {BODY_TIMEOUT_S:g} s.") from error
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in error.errors())
+        raise HTTPException(422, "; ".join(faults)) from error
+
+
+def _status(value: str) -> Status | None:
+    if value and value not in set(Status):
+        raise HTTPException(400, f"`status` is one of {', '.join(Status)}.")
+    return Status(value) if value else None
+
+
+def _limit(value: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]?|100", value):
+        raise HTTPException(400, "`limit` is a number from 1 to 100.")
+    return int(value)
