@@ -115,7 +115,7 @@ class _Stream(Response):
         for activity in run.activities:
             if activity.seq > self._after:
                 self._after = activity.seq
-                frames.append(_frame("activity", self._after, documents.show_activity(activity)))
+                frames.append(_frame("activity", self._after, documents.show_activity(activity, run)))
         frames.append(_frame("progress", self._after, documents.show_progress(run)))
         if run.status is Status.COMPLETED:
             frames.append(_frame("done", self._after, documents.show_result(run)))

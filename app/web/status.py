@@ -74,9 +74,16 @@ class Documents:
     def show_commits(self, run: Run) -> Document:
         return self.cleaned({"commits": [_commit(commit) for commit in run.commits]})
 
-    def show_activity(self, activity: Activity) -> Document:
+    def show_activity(self, activity: Activity, run: Run) -> Document:
+        """One line of the timeline; `seconds` are counted from the request."""
         return self.cleaned(
-            {"seq": activity.seq, "at": _time(activity.at), "kind": activity.kind, "text": activity.text}
+            {
+                "seq": activity.seq,
+                "at": _time(activity.at),
+                "seconds": _seconds(run.job.created_at, activity.at),
+                "kind": activity.kind,
+                "text": activity.text,
+            }
         )
 
     def cleaned(self, document: Document) -> Document:
@@ -113,6 +120,7 @@ class Documents:
             "started_at": _time(run.started_at),
             "ended_at": _time(run.ended_at),
             "updated_at": _time(_updated_at(run)),
+            "seconds": _seconds(run.started_at, run.ended_at or _updated_at(run)) if run.started_at else None,
             "links": self._links(run.id),
         }
 
@@ -142,7 +150,7 @@ def _time(at: datetime | None) -> str | None:
 
 
 def _seconds(started_at: datetime, ended_at: datetime | None) -> float | None:
-    return round((ended_at - started_at).total_seconds(), 3) if ended_at else None
+    return max(0.0, round((ended_at - started_at).total_seconds(), 3)) if ended_at else None
 
 
 def _progress(run: Run) -> Document:
