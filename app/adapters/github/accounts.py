@@ -1,0 +1,100 @@
+"""Who a GitHub user token belongs to and what that person may, for the status API.
+
+The web process asks this, so no githubkit (25 MiB), and httpx (10 MiB) only from the first question on.
+"""
+
+import asyncio
+import re
+from collections import OrderedDict
+from hashlib import sha256
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+
+from pydantic import BaseModel, SecretStr
+
+from app.adapters.github.address import HEADERS, USER_AGENT, api_url, is_repo, repo_path
+from app.adapters.github.answers import Account, Repository, refusal
+from app.core.errors import GitHubError
+from app.core.job import Person
+from app.core.policy import Role
+
+if TYPE_CHECKING:
+    import httpx
+
+A = TypeVar("A", bound=BaseModel)
+Standing: TypeAlias = tuple[Person, Role] | None
+
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,1000}")
+_MAX_KEPT: Final = 1024
+
+
+class Accounts:
+    """Asks GitHub in the user's own name. Answers are kept for `keep_s`: a right that is taken away lasts as long."""
+
+    def __init__(
+        self, server_url: str = "https://github.com", timeout_s: float = 10.0, *, keep_s: float = 60.0
+    ) -> None:
+        self._base_url = api_url(server_url)
+        self._timeout_s = timeout_s
+        self._client: httpx.AsyncClient | None = None
+        self._keep_s = keep_s
+        self._kept: OrderedDict[str, tuple[float, Standing]] = OrderedDict()
+
+    async def role(self, token: SecretStr, repo: str) -> Standing:
+        """The token's owner and their role on the repository; None when the token is no person's or not valid.
+
+        Raises:
+            GitHubError: GitHub is away, or its rate limit for this token is used up.
+        """
+        secret = token.get_secret_value()
+        if not _TOKEN.fullmatch(secret):
+            return None
+        key = sha256(f"{secret} {repo.lower()}".encode()).hexdigest()
+        asked_at, standing = self._kept.get(key, (-inf, None))
+        if monotonic() - asked_at < self._keep_s:
+            return standing
+        standing = await self._ask(secret, repo)
+        self._kept[key] = (monotonic(), standing)
+        self._kept.move_to_end(key)
+        if len(self._kept) > _MAX_KEPT:
+            self._kept.popitem(last=False)
+        return standing
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _ask(self, secret: str, repo: str) -> Standing:
+        import httpx  # noqa: PLC0415
+
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                base_url=self._base_url,
+                headers={**HEADERS, "User-Agent": USER_AGENT},
+                timeout=self._timeout_s,
+                follow_redirects=True,
+            )
+        try:
+            async with asyncio.timeout(2 * self._timeout_s):
+                account = await _read(self._client, "/user", Account, secret)
+                if account is None:
+                    return None
+                repository = await _read(self._client, repo_path(repo), Repository, secret) if is_repo(repo) else None
+        except (TimeoutError, httpx.HTTPError) as error:
+            raise GitHubError("GitHub did not say in time whose token this is.") from error
+        return Person(account.login, account.id), Role.NONE if repository is None else repository.role
+
+
+async def _read(client: "httpx.AsyncClient", path: str, answer: type[A], secret: str) -> A | None:
+    """The answer, None when this token may not see it."""
+    response = await client.get(path, headers={"Authorization": f"Bearer {secret}"})
+    if response.is_success:
+        try:
+            return answer.model_validate_json(response.content)
+        except ValueError as error:
+            raise GitHubError(f"GitHub's answer to GET {path} cannot be read.") from error
+    refused = refusal(f"GET {path}", response)
+    if refused.status in {401, 403, 404} and refused.retry_after_s is None:
+        return None
+    raise refused

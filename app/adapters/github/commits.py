@@ -1,0 +1,167 @@
+"""Commits on one branch, made by GitHub so that they are verified, and only on the head that was expected.
+
+Plain files go in one call of the mutation `createCommitOnBranch`. It knows no modes: with an executable file or a
+symbolic link in a commit, the commit is put together from git's objects and the branch is moved to it.
+"""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Final
+
+from app.adapters.github.address import path_part, repo_path
+from app.adapters.github.answers import CreatedCommit, GitCommit, GitObject, Ref
+from app.adapters.github.api import Api, is_unclear
+from app.core.errors import GitHubError, HeadMoved
+from app.core.policy import Change
+from app.core.run import Commit
+
+_PLAIN: Final = "100644"
+_ABSENT: Final = "000000"
+_MUTATION: Final = """
+mutation ($input: CreateCommitOnBranchInput!) {
+  createCommitOnBranch(input: $input) { commit { oid url signature { isValid } } }
+}
+"""
+
+
+class Branch:
+    """One branch of one repository."""
+
+    def __init__(self, api: Api, repo: str, name: str) -> None:
+        self._api = api
+        self._repo = repo
+        self._name = name
+        self._git = f"{repo_path(repo)}/git"
+        self._ref = path_part(f"heads/{name}")
+
+    async def head(self) -> str | None:
+        """The sha it points to, None when there is no such branch."""
+        try:
+            ref = await self._api.call("GET", f"{self._git}/ref/{self._ref}", Ref)
+        except GitHubError as error:
+            if error.status != 404:
+                raise
+            return None
+        return ref.object.sha
+
+    async def commit(self, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
+        """Put one commit on the branch.
+
+        After an unclear ending the branch is looked at, and the commit is tried once more only when it is not there.
+
+        Raises:
+            HeadMoved: the branch is not at `expected_head`.
+        """
+        put = self._put_files if all(map(_is_plain, changes)) else self._put_objects
+        try:
+            return await put(expected_head, message, changes)
+        except GitHubError as error:
+            if not is_unclear(error):
+                raise
+        if (landed := await self._landed(expected_head, message, changes)) is not None:
+            return landed
+        try:
+            return await put(expected_head, message, changes)
+        except GitHubError as error:
+            # The first try may have landed only now.
+            landed = await self._landed(expected_head, message, changes) if _may_have_landed(error) else None
+            if landed is None:
+                raise
+            return landed
+
+    async def _put_files(self, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
+        subject, body = _parts(message)
+        additions = [
+            {"path": change.path, "contents": b64encode(change.content).decode()}
+            for change in changes
+            if not change.is_deleted
+        ]
+        deletions = [{"path": change.path} for change in changes if change.is_deleted]
+        wanted = {
+            "branch": {"repositoryNameWithOwner": self._repo, "branchName": self._name},
+            "expectedHeadOid": expected_head,
+            "message": {"headline": subject, "body": body},
+            "fileChanges": {"additions": additions, "deletions": deletions},
+        }
+        made = (await self._api.graphql(_MUTATION, {"input": wanted}, CreatedCommit)).created.commit
+        is_verified = made.signature is not None and made.signature.is_valid
+        return _commit(made.oid, message, changes, is_verified=is_verified, url=made.url)
+
+    async def _put_objects(self, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
+        if await self.head() != expected_head:
+            raise self._moved(expected_head)
+        parent = await self._read(expected_head)
+        entries = [await self._entry(change) for change in changes]
+        tree = await self._api.call(
+            "POST", f"{self._git}/trees", GitObject, body={"base_tree": parent.tree.sha, "tree": entries}
+        )
+        wanted = {"message": message, "tree": tree.sha, "parents": [expected_head]}
+        made = await self._api.call("POST", f"{self._git}/commits", GitCommit, body=wanted)
+        await self._move(made.sha, expected_head)
+        return _of_objects(made, message, changes)
+
+    async def _entry(self, change: Change) -> dict[str, str | None]:
+        """One path of the new tree: text lies in it, other bytes are sent ahead as a blob."""
+        entry: dict[str, str | None] = {"path": change.path, "mode": change.mode, "type": "blob"}
+        if change.is_deleted:
+            return {**entry, "mode": _PLAIN, "sha": None}
+        text = _text(change.content)
+        if text is not None:
+            return {**entry, "content": text}
+        body = {"content": b64encode(change.content).decode(), "encoding": "base64"}
+        return {**entry, "sha": (await self._api.call("POST", f"{self._git}/blobs", GitObject, body=body)).sha}
+
+    async def _move(self, sha: str, expected_head: str) -> None:
+        try:
+            await self._api.call("PATCH", f"{self._git}/refs/{self._ref}", Ref, body={"sha": sha, "force": False})
+        except GitHubError as error:
+            if error.status == 422 and "fast forward" in str(error):
+                raise self._moved(expected_head) from error
+            raise
+
+    async def _landed(self, expected_head: str, message: str, changes: Sequence[Change]) -> Commit | None:
+        """The commit that an unclear request left behind, None when the branch is still where it was."""
+        head = await self.head()
+        if head is None or head == expected_head:
+            return None
+        found = await self._read(head)
+        if [parent.sha for parent in found.parents] != [expected_head] or _parts(found.message) != _parts(message):
+            raise self._moved(expected_head)
+        return _of_objects(found, message, changes)
+
+    def _moved(self, expected_head: str) -> HeadMoved:
+        return HeadMoved(f"The branch {self._name} is no longer at {expected_head[:12]}.", status=409)
+
+    async def _read(self, sha: str) -> GitCommit:
+        return await self._api.call("GET", f"{self._git}/commits/{sha}", GitCommit)
+
+
+def _is_plain(change: Change) -> bool:
+    """Whether the mutation gives this path the mode that it should have."""
+    return change.is_deleted or (change.mode == _PLAIN and change.old_mode in {_PLAIN, _ABSENT})
+
+
+def _may_have_landed(error: GitHubError) -> bool:
+    return is_unclear(error) or isinstance(error, HeadMoved)
+
+
+def _text(content: bytes) -> str | None:
+    try:
+        return None if b"\0" in content else content.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _parts(message: str) -> tuple[str, str]:
+    subject, _, body = message.partition("\n")
+    return subject.strip(), body.strip()
+
+
+def _commit(sha: str, message: str, changes: Sequence[Change], *, is_verified: bool, url: str) -> Commit:
+    files = tuple(change.path for change in changes)
+    return Commit(sha, _parts(message)[0], files, is_verified=is_verified, url=url)
+
+
+def _of_objects(made: GitCommit, message: str, changes: Sequence[Change]) -> Commit:
+    is_verified = made.verification is not None and made.verification.verified
+    return _commit(made.sha, message, changes, is_verified=is_verified, url=made.html_url)

@@ -1,0 +1,180 @@
+"""One repository as the App's installation sees it."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, TypeVar
+
+from pydantic import SecretStr
+
+from app.adapters.github.address import path_part, repo_path
+from app.adapters.github.answers import (
+    Anything,
+    App,
+    CollaboratorPermission,
+    Comment,
+    Comments,
+    Pull,
+    Pulls,
+    Ref,
+    Repository,
+)
+from app.adapters.github.api import Api, is_unclear
+from app.adapters.github.commits import Branch
+from app.adapters.github.tokens import READ, Tokens
+from app.core.errors import GitHubError
+from app.core.job import Person
+from app.core.policy import Change, Role
+from app.core.run import Commit, PullRequest
+
+T = TypeVar("T")
+
+_PER_PAGE: Final = 100
+_MAX_PAGES: Final = 30
+
+
+class GithubkitRepository:
+    """Implements the port `GitHub`."""
+
+    def __init__(self, repo: str, *, app_id: str, api: Api, app: Api, tokens: Tokens) -> None:
+        self.repo = repo
+        self._path = repo_path(repo)
+        self._app_id = app_id
+        self._api = api
+        self._app = app
+        self._tokens = tokens
+
+    async def permission(self, person: Person) -> Role:
+        if not person.id or not person.login:
+            return Role.NONE
+        path = f"{self._path}/collaborators/{path_part(person.login)}/permission"
+        found = await _or_none(self._api.call("GET", path, CollaboratorPermission))
+        if found is None or found.user is None or found.user.id != person.id:
+            return Role.NONE
+        return found.role
+
+    async def react(self, content: str, *, number: int, comment_id: int | None = None) -> None:
+        what = str(number) if comment_id is None else f"comments/{comment_id}"
+        await self._api.call("POST", f"{self._path}/issues/{what}/reactions", Anything, body={"content": content})
+
+    async def put_comment(self, number: int, body: str, *, marker: str, comment_id: int | None = None) -> int:
+        if comment_id is not None and (edited := await self._edit(comment_id, body)) is not None:
+            return edited
+
+        async def edit_own() -> int | None:
+            own = await self._own_comment(number, marker)
+            return None if own is None else await self._edit(own, body)
+
+        async def create() -> int:
+            path = f"{self._path}/issues/{number}/comments"
+            return (await self._api.call("POST", path, Comment, body={"body": body})).id
+
+        return await _look_then_create(edit_own, create)
+
+    async def default_branch(self) -> str:
+        return (await self._api.call("GET", self._path, Repository)).default_branch
+
+    async def head(self, branch: str) -> str | None:
+        return await self._branch(branch).head()
+
+    async def create_branch(self, branch: str, sha: str) -> None:
+        body = {"ref": f"refs/heads/{branch}", "sha": sha}
+        try:
+            await self._api.call("POST", f"{self._path}/git/refs", Ref, body=body)
+        except GitHubError as error:
+            if not _is_taken(error):
+                raise
+
+    async def commit(self, branch: str, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
+        return await self._branch(branch).commit(expected_head, message, changes)
+
+    async def pull_request(self, branch: str) -> PullRequest | None:
+        params = {"state": "open", "head": f"{self.repo.partition('/')[0]}:{branch}"}
+        pulls = await self._api.call("GET", f"{self._path}/pulls", Pulls, params=params)
+        # GitHub ignores a filter that it cannot read, and then lists every pull request.
+        return next((_pull_request(pull) for pull in pulls.root if pull.head.ref == branch), None)
+
+    async def put_pull_request(self, *, branch: str, base: str, title: str, body: str, is_draft: bool) -> PullRequest:
+        async def update() -> PullRequest | None:
+            found = await self.pull_request(branch)
+            if found is None:
+                return None
+            path = f"{self._path}/pulls/{found.number}"
+            return _pull_request(await self._api.call("PATCH", path, Pull, body={"title": title, "body": body}))
+
+        async def create() -> PullRequest:
+            wanted = {"title": title, "head": branch, "base": base, "body": body, "draft": is_draft}
+            return _pull_request(await self._open_pull(wanted))
+
+        return await _look_then_create(update, create)
+
+    async def read_token(self) -> SecretStr:
+        return (await self._tokens.mint(READ)).token
+
+    def _branch(self, name: str) -> Branch:
+        return Branch(self._api, self.repo, name)
+
+    async def _edit(self, comment_id: int, body: str) -> int | None:
+        path = f"{self._path}/issues/comments/{comment_id}"
+        comment = await _or_none(self._api.call("PATCH", path, Comment, body={"body": body}))
+        return None if comment is None else comment.id
+
+    async def _own_comment(self, number: int, marker: str) -> int | None:
+        for page in range(1, _MAX_PAGES + 1):
+            params = {"per_page": _PER_PAGE, "page": page}
+            path = f"{self._path}/issues/{number}/comments"
+            comments = (await self._api.call("GET", path, Comments, params=params)).root
+            for comment in comments:
+                if marker in (comment.body or "") and await self._is_own(comment):
+                    return comment.id
+            if len(comments) < _PER_PAGE:
+                break
+        return None
+
+    async def _is_own(self, comment: Comment) -> bool:
+        if (via := comment.performed_via_github_app) is not None:
+            return self._app_id in {str(via.id), via.client_id}
+        if comment.user is None or comment.user.type != "Bot":
+            return False
+        return comment.user.login == f"{(await self._app.call('GET', '/app', App)).slug}[bot]"
+
+    async def _open_pull(self, wanted: Mapping[str, object]) -> Pull:
+        path = f"{self._path}/pulls"
+        try:
+            return await self._api.call("POST", path, Pull, body=wanted)
+        except GitHubError as error:
+            # Private repositories of free accounts have no drafts.
+            if error.status != 422 or "Draft pull requests are not supported" not in str(error):
+                raise
+        return await self._api.call("POST", path, Pull, body={**wanted, "draft": False})
+
+
+def _pull_request(pull: Pull) -> PullRequest:
+    return PullRequest(pull.number, pull.html_url, pull.head.sha, pull.draft)
+
+
+def _is_taken(error: GitHubError) -> bool:
+    return error.status == 422 and "already exists" in str(error)
+
+
+async def _or_none(call: Awaitable[T]) -> T | None:
+    try:
+        return await call
+    except GitHubError as error:
+        if error.status not in {404, 410}:
+            raise
+        return None
+
+
+async def _look_then_create(look: Callable[[], Awaitable[T | None]], create: Callable[[], Awaitable[T]]) -> T:
+    """Create only what is not there; after an unclear ending look again first, and create at most twice."""
+    for _ in range(2):
+        if (found := await look()) is not None:
+            return found
+        try:
+            return await create()
+        except GitHubError as error:
+            if not is_unclear(error) and not _is_taken(error):
+                raise
+            fault = error
+    if (found := await look()) is not None:
+        return found
+    raise fault

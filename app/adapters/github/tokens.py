@@ -1,0 +1,97 @@
+"""The App's two ways to authenticate: as itself, by a signed token, and as an installation, by a token GitHub mints.
+
+githubkit's own `AppAuthStrategy` parses the key each time (34 ms), mints for each concurrent call, never again on 401.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import httpx
+import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from githubkit import GitHubCore
+from githubkit.auth import BaseAuthStrategy
+from pydantic import SecretStr
+
+from app.adapters.github.answers import Token
+from app.adapters.github.api import Api
+from app.core.errors import UserError
+
+WORK: Final = {"contents": "write", "issues": "write", "pull_requests": "write", "metadata": "read"}
+READ: Final = {"contents": "read"}
+
+_SPARE: Final = timedelta(minutes=2)
+
+
+class AppAuth(BaseAuthStrategy, httpx.Auth):
+    """The App itself, for `/app…` (https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app).
+
+    Raises:
+        UserError: the key is not an RSA key in PEM.
+    """
+
+    def __init__(self, app_id: str, private_key: SecretStr) -> None:
+        self._app_id = app_id
+        try:
+            key = load_pem_private_key(private_key.get_secret_value().encode(), password=None)
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                "The App's private key cannot be read; it is the .pem file from its settings page."
+            ) from error
+        if not isinstance(key, RSAPrivateKey):
+            raise UserError("The App's private key is not an RSA key; GitHub issues no other kind.")
+        self._key = key
+
+    def get_auth_flow(self, github: GitHubCore[BaseAuthStrategy]) -> httpx.Auth:
+        return self
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        now = datetime.now(UTC)
+        # A minute back, as clocks differ; GitHub allows ten in all.
+        claims = {"iss": self._app_id, "iat": now - timedelta(minutes=1), "exp": now + timedelta(minutes=8)}
+        request.headers["Authorization"] = f"Bearer {jwt.encode(claims, self._key, algorithm='RS256')}"
+        yield request
+
+
+class Tokens:
+    """Mints tokens of one installation for one repository."""
+
+    def __init__(self, app: Api, installation_id: int, repo: str) -> None:
+        self._app = app
+        self._path = f"/app/installations/{installation_id}/access_tokens"
+        self._name = repo.partition("/")[2]
+
+    async def mint(self, permissions: Mapping[str, str]) -> Token:
+        body = {"repositories": [self._name], "permissions": permissions}
+        return await self._app.call("POST", self._path, Token, body=body)
+
+
+class InstallationAuth(BaseAuthStrategy, httpx.Auth):
+    """The installation: its token is minted when needed, by one caller at a time, and once more when it is refused."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self._lock = asyncio.Lock()
+        self._token: Token | None = None
+
+    def get_auth_flow(self, github: GitHubCore[BaseAuthStrategy]) -> httpx.Auth:
+        return self
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        token = await self._good()
+        request.headers["Authorization"] = f"Bearer {token.token.get_secret_value()}"
+        response = yield request
+        if response.status_code == 401:
+            token = await self._good(refused=token)
+            request.headers["Authorization"] = f"Bearer {token.token.get_secret_value()}"
+            yield request
+
+    async def _good(self, refused: Token | None = None) -> Token:
+        async with self._lock:
+            token = self._token
+            if token is None or token is refused or token.expires_at - _SPARE < datetime.now(UTC):
+                token = self._token = await self._tokens.mint(WORK)
+            return token
