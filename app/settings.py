@@ -45,7 +45,7 @@ class Settings:
 
     sandbox: Literal["auto", "e2b", "local", "unisolated"] = _setting(
         "auto",
-        "`auto`: E2B when `E2B_API_KEY` is set, else bubblewrap on this machine; `unisolated`: the agent's commands run "
+        "`auto`: E2B when `E2B_API_KEY` is set, else bubblewrap on this machine; `unisolated`: its commands run "
         "as you, without any protection",
     )
     sandbox_path: str = _setting("", "More folders for the local sandbox's `PATH`, read-only, separated by `:`")

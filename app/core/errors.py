@@ -2,7 +2,8 @@
 
     VibecoderError
     ├── UserError            somebody asked for what cannot be had; posted as written
-    │   └── Refused          the gate or the admission said no; posted as written
+    │   ├── Refused          the gate or the admission said no; posted as written
+    │   └── CommandFailed    a command of the repository's own file failed; carries its last lines
     ├── LimitReached         a budget ended; what was done is kept and handed over
     ├── Stopped              a person said stop
     ├── LeaseLost            another worker carries this run now; this one may write nothing more
@@ -28,6 +29,14 @@ class UserError(VibecoderError):
 
 class Refused(UserError):
     """A rule said no. The text names the rule and what to do about it."""
+
+
+class CommandFailed(UserError):
+    """A command that the repository's file names did not end well. `output` is what it printed, capped."""
+
+    def __init__(self, message: str, output: str) -> None:
+        super().__init__(message)
+        self.output = output
 
 
 class LimitReached(VibecoderError):

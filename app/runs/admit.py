@@ -1,0 +1,103 @@
+"""Before a run begins: may this person have this, here, now? A no is an error whose text is posted.
+
+A stranger costs one call to GitHub. Only for others is base fetched, for the repository's own file says who may.
+"""
+
+import math
+
+from app.core import policy, repo_config
+from app.core.budget import Budget
+from app.core.errors import UserError
+from app.core.job import Job, Mode, Source, Verb
+from app.core.policy import Role
+from app.core.repo_config import RepoConfig
+from app.core.run import Conclusion, Run
+from app.runs.work import Work
+
+STARTING = frozenset({Verb.START, Verb.PLAN, Verb.APPROVE, Verb.RETRY, Verb.BUDGET})
+_GOES_ON = frozenset({Conclusion.FAILURE, Conclusion.TIMED_OUT, Conclusion.CANCELLED})
+
+
+async def admit(work: Work) -> None:
+    """Let the run in, with its base, its configuration and its budget; or take up what went before it.
+
+    Raises:
+        Refused: this person may not.
+        UserError: the request or the repository's file cannot be carried out as it is.
+    """
+    job = work.run.job
+    if job.mode is Mode.FOLLOW_UP and job.command.verb is Verb.START:
+        raise UserError("I do not follow up on pull requests yet. Comment on the issue instead.")
+    role = await _role(work, job)
+    if role is Role.NONE:
+        policy.admit(job.sender.login, role, RepoConfig().roles)
+    if job.command.verb in (Verb.APPROVE, Verb.RETRY, Verb.BUDGET) and not work.run.base_sha:
+        await _take_up(work)
+    await _find_base(work)
+    await _read_config(work)
+    if role is not Role.ADMIN:
+        policy.admit(job.sender.login, role, work.config.roles)
+
+
+async def _role(work: Work, job: Job) -> Role:
+    """The sender's role; an operator who came through the API or the command line has them all."""
+    if job.source in (Source.API, Source.LOCAL) and not job.sender.id:
+        return Role.ADMIN
+    return await work.github.permission(job.sender)
+
+
+async def _find_base(work: Work) -> None:
+    run, job = work.run, work.run.job
+    base_ref = run.base_ref or job.command.base or await work.github.default_branch()
+    token = await work.github.read_token()
+    base_sha = await work.ports.repos.fetch(job.installation_id, job.repo, base_ref, token)
+    await work.progress.change(base_ref=base_ref, base_sha=run.base_sha or base_sha)
+
+
+async def _read_config(work: Work) -> None:
+    job, sha = work.run.job, work.run.base_sha
+    raw = await work.ports.repos.read(job.installation_id, job.repo, sha, repo_config.PATH)
+    work.config = repo_config.parse(raw.decode("utf-8", "replace")) if raw is not None else RepoConfig()
+    limits, own = work.options.budget, work.config.budget
+    usd = min(limits.usd or math.inf, own.usd or math.inf)
+    minutes = min(limits.minutes, own.minutes or math.inf)
+    work.progress.budget = Budget(usd + job.command.add_usd, minutes, limits.turns, limits.tokens)
+
+
+async def _take_up(work: Work) -> None:
+    """Go on from the thread's last run: its plan, and for a retry its branch and finished steps too."""
+    earlier = await find_earlier(work)
+    verb = work.run.job.command.verb
+    if verb is Verb.APPROVE:
+        if earlier is None or earlier.needs != "approval" or earlier.plan is None:
+            raise UserError("No plan waits for approval here. `/vibecode plan` makes one.")
+        await work.progress.change(
+            plan=earlier.plan, base_ref=earlier.base_ref, base_sha=earlier.base_sha, comment_id=earlier.comment_id
+        )
+        return
+    if earlier is None or earlier.conclusion not in _GOES_ON:
+        raise UserError("There is no run here that could go on. `/vibecode` starts one.")
+    await work.progress.change(
+        plan=earlier.plan,
+        base_ref=earlier.base_ref,
+        base_sha=earlier.base_sha,
+        branch=earlier.branch,
+        head_sha=earlier.head_sha,
+        commits=earlier.commits,
+        steps_done=earlier.steps_done,
+        comment_id=earlier.comment_id,
+    )
+
+
+async def find_earlier(work: Work) -> Run | None:
+    """The thread's newest run before this one that was one of work."""
+    job = work.run.job
+    page = await work.ports.store.list(repo=job.repo, limit=100)
+    return next(
+        (
+            run
+            for run in page.runs
+            if run.id != job.id and run.job.number == job.number and run.job.command.verb in STARTING
+        ),
+        None,
+    )

@@ -1,0 +1,73 @@
+"""One worker at a time: work goes on only while its lease is held, and ends when that is lost or a person says stop.
+
+held ──renew every 10 s──▶ held ──30 s without──▶ free ──acquire──▶ held by another, attempt + 1
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from typing import Final, TypeVar
+
+from app.core.errors import LeaseLost, Stopped, StoreError
+from app.core.ports import Ports, Signal
+from app.core.run import Run
+from app.runs.progress import Progress
+
+LEASE_S: Final = 30.0
+RENEW_S: Final = 10.0
+LISTEN_S: Final = 1.0
+"""How often a run at work asks for signals; bounds how long a stop takes."""
+
+T = TypeVar("T")
+
+
+async def hold(
+    ports: Ports, run: Run, work: Coroutine[None, None, T], on_signal: Callable[[Signal], Awaitable[None]]
+) -> T:
+    """Carry `work` out in a task of its own while the lease is renewed beside it.
+
+    When the lease is lost, or `on_signal` raises (a stop does), the work is cancelled and that error raised.
+    """
+    at_work = asyncio.create_task(work, name=f"work {run.id}")
+    keeper = asyncio.create_task(_keep(ports, run, on_signal), name=f"lease {run.id}")
+    try:
+        await asyncio.wait({at_work, keeper}, return_when=asyncio.FIRST_COMPLETED)
+        if not at_work.done():
+            keeper.result()
+        return await at_work
+    finally:
+        for task in (at_work, keeper):
+            task.cancel()
+        await asyncio.wait({at_work, keeper})
+
+
+async def _keep(ports: Ports, run: Run, on_signal: Callable[[Signal], Awaitable[None]]) -> None:
+    """Renew and listen for ever. Redis may be away for as long as the lease lasts, not longer."""
+    held_until = ports.clock.monotonic() + LEASE_S
+    renew_at = ports.clock.monotonic() + RENEW_S
+    while True:
+        await ports.clock.sleep(LISTEN_S)
+        try:
+            for signal in await ports.store.signals(run.id):
+                await on_signal(signal)
+            if ports.clock.monotonic() >= renew_at:
+                await ports.store.renew(run, ttl_s=LEASE_S)
+                renew_at = ports.clock.monotonic() + RENEW_S
+                held_until = ports.clock.monotonic() + LEASE_S
+        except StoreError as error:
+            if ports.clock.monotonic() > held_until:
+                raise LeaseLost("Redis was away for longer than the lease lasts.") from error
+
+
+def stop_on_signal(progress: Progress | None) -> Callable[[Signal], Awaitable[None]]:
+    """What a run at work does with a signal: end on `stop`, let the budget grow. Without `progress` it is too late."""
+
+    async def on_signal(signal: Signal) -> None:
+        if progress is None:
+            return
+        if signal.kind == "stop":
+            raise Stopped(signal.by)
+        if signal.kind == "budget" and progress.budget is not None and progress.budget.usd is not None:
+            progress.budget = replace(progress.budget, usd=progress.budget.usd + signal.amount)
+
+    return on_signal

@@ -1,0 +1,135 @@
+"""The run as it grows: each change is saved first (fenced by the lease), then shown in the comment.
+
+The comment is redrawn from the run, at most every few seconds and always at the end. GitHub being away in between costs
+a log line, not the run: the next redraw shows everything.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from app.core.budget import Budget, check, wrap_up
+from app.core.conversation import Reply
+from app.core.errors import OutsideError
+from app.core.ports import Clock, Store
+from app.core.redact import Redactor
+from app.core.run import PERCENT, Cost, Kind, Run, Stage, StageRecord, Status
+
+log = logging.getLogger(__name__)
+
+Draw = Callable[[Run], Awaitable[int | None]]
+
+
+class Progress:
+    """Holds the run of one attempt; the agent's `Watcher`."""
+
+    def __init__(self, run: Run, *, store: Store, clock: Clock, redactor: Redactor, draw: Draw, every_s: float) -> None:
+        self.run = run
+        self.budget: Budget | None = None
+        self._store = store
+        self._clock = clock
+        self._redactor = redactor
+        self._draw = draw
+        self._every_s = every_s
+        self._drawn_at: float | None = None
+        self._words: list[str] = []
+        self._was_warned = False
+
+    # ------------------------------------------------------------------------------------------------- the document
+
+    async def change(self, **fields: Any) -> None:
+        """Set fields of the run, save it, show it.
+
+        Raises:
+            LeaseLost: another worker holds the run; nothing was written.
+        """
+        run = replace(self.run, **fields, updated_at=self._clock.now())
+        await self._store.save(run)
+        self.run = run
+        await self.redraw()
+
+    async def notice(self, text: str) -> None:
+        """Something people must be told; said once, kept to the end."""
+        await self.change(notices=self.run.with_notice(self._redactor.redact(text)).notices)
+
+    @asynccontextmanager
+    async def stage(self, stage: Stage, message: str) -> AsyncIterator[None]:
+        """Walk one stage: it is on record, with its times, before it begins and after it ends."""
+        now = self._clock.now()
+        first, last = PERCENT[stage]
+        begun = StageRecord(stage, Status.IN_PROGRESS, now)
+        earlier = tuple(record for record in self.run.stages if record.stage is not stage)
+        run = self.run.with_activity(now, Kind.STAGE, message)
+        log.info("stage", extra={"stage": stage.value})
+        await self.change(
+            stages=(*earlier, begun),
+            percent=first,
+            message=message,
+            activities=run.activities,
+            status=Status.IN_PROGRESS,
+        )
+        yield
+        record = self.run.stages[-1]
+        ended = replace(record, status=Status.COMPLETED, ended_at=self._clock.now(), detail=self.run.message)
+        await self.change(stages=(*self.run.stages[:-1], ended), percent=last)
+
+    async def redraw(self, *, now: bool = False) -> None:
+        """Show the run in its comment, unless that was done a moment ago."""
+        moment = self._clock.monotonic()
+        if not now and self._drawn_at is not None and moment - self._drawn_at < self._every_s:
+            return
+        self._drawn_at = moment
+        try:
+            comment_id = await self._draw(self.run)
+        except OutsideError as error:
+            if now:
+                raise
+            log.warning("comment not drawn", extra={"reason": str(error)})
+            return
+        if comment_id is not None and comment_id != self.run.comment_id:
+            self.run = replace(self.run, comment_id=comment_id)
+            await self._store.save(self.run)
+
+    # ------------------------------------------------------------------------------------------- the agent's watcher
+
+    def tell(self, words: str) -> None:
+        """Have the model told something at its next turn."""
+        self._words.append(words)
+
+    async def before_turn(self) -> Sequence[str]:
+        """Hold the budget; hand over what the model must be told.
+
+        Raises:
+            LimitReached: the run's budget is used up.
+        """
+        words, self._words = self._words, []
+        if self.budget is not None:
+            check(self.budget, self.run.cost, self.elapsed_s)
+            warning = wrap_up(self.budget, self.run.cost, self.elapsed_s)
+            if warning and not self._was_warned:
+                self._was_warned = True
+                words.append(warning)
+        return words
+
+    async def after_turn(self, reply: Reply) -> None:
+        """Count the turn and keep its cost before anything else happens."""
+        cost = self.run.cost
+        is_priced = cost.is_priced and reply.usd is not None
+        await self.change(
+            cost=Cost(cost.usage + reply.usage, cost.usd + (reply.usd or 0.0), cost.turns + 1, is_priced),
+            model=reply.model or self.run.model,
+        )
+
+    async def show(self, kind: Kind, text: str) -> None:
+        """Add a line to the timeline."""
+        run = self.run.with_activity(self._clock.now(), kind, self._redactor.redact(text))
+        await self.change(activities=run.activities)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began, over all its attempts."""
+        began: datetime | None = self.run.started_at
+        return (self._clock.now() - began).total_seconds() if began else 0.0

@@ -1,0 +1,78 @@
+"""The one gate through which every commit goes: look at what changed, inspect it, commit it at the expected head.
+
+What the gate holds back is put back in the sandbox too, so that what is tested is what is published.
+"""
+
+from dataclasses import replace
+
+from app.core.errors import GitHubError
+from app.core.job import Job, Source
+from app.core.policy import Caps, Inspection, inspect
+from app.core.redact import find_secret
+from app.core.run import Commit, Kind
+from app.runs import tree
+from app.runs.work import Work
+
+SUBJECT_CHARS = 72
+
+
+async def publish(work: Work, subject: str, body: str, *, step: int | None = None) -> Commit | None:
+    """Put what the sandbox changed since the last commit on the branch; None when there is nothing to put.
+
+    Safe to repeat: the commit expects the head that the run knows.
+
+    Raises:
+        Refused: the gate said no; nothing was written.
+        HeadMoved: somebody else pushed to the branch.
+    """
+    now = await tree.snapshot(work.sandbox)
+    changes = await tree.read_changes(work.sandbox, work.published_tree, now, Caps())
+    if not changes:
+        return None
+    inspection = inspect(changes, protected=work.config.protected)
+    if inspection.held:
+        await _hold_back(work, inspection)
+        now = await tree.snapshot(work.sandbox)
+    if not inspection.passed:
+        return None
+    head = await _open_branch(work)
+    message = compose_message(work.run.job, subject, body)
+    commit = await work.github.commit(work.run.branch, head, message, inspection.passed)
+    commit = replace(commit, step=step, files=tuple(change.path for change in inspection.passed))
+    work.published_tree = now
+    await work.progress.change(commits=(*work.run.commits, commit), head_sha=commit.sha)
+    await work.progress.show(Kind.NOTE, f"Published {commit.sha[:7]}: {commit.subject}")
+    return commit
+
+
+async def _open_branch(work: Work) -> str:
+    """The head that the next commit expects; the branch is made with the first one."""
+    run = work.run
+    if run.head_sha:
+        return run.head_sha
+    if not run.branch:
+        raise GitHubError("The run has no branch yet.")
+    await work.github.create_branch(run.branch, run.base_sha)
+    return run.base_sha
+
+
+async def _hold_back(work: Work, inspection: Inspection) -> None:
+    names = ", ".join(f"`{path}`" for path in inspection.held)
+    await tree.lay_over(work.sandbox, work.published_tree, inspection.held)
+    work.progress.tell(f"These paths are protected and were put back as they were: {names}. Do not change them again.")
+    await work.progress.notice(
+        f"Held back, because the paths are protected: {names}. A person has to make these changes."
+    )
+
+
+def compose_message(job: Job, subject: str, body: str) -> str:
+    """Subject, blank line, body, trailers. A secret-shaped line is left out."""
+    lines = [line for line in body.splitlines() if find_secret(line) is None]
+    title = " ".join(subject.split())
+    subject = title if len(title) <= SUBJECT_CHARS else title[: SUBJECT_CHARS - 1].rstrip() + "…"
+    parts = [subject if find_secret(subject) is None else "Change the code", "\n".join(lines).strip()]
+    trailers = [f"Refs #{job.number}"] if job.number is not None else []
+    if job.source is not Source.LOCAL and job.sender.id:
+        login, number = job.sender.login, job.sender.id
+        trailers.append(f"Co-authored-by: {login} <{number}+{login}@users.noreply.github.com>")
+    return "\n\n".join(part for part in (*parts, "\n".join(trailers)) if part)

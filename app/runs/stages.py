@@ -1,0 +1,216 @@
+"""The stages, each a function of the work. Every one is safe to repeat: it looks up before it creates.
+
+`runs/runner.py` gives their order and what happens when one of them fails.
+"""
+
+import re
+from typing import Final
+
+from app.agent import coder, planner
+from app.agent.context import Brief
+from app.core import repo_config
+from app.core.errors import CommandFailed, UserError
+from app.core.job import Job, Source
+from app.core.policy import BRANCH_PREFIX
+from app.core.ports import CommandTimeout, ExecResult, Network
+from app.core.run import Kind, Stage, Verdict
+from app.core.sanitize import clean
+from app.runs import tree, verify
+from app.runs.publish import publish
+from app.runs.work import Work
+from app.text.pull_request import render_pull_request
+
+SLUG_CHARS: Final = 40
+REQUEST_CHARS: Final = 32_768
+MAX_BRANCHES: Final = 20
+
+
+async def open_sandbox(work: Work) -> None:
+    async with work.progress.stage(Stage.SANDBOX, "Starting a sandbox"):
+        run = work.run
+        metadata = {"job_id": run.id, "repo": run.job.repo, "deployment": work.options.public_url}
+        key = f"{run.id}-{run.attempt}"
+        ttl_s = work.options.sandbox_ttl_s
+        work.machine = await work.ports.sandboxes.create(key=key, metadata=metadata, timeout_s=ttl_s)
+        await work.progress.change(sandbox_id=work.machine.id, message="The sandbox is ready")
+
+
+async def clone(work: Work) -> None:
+    """Fill the sandbox with base, set it up there, and add what an earlier attempt published."""
+    async with work.progress.stage(Stage.CLONE, "Fetching the repository"):
+        job, base_sha = work.run.job, work.run.base_sha
+        head_sha = await _published_head(work)
+        async with work.ports.repos.pack(job.installation_id, job.repo, head_sha or base_sha) as pack:
+            await tree.check_out(work.sandbox, pack, base_sha)
+        await _set_up(work)
+        work.start_tree = work.published_tree = await tree.snapshot(work.sandbox)
+        if head_sha:
+            await tree.carry_over(work.sandbox, base_sha, head_sha)
+            work.published_tree = await tree.snapshot(work.sandbox)
+        work.test_command = await _find_tests(work)
+        await work.progress.change(head_sha=head_sha, message=f"`{work.run.base_ref}` at {base_sha[:7]}")
+
+
+async def _published_head(work: Work) -> str:
+    """The head of the branch that this run has on GitHub, fetched; empty when nothing was published yet."""
+    run = work.run
+    head = await work.github.head(run.branch) if run.branch else None
+    if not head or head == run.base_sha:
+        return ""
+    token = await work.github.read_token()
+    return await work.ports.repos.fetch(run.job.installation_id, run.job.repo, run.branch, token)
+
+
+async def _set_up(work: Work) -> None:
+    """Run the repository's set-up with network, then close it as the repository's file says."""
+    for command in work.config.setup:
+        await work.progress.show(Kind.NOTE, f"Set-up: `{command}`")
+        result = await _exec(work, command, work.options.setup_timeout_s)
+        if result.exit_code:
+            raise CommandFailed(
+                f"The set-up command `{command}` ended with exit code {result.exit_code}.", result.output
+            )
+    network = work.config.network
+    hosts = network if isinstance(network, tuple) else ()
+    await work.sandbox.set_network(Network(is_open=network == "all", hosts=hosts))
+
+
+async def _find_tests(work: Work) -> str:
+    if work.config.test:
+        return work.config.test
+    files: dict[str, bytes | None] = dict.fromkeys(await tree.list_files(work.sandbox, work.start_tree))
+    for path in ("package.json", "Makefile"):
+        if path in files:
+            files[path] = await work.sandbox.read(path)
+    for candidate in repo_config.detect_tests(files):
+        if (await _exec(work, candidate.probe, 60.0)).exit_code == 0:
+            return candidate.command
+    return ""
+
+
+async def _exec(work: Work, command: str, timeout_s: float) -> ExecResult:
+    try:
+        return await work.sandbox.exec(["sh", "-c", command], timeout_s=timeout_s)
+    except CommandTimeout as error:
+        return ExecResult(124, error.output, timeout_s)
+
+
+async def name_branch(work: Work) -> None:
+    """Choose the branch's name and keep it; the branch itself is made with the first commit."""
+    async with work.progress.stage(Stage.BRANCH, "Naming the branch"):
+        if not work.run.branch:
+            name = await _free_name(work, branch_name(work.run.job))
+            await work.progress.change(branch=name)
+        await work.progress.change(message=f"`{work.run.branch}`")
+
+
+async def _free_name(work: Work, wanted: str) -> str:
+    for number in range(1, MAX_BRANCHES + 1):
+        name = wanted if number == 1 else f"{wanted}-{number}"
+        if await work.github.head(name) is None:
+            return name
+    raise UserError(f"There are {MAX_BRANCHES} branches named `{wanted}…` already. Please delete some.")
+
+
+def branch_name(job: Job) -> str:
+    """`vibecode/<number>-<slug>`, from the job alone."""
+    words = job.title or job.command.instruction or job.body
+    slug = re.sub(r"[^a-z0-9]+", "-", words.lower())[:SLUG_CHARS].strip("-") or "change"
+    return f"{BRANCH_PREFIX}{job.number}-{slug}" if job.number is not None else f"{BRANCH_PREFIX}{slug}"
+
+
+async def plan(work: Work) -> None:
+    async with work.progress.stage(Stage.PLAN, "Reading the code and planning"):
+        work.brief = await _brief(work)
+        if work.run.plan is None:
+            made = await planner.plan(work.open_session(), work.brief)
+            await work.progress.change(plan=made)
+        steps = len(work.run.plan.steps) if work.run.plan else 0
+        await work.progress.change(message=f"{steps} step{'' if steps == 1 else 's'}")
+
+
+async def _brief(work: Work) -> Brief:
+    job = work.run.job
+    instructions = []
+    for path in repo_config.INSTRUCTION_FILES:
+        raw = await work.ports.repos.read(job.installation_id, job.repo, work.run.base_sha, path)
+        if raw is not None:
+            instructions.append((path, raw.decode("utf-8", "replace")[:REQUEST_CHARS]))
+    return Brief(
+        repo=job.repo,
+        number=job.number,
+        title=clean(job.title, max_chars=300),
+        request=clean(job.body, max_chars=REQUEST_CHARS),
+        author=(job.author or job.sender).login,
+        sender=job.sender.login,
+        instruction=clean(job.command.instruction, max_chars=REQUEST_CHARS),
+        instructions=tuple(instructions),
+        test_command=work.test_command,
+        lint_command=work.config.lint,
+        base_ref=work.run.base_ref,
+    )
+
+
+async def carry_out_steps(work: Work) -> None:
+    """Each step that is not done yet: the agent works, the gate looks, the commit reaches the branch."""
+    async with work.progress.stage(Stage.STEPS, "Working"):
+        made = work.plan
+        for index, step in enumerate(made.steps):
+            if index < work.run.steps_done:
+                continue
+            percent = 40 + 40 * index // len(made.steps)
+            message = f"Step {index + 1} of {len(made.steps)}: {step.title}"
+            await work.progress.change(message=message, percent=percent)
+            summary = await coder.carry_out_step(work.open_session(), made, index)
+            await publish(work, step.title, summary, step=index)
+            await work.progress.change(steps_done=index + 1, summary=work.redactor.redact(summary))
+        await work.progress.change(message=f"{len(work.run.commits)} commits")
+
+
+async def verify_work(work: Work) -> None:
+    async with work.progress.stage(
+        Stage.VERIFY, f"Running `{work.test_command}`" if work.test_command else "No tests found"
+    ):
+        verification = await verify.verify(work)
+        await work.progress.change(verification=verification, message=SENTENCES[verification.verdict])
+
+
+SENTENCES: Final = {
+    Verdict.PROVEN: "The tests pass, and the new ones fail without the change",
+    Verdict.PASSING: "The tests pass",
+    Verdict.FAILING: "The tests fail",
+    Verdict.UNTESTED: "No tests were found that could be run",
+}
+
+
+async def publish_rest(work: Work) -> None:
+    """Whatever verification still changed goes through the same gate."""
+    async with work.progress.stage(Stage.PUBLISH, "Looking through what is left"):
+        await publish(work, "Keep what verification changed", "")
+        await work.progress.change(message=f"`{work.run.branch}` at {work.run.head_sha[:7]}")
+
+
+async def open_pull_request(work: Work, *, is_draft: bool = False) -> None:
+    """Open the pull request, or bring the one that is open up to date. Not asked for on the command line."""
+    if work.run.job.source is Source.LOCAL:
+        return
+    async with work.progress.stage(Stage.PULL_REQUEST, "Opening the pull request"):
+        run = work.run
+        title, body = render_pull_request(run, work.page_url)
+        verdict = run.verification.verdict if run.verification else Verdict.UNTESTED
+        wants_draft = is_draft or verdict is Verdict.FAILING or run.job.command.draft or work.config.pull_request.draft
+        pull_request = await work.github.put_pull_request(
+            branch=run.branch,
+            base=run.base_ref,
+            title=work.redactor.redact(title),
+            body=work.redactor.redact(body),
+            is_draft=wants_draft,
+        )
+        await work.progress.change(pull_request=pull_request, message=f"#{pull_request.number}")
+
+
+async def clean_up(work: Work) -> None:
+    """Destroy the sandbox; an outside failure here is not worth losing the run for, the sweep gets it later."""
+    if work.machine is not None:
+        await work.machine.close()
+        work.machine = None

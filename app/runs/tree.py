@@ -1,0 +1,177 @@
+"""The sandbox's work tree, seen from outside: what is in it, what changed, and putting it to another state.
+
+States are git trees, named by sha. An index of our own keeps the agent's git doings (commits, stashes, branches) from
+mattering. Nothing here is trusted: what comes out is inspected by `core/policy.py` before anything is written.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from app.core.errors import Refused, SandboxError
+from app.core.policy import ABSENT, Caps, Change
+from app.core.ports import Sandbox
+
+_CONFIG: Final = (
+    *("-c", "core.hooksPath=/dev/null"),
+    *("-c", "core.fsmonitor=false"),
+    *("-c", "core.quotePath=false"),
+    *("-c", "advice.addEmbeddedRepo=false"),
+)
+_EXCLUDE: Final = """# What tools leave behind, in repositories that do not say so themselves.
+__pycache__/
+*.py[cod]
+*.egg-info/
+.pytest_cache/
+.mypy_cache/
+.ruff_cache/
+.venv/
+node_modules/
+.DS_Store
+"""
+_TIMEOUT_S: Final = 120.0
+_LISTING_BYTES: Final = 1_048_576
+
+
+async def check_out(sandbox: Sandbox, pack: Path, sha: str) -> None:
+    """Fill an empty work tree from a packed repository, with `sha` checked out. Repeatable."""
+    await sandbox.upload(pack, sandbox.work_tree)
+    await sandbox.write(".git/info/exclude", _EXCLUDE.encode())
+    await _git(sandbox, "reset", "--quiet", "--hard", sha)
+    await _git(sandbox, "read-tree", sha, is_ours=True)
+
+
+async def snapshot(sandbox: Sandbox) -> str:
+    """The sha of the tree that the work tree holds now, without what git ignores."""
+    await _git(sandbox, "add", "--all", "--ignore-errors", is_ours=True)
+    return (await _git(sandbox, "write-tree", is_ours=True)).strip()
+
+
+async def show(sandbox: Sandbox, tree: str) -> None:
+    """Put the work tree to `tree`: files made since are removed, files that git ignores stay."""
+    await snapshot(sandbox)
+    await _git(sandbox, "read-tree", "--reset", "-u", tree, is_ours=True)
+
+
+async def lay_over(sandbox: Sandbox, tree: str, paths: Sequence[str]) -> None:
+    """Bring `paths` to their state in `tree`; those that are not in it are removed."""
+    listing = await _git(sandbox, "ls-tree", "-r", "-z", "--name-only", tree, "--", *paths)
+    there = set(listing.split("\0"))
+    present = [path for path in paths if path in there]
+    absent = [path for path in paths if path not in there]
+    if present:
+        await _git(sandbox, "checkout", tree, "--", *present, is_ours=True)
+    if absent:
+        await _git(sandbox, "rm", "--quiet", "-f", "--ignore-unmatch", "--", *absent, is_ours=True)
+
+
+async def carry_over(sandbox: Sandbox, base: str, head: str) -> None:
+    """Add to the work tree what `head` (a commit) changed since `base`, keeping what set-up made."""
+    paths = [change.path for change in await _entries(sandbox, base, head)]
+    for start in range(0, len(paths), 200):
+        await lay_over(sandbox, head, paths[start : start + 200])
+
+
+async def list_files(sandbox: Sandbox, tree: str) -> tuple[str, ...]:
+    """The first paths of a tree, in git's order: as many as one listing holds."""
+    listing = await _git(sandbox, "ls-tree", "-r", "-z", "--name-only", tree, may_be_cut=True)
+    return tuple(path for path in listing.split("\0") if path)
+
+
+async def list_changed(sandbox: Sandbox, before: str, after: str) -> tuple[str, ...]:
+    """The paths that differ between two trees."""
+    return tuple(change.path for change in await _entries(sandbox, before, after))
+
+
+async def read_changes(sandbox: Sandbox, before: str, after: str, caps: Caps) -> tuple[Change, ...]:
+    """What leads from one tree to the other, contents included.
+
+    Raises:
+        Refused: it is more than `caps` allow; nothing was read.
+    """
+    entries = await _entries(sandbox, before, after)
+    if len(entries) > caps.files:
+        raise Refused(f"The change touches {len(entries)} files, more than {caps.files}: {entries[0].path}, …")
+    shas = [entry.sha for entry in entries if entry.has_content]
+    blobs = await _blobs(sandbox, shas, caps) if shas else {}
+    return tuple(
+        Change(entry.path, entry.mode, blobs[entry.sha] if entry.has_content else b"", entry.old_mode)
+        for entry in entries
+    )
+
+
+class _Entry:
+    """One line of `git diff-tree --raw -z` (https://git-scm.com/docs/git-diff#_raw_output_format)."""
+
+    def __init__(self, line: str, path: str) -> None:
+        self.old_mode, self.mode, _, self.sha, _ = line.removeprefix(":").split(" ")
+        self.path = path
+
+    @property
+    def has_content(self) -> bool:
+        return self.mode not in (ABSENT, "160000")
+
+
+async def _entries(sandbox: Sandbox, before: str, after: str) -> list[_Entry]:
+    raw = await _git(sandbox, "diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", before, after)
+    parts = raw.split("\0")
+    return [_Entry(line, path) for line, path in zip(parts[::2], parts[1::2], strict=False) if line.startswith(":")]
+
+
+async def _blobs(sandbox: Sandbox, shas: Sequence[str], caps: Caps) -> dict[str, bytes]:
+    sizes = await _shell(sandbox, "git cat-file --batch-check='%(objectsize)'", shas, _LISTING_BYTES)
+    total = sum(int(size) for size in sizes.split() if size.isdecimal())
+    if total > caps.total_bytes:
+        raise Refused(f"The change has {total:,} bytes in all, more than {caps.total_bytes:,}.")
+    encoded = await _shell(sandbox, "git cat-file --batch | base64 -w0", shas, 2 * caps.total_bytes + _LISTING_BYTES)
+    try:
+        return _split_batch(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError, IndexError) as error:
+        raise SandboxError("The sandbox's git gave contents that cannot be read.") from error
+
+
+def _split_batch(raw: bytes) -> dict[str, bytes]:
+    """Read `<sha> blob <size>\\n<content>\\n` one after another."""
+    blobs: dict[str, bytes] = {}
+    at = 0
+    while at < len(raw):
+        end = raw.index(b"\n", at)
+        sha, _, size = raw[at:end].split(b" ")
+        start = end + 1
+        at = start + int(size) + 1
+        blobs[sha.decode()] = raw[start : at - 1]
+    return blobs
+
+
+async def _shell(sandbox: Sandbox, command: str, shas: Sequence[str], max_output_bytes: int) -> str:
+    script = f"printf '%s\\n' \"$@\" | {command}"
+    return await _run(sandbox, ["sh", "-c", script, "sh", *shas], max_output_bytes=max_output_bytes)
+
+
+async def _git(sandbox: Sandbox, *argv: str, is_ours: bool = False, may_be_cut: bool = False) -> str:
+    env = {"GIT_INDEX_FILE": f"{sandbox.work_tree}/.git/vibecoder-index"} if is_ours else {}
+    return await _run(sandbox, ["git", *_CONFIG, *argv], env=env, may_be_cut=may_be_cut)
+
+
+async def _run(
+    sandbox: Sandbox,
+    argv: Sequence[str],
+    *,
+    env: dict[str, str] | None = None,
+    max_output_bytes: int = _LISTING_BYTES,
+    may_be_cut: bool = False,
+) -> str:
+    safe = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+    try:
+        result = await sandbox.exec(
+            argv, env={**safe, **(env or {})}, timeout_s=_TIMEOUT_S, max_output_bytes=max_output_bytes
+        )
+    except TimeoutError as error:
+        raise SandboxError(f"`{argv[0]}` hangs in the sandbox.") from error
+    if result.exit_code:
+        raise SandboxError(f"`{' '.join(argv[:1])}` failed in the sandbox: {result.output.strip()[-500:]}")
+    if result.cut and not may_be_cut:
+        raise Refused("The change is too large to be looked through. Generated files are better left to `.gitignore`.")
+    return result.output

@@ -1,0 +1,145 @@
+"""What the stages of one attempt share: the ports, the deployment's options, the run's progress, and what is open."""
+
+import logging
+from dataclasses import dataclass, field, replace
+
+from pydantic import SecretStr
+
+from app.agent.context import Brief
+from app.agent.loop import Session
+from app.core.budget import Budget
+from app.core.errors import OutsideError, SandboxError
+from app.core.job import Mode, Verb
+from app.core.links import page_url
+from app.core.plan import Plan
+from app.core.ports import GitHub, Ports, Sandbox
+from app.core.redact import Redactor
+from app.core.repo_config import RepoConfig
+from app.core.run import Run
+from app.runs.progress import Progress
+from app.text.comment import marker_of, render_comment
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the deployment decides for every run. `worker` names this process in leases and logs."""
+
+    budget: Budget
+    public_url: str = ""
+    page_secret: SecretStr = SecretStr("")
+    worker: str = "worker"
+    comment_every_s: float = 3.0
+    sandbox_ttl_s: float = 900.0
+    test_timeout_s: float = 600.0
+    setup_timeout_s: float = 900.0
+
+    def page_url(self, job_id: str) -> str:
+        """Where the run can be followed; empty when this deployment serves no pages."""
+        return page_url(self.public_url, self.page_secret, job_id) if self.public_url else ""
+
+
+@dataclass(slots=True)
+class Work:
+    """One attempt at one run. Whatever must outlive a crash is in the run; this may be lost.
+
+    Trees are shas of git trees in the sandbox: `start_tree` is the base after set-up, `published_tree` what is on the
+    branch. `brief` is what the agent is told of the task.
+    """
+
+    ports: Ports
+    options: Options
+    github: GitHub
+    progress: Progress
+    redactor: Redactor
+    config: RepoConfig = field(default_factory=RepoConfig)
+    machine: Sandbox | None = None
+    brief: Brief | None = None
+    start_tree: str = ""
+    published_tree: str = ""
+    test_command: str = ""
+
+    @property
+    def run(self) -> Run:
+        return self.progress.run
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The open machine.
+
+        Raises:
+            SandboxError: there is none (any more).
+        """
+        if self.machine is None:
+            raise SandboxError("There is no sandbox.")
+        return self.machine
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that is carried out; without steps when there is none."""
+        return self.run.plan or Plan("", "", ())
+
+    @property
+    def page_url(self) -> str:
+        return self.options.page_url(self.run.id)
+
+    @property
+    def waits_for_approval(self) -> bool:
+        """Must a person approve the plan before it is carried out?"""
+        job = self.run.job
+        if job.command.verb in (Verb.APPROVE, Verb.RETRY, Verb.BUDGET):
+            return False
+        return job.mode is Mode.PLAN or job.command.verb is Verb.PLAN or self.config.plan == "approve"
+
+    def open_session(self) -> Session:
+        """A new conversation with the model: one for the plan, one for each step, one for each repair."""
+        return Session(
+            model=self.ports.model,
+            sandbox=self.sandbox,
+            watcher=self.progress,
+            brief=self.brief,
+            model_name=self.run.job.command.model or "",
+            cache_key=self.run.id,
+        )
+
+    async def react(self, content: str) -> None:
+        """React to what triggered; a courtesy, so its failure is only logged."""
+        job = self.run.job
+        if job.number is None:
+            return
+        try:
+            await self.github.react(content, number=job.number, comment_id=job.comment_id)
+        except OutsideError as error:
+            log.warning("no reaction", extra={"reason": str(error)})
+
+    async def draw(self, run: Run) -> int | None:
+        """Draw a run's comment; its id, None where there is no thread to write in."""
+        return await draw(self.github, self.options, self.redactor, run)
+
+
+async def draw(github: GitHub, options: Options, redactor: Redactor, run: Run) -> int | None:
+    """Write the run's one comment from the run."""
+    if run.job.number is None:
+        return None
+    body = redactor.redact(render_comment(run, options.page_url(run.id)))
+    return await github.put_comment(run.job.number, body, marker=marker_of(run.id), comment_id=run.comment_id)
+
+
+def open_work(ports: Ports, options: Options, run: Run, github: GitHub) -> Work:
+    """Begin an attempt at a run whose lease is held."""
+    redactor = Redactor(ports.secrets)
+
+    async def draw_run(run: Run) -> int | None:
+        return await draw(github, options, redactor, run)
+
+    begun = run if run.started_at else replace(run, started_at=ports.clock.now())
+    progress = Progress(
+        begun,
+        store=ports.store,
+        clock=ports.clock,
+        redactor=redactor,
+        draw=draw_run,
+        every_s=options.comment_every_s,
+    )
+    return Work(ports, options, github, progress, redactor)

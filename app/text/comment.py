@@ -1,0 +1,49 @@
+"""The one comment of a run, drawn from the run each time it changes, and never read back."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+from app.core.run import Conclusion, Run, Status
+from app.text.render import render
+
+MAX_CHARS: Final = 60_000
+"""GitHub takes 65,536."""
+
+_HEADLINES: Final = {
+    Conclusion.SUCCESS: "✅ Done",
+    Conclusion.FAILURE: "❌ Failed",
+    Conclusion.NEUTRAL: "💬 Nothing to do",
+    Conclusion.CANCELLED: "⏹️ Stopped",
+    Conclusion.SKIPPED: "🚫 Not started",
+    Conclusion.TIMED_OUT: "⌛ Over budget",
+    Conclusion.ACTION_REQUIRED: "✋ Waiting for you",
+}
+
+
+def marker_of(job_id: str) -> str:
+    """The hidden line by which the run's comment is found again."""
+    return f"<!-- vibecoder:run={hashlib.sha256(job_id.encode()).hexdigest()[:16]} -->"
+
+
+def headline(run: Run) -> str:
+    """The run's state in a few words."""
+    if run.status is Status.QUEUED:
+        return "🕐 Queued"
+    if run.conclusion is None:
+        return f"⏳ Working · {run.percent} %"
+    return _HEADLINES[run.conclusion]
+
+
+def render_comment(run: Run, page_url: str) -> str:
+    """The comment's body, at most `MAX_CHARS` long."""
+    is_answer = run.conclusion is Conclusion.NEUTRAL and not run.stages
+    template = "comment/answer.md.j2" if is_answer else "comment/progress.md.j2"
+    body = render(template, run=run, headline=headline(run), page_url=page_url)
+    marker = marker_of(run.id)
+    return f"{marker}\n{body[: MAX_CHARS - len(marker)]}"
+
+
+def render_help(commands: Sequence[tuple[str, str]]) -> str:
+    """What can be said: rows of usage and meaning."""
+    return render("comment/help.md.j2", commands=commands)
