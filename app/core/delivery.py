@@ -1,0 +1,65 @@
+"""A delivery is real when it is signed with one of our secrets: one function over bytes.
+
+GitHub signs the raw body (https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries). Nothing is
+decoded, parsed or logged before the signature holds.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from pydantic import SecretStr
+
+from app.core.errors import UserError, VibecoderError
+
+_SIGNATURE: Final = re.compile(r"sha256=([0-9a-fA-F]{64})")
+
+
+class BadSignature(VibecoderError):
+    """The delivery is not signed, or not with a secret of ours. The text never says which part was wrong."""
+
+
+class BadDelivery(VibecoderError):
+    """A signed delivery that cannot be read. The text names the place, never the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One webhook POST, its signature verified.
+
+    `id` is `X-GitHub-Delivery`, which GitHub keeps when it delivers again; `event` is `X-GitHub-Event`.
+    """
+
+    id: str
+    event: str
+    body: bytes = field(repr=False)
+
+
+def keys(secrets: Sequence[SecretStr]) -> tuple[bytes, ...]:
+    """The secrets as HMAC keys. Two are for a rotation: GitHub signs with one while the other is being changed.
+
+    Raises:
+        UserError: there is none, or one is blank: whoever knows that would pass for GitHub.
+    """
+    found = tuple(secret.get_secret_value().encode() for secret in secrets)
+    if not found or any(not key.strip() for key in found):
+        raise UserError("The webhook secret is empty. Give the App a random one, and this program the same.")
+    return found
+
+
+def verify(body: bytes, signature: str | None, secrets: Sequence[SecretStr]) -> None:
+    """Check `X-Hub-Signature-256` (`sha256=` and 64 hex digits) against the raw body, in constant time.
+
+    Raises:
+        BadSignature: absent, malformed or wrong.
+        UserError: a secret is empty.
+    """
+    digests = [hmac.digest(key, body, hashlib.sha256) for key in keys(secrets)]
+    match = _SIGNATURE.fullmatch(signature or "")
+    claimed = bytes.fromhex(match[1]) if match else b""
+    matches = [hmac.compare_digest(digest, claimed) for digest in digests]
+    if not any(matches):
+        raise BadSignature("The delivery is not signed with this App's webhook secret.")
