@@ -1,0 +1,254 @@
+"""Sandboxes on this host, each a folder and, for every command, a fresh set of namespaces made by bubblewrap.
+
+Commands cannot reach the host's files, processes, network or credentials; the kernel is shared. What one machine may
+use is in `LocalSandboxes`. A list of allowed hosts cannot be enforced here: such a network stays closed.
+"""
+
+import asyncio
+import errno
+import logging
+import posixpath
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import monotonic
+from typing import IO, Final
+
+from app.adapters.sandbox import bubblewrap, machine, process, script, toolchains
+from app.adapters.sandbox.machine import MARK, Machine
+from app.adapters.sandbox.output import CappedOutput
+from app.adapters.sandbox.watch import GIB, Limits, Watch
+from app.core.errors import SandboxError
+from app.core.ports import CommandTimeout, ExecResult, Network, SandboxInfo
+
+_log = logging.getLogger(__name__)
+
+_FILE_TIMEOUT_S: Final = 60.0
+_UPLOAD_TIMEOUT_S: Final = 600.0
+_MESSAGE_BYTES: Final = 2_000
+_OPEN_FILES: Final = 4_096
+_THREADS_PER_PROCESS: Final = 8
+_HOST_PATH: Final = ":".join(toolchains.SYSTEM_PATH)
+_LAST: Final = '{ echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null; exec nice -n 5 "$@"'
+"""Around bubblewrap: the first to go when memory runs out, and not in the way of the worker."""
+
+
+@dataclass
+class LocalSandboxes:
+    """The provider. `root` holds the machines; `path` and `read_only` add tools of the host (`host_toolchains`).
+
+    `isolation=False` runs everything as this user on this host, with nothing but the caps: for code one trusts.
+    `share_network` lets an open network be the host's own, loopback included; without it there is none.
+    """
+
+    root: Path
+    isolation: bool = True
+    path: Sequence[str] = toolchains.SYSTEM_PATH
+    read_only: Sequence[Path] = ()
+    share_network: bool = False
+    memory_bytes: int = 2 * GIB
+    max_processes: int = 256
+    max_file_bytes: int = GIB
+    max_disk_bytes: int = 10 * GIB
+    _options: tuple[str, ...] = field(default=(), init=False, repr=False)
+
+    @staticmethod
+    def probe() -> str:
+        """Why this host cannot isolate, and the fix; empty when it can. Blocks some 10 ms."""
+        return bubblewrap.probe()
+
+    async def create(self, *, key: str, metadata: Mapping[str, str], timeout_s: float) -> "LocalSandbox":
+        """See `SandboxProvider.create`. A second call with a living machine's key gives that machine."""
+        await self._prepare()
+        made = await asyncio.to_thread(machine.create, self.root, key, metadata, timeout_s)
+        return await self.reconnect(made.id)
+
+    async def _prepare(self) -> None:
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self.isolation:
+            _log.warning("Commands run WITHOUT isolation on this host, as this user: %s", self.root)
+        elif not self._options:
+            self._options = await asyncio.to_thread(bubblewrap.isolation)
+            if not self._options:
+                raise SandboxError(await asyncio.to_thread(bubblewrap.probe))
+
+    async def reconnect(self, sandbox_id: str) -> "LocalSandbox":
+        """See `SandboxProvider.reconnect`."""
+        await self._prepare()
+        found = machine.find(self.root, sandbox_id)
+        found.load()
+        return LocalSandbox(self, found, self._options)
+
+    async def list(self) -> tuple[SandboxInfo, ...]:
+        """See `SandboxProvider.list`. Destroys machines whose time is over."""
+        living = await asyncio.to_thread(machine.living, self.root)
+        return tuple(SandboxInfo(found.id, record.metadata, record.created_at) for found, record in living)
+
+    async def kill(self, sandbox_id: str) -> bool:
+        """See `SandboxProvider.kill`."""
+        found = machine.find(self.root, sandbox_id)
+        if not found.folder.exists():
+            return False
+        await asyncio.to_thread(found.destroy)
+        return True
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.memory_bytes, self.max_processes, self.max_file_bytes, self.max_disk_bytes)
+
+
+class LocalSandbox:
+    """One machine. Made by `LocalSandboxes`."""
+
+    def __init__(self, provider: LocalSandboxes, made: Machine, options: Sequence[str]) -> None:
+        self.id = made.id
+        self._provider = provider
+        self._machine = made
+        self._options = options
+        mounts = made.folders.mounts
+        self.work_tree = bubblewrap.WORK_TREE if options else str(mounts[bubblewrap.WORK_TREE])
+        self._home = bubblewrap.HOME if options else str(mounts[bubblewrap.HOME])
+        self._watch = Watch(provider.limits, made.folder) if options else None
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str = ".",
+        env: Mapping[str, str] | None = None,
+        timeout_s: float = 120.0,
+        max_output_bytes: int = 32_768,
+    ) -> ExecResult:
+        """See `Sandbox.exec`. A command stopped by a limit ends with 137 and a last line that names the limit."""
+        if refused := script.refusal(argv):
+            return refused
+        started = monotonic()
+        called = script.sh(script.CALL, self._absolute(cwd), *argv)
+        ended = await self._run(called, env or {}, timeout_s=timeout_s, limit=max_output_bytes)
+        text = ended.output.text()
+        if ended.exit_code is None:
+            raise CommandTimeout(timeout_s, text)
+        return ExecResult(ended.exit_code, text, monotonic() - started, ended.output.cut)
+
+    async def read(self, path: str, *, max_bytes: int = 1_048_576) -> bytes:
+        """See `Sandbox.read`."""
+        ended = await self._file(script.sh(script.READ, self._absolute(path), str(max_bytes)), limit=max_bytes)
+        if ended.exit_code != 0:
+            raise FileNotFoundError(f"{path} is no file that can be read.")
+        return ended.output.data
+
+    async def write(self, path: str, data: bytes) -> None:
+        """See `Sandbox.write`. Raises OSError when the path is a folder, a pipe or read-only."""
+        with _spooled(data) as stdin:
+            ended = await self._file(script.sh(script.WRITE, self._absolute(path)), stdin=stdin)
+        if ended.exit_code != 0:
+            raise OSError(f"{path} cannot be written. {ended.output.text().strip()}")
+
+    async def upload(self, tar: Path, to: str) -> None:
+        """See `Sandbox.upload`."""
+        with _opened(tar) as stdin:
+            unpack = script.sh(script.UNPACK, self._absolute(to), "-")
+            ended = await self._file(unpack, stdin=stdin, timeout_s=_UPLOAD_TIMEOUT_S)
+        if ended.exit_code != 0:
+            raise SandboxError(f"The upload to {to} cannot be unpacked. {ended.output.text().strip()}")
+
+    async def set_network(self, network: Network) -> None:
+        """See `Sandbox.set_network`."""
+        if network.hosts:
+            _log.warning("A local sandbox cannot tell hosts apart: its network stays closed.")
+        self._machine.save(replace(self._machine.load(), network=network))
+
+    async def keep_alive(self, seconds: float) -> None:
+        """See `Sandbox.keep_alive`."""
+        self._machine.keep_until(datetime.now(UTC) + timedelta(seconds=seconds))
+
+    async def close(self) -> None:
+        """See `Sandbox.close`."""
+        await asyncio.to_thread(self._machine.destroy)
+
+    def _absolute(self, path: str) -> str:
+        return posixpath.join(self.work_tree, path)
+
+    async def _file(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: IO[bytes] | None = None,
+        timeout_s: float = _FILE_TIMEOUT_S,
+        limit: int = _MESSAGE_BYTES,
+    ) -> process.Ended:
+        """Run one of our own programs, for which running out of time means that the machine is no good."""
+        ended = await self._run(argv, {}, stdin=stdin, timeout_s=timeout_s, limit=limit)
+        if ended.exit_code is None:
+            raise SandboxError(f"The sandbox did not read or write a file within {timeout_s:g} s.")
+        return ended
+
+    async def _run(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        timeout_s: float,
+        limit: int,
+        stdin: IO[bytes] | None = None,
+    ) -> process.Ended:
+        network = self._machine.load().network
+        limited = script.sh(_limited(self._provider.limits, has_own_users=bool(self._options)), *argv)
+        mark = {MARK: self._machine.mark}
+        inside = {**self._environment(), **env}
+        if self._watch is None:
+            command = process.Command(limited, inside | mark, timeout_s, limit, stdin)
+        else:
+            isolated = self._isolated(inside, has_network=network.is_open and self._provider.share_network)
+            outer = script.sh(_LAST, *isolated, *limited)
+            command = process.Command(outer, {"PATH": _HOST_PATH} | mark, timeout_s, limit, stdin, self._watch)
+        try:
+            return await process.run(command)
+        except OSError as error:
+            if error.errno == errno.E2BIG:
+                return process.Ended(
+                    script.CANNOT_RUN, CappedOutput.of(b"The command's arguments are too long.", limit)
+                )
+            raise SandboxError(f"The sandbox cannot start a command: {error}") from error
+
+    def _isolated(self, env: Mapping[str, str], *, has_network: bool) -> list[str]:
+        read_only = self._provider.read_only
+        bwrap = bubblewrap.argv(self._machine.folders, self._options, read_only, has_network=has_network)
+        return [*bwrap, *(part for name, value in env.items() for part in ("--setenv", name, value)), "--"]
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "HOME": self._home,
+            "PATH": ":".join(self._provider.path),
+            "LANG": "C.UTF-8",
+            "TERM": "dumb",
+            "CI": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        } | toolchains.manager_homes(self._provider.read_only)
+
+
+def _limited(limits: Limits, *, has_own_users: bool) -> str:
+    """Set the limits of each process alone, then run the command as a child: the namespace's first process must not be
+    the command itself, which signals would then pass by. `-u` is bash's name for `-p`; `-f` counts 512 bytes."""
+    threads = limits.processes * _THREADS_PER_PROCESS
+    return f"""ulimit -c 0
+ulimit -n {_OPEN_FILES} 2>/dev/null
+ulimit -f {limits.file_bytes // 512}
+ulimit -d {limits.memory_bytes // 1024}
+{f"ulimit -u {threads} 2>/dev/null || ulimit -p {threads} 2>/dev/null" if has_own_users else ""}
+"$@"
+exit $?
+"""
+
+
+def _spooled(data: bytes) -> IO[bytes]:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    file.write(data)
+    file.seek(0)
+    return file
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return path.open("rb")

@@ -1,0 +1,172 @@
+"""Runs one command on the host: output through one pipe, capped; a time limit; nothing of it left when it returns.
+
+    worker ── bwrap ── sh (first process of the pid namespace) ── the command and all it starts
+    worker ── sh (leader of its process group) ── …                  without isolation
+
+Ending the namespace's first process ends all in it, and `bwrap` then reaps it, so that no zombie is left to an init
+that may not be there.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final
+
+from app.adapters.sandbox.output import CappedOutput
+from app.adapters.sandbox.watch import Watch
+from app.core.errors import SandboxError
+
+_LOOK_EVERY_S: Final = 0.1
+_GRACE_S: Final = 10.0
+_LATE_OUTPUT_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run. `stdin` None is the empty file; `watch` is given when the argv is bubblewrap's."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    timeout_s: float
+    limit: int
+    stdin: IO[bytes] | None = field(default=None, repr=False)
+    watch: Watch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How it ended. `exit_code` is 128 + n for signal n; None when the time ran out."""
+
+    exit_code: int | None
+    output: CappedOutput
+
+
+class _Reader(asyncio.Protocol):
+    """Takes what comes out of the pipe until everybody has closed it."""
+
+    def __init__(self, output: CappedOutput) -> None:
+        self._output = output
+        self.closed = asyncio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        self._output.add(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed.set()
+
+
+async def run(command: Command) -> Ended:
+    """Run it and wait; on cancellation, too, everything it started is dead when this returns.
+
+    Raises:
+        OSError: it could not be started.
+    """
+    output = CappedOutput(command.limit)
+    reader = _Reader(output)
+    receiving, sending = os.pipe()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: reader, os.fdopen(receiving, "rb", buffering=0)
+    )
+    try:
+        try:
+            process = await _start(command, sending)
+        finally:
+            os.close(sending)
+        exit_code = await _until_ended(process, command, output)
+        # A process that left its group may hold the pipe open for ever; it is not waited for.
+        await _within(_LATE_OUTPUT_S, reader.closed.wait())
+    finally:
+        transport.close()
+    return Ended(exit_code, output)
+
+
+async def _start(command: Command, sending: int) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *command.argv,
+        stdin=command.stdin or asyncio.subprocess.DEVNULL,
+        stdout=sending,
+        stderr=sending,
+        env=dict(command.env),
+        cwd="/",
+        start_new_session=True,
+    )
+
+
+async def _until_ended(process: asyncio.subprocess.Process, command: Command, output: CappedOutput) -> int | None:
+    """The exit code; None when the time ran out. Kills whatever still runs."""
+    try:
+        async with asyncio.timeout(command.timeout_s):
+            if command.watch is None:
+                code = await process.wait()
+            else:
+                code = await _watched(process, command.watch, output)
+    except TimeoutError:
+        return None
+    finally:
+        _end(process, command)
+        if not await _within(_GRACE_S, process.wait()):
+            raise SandboxError("A command of the sandbox cannot be killed. Look for a hanging disk on the host.")
+    return 128 - code if code < 0 else code
+
+
+async def _watched(process: asyncio.subprocess.Process, watch: Watch, output: CappedOutput) -> int:
+    waiting = asyncio.ensure_future(process.wait())
+    try:
+        while not (await asyncio.wait({waiting}, timeout=_LOOK_EVERY_S))[0]:
+            for first in _children(process.pid):
+                if why := await asyncio.to_thread(watch.look, first):
+                    output.add(f"\n[killed: {why}]\n".encode())
+                    return 128 + signal.SIGKILL
+        return waiting.result()
+    finally:
+        waiting.cancel()
+
+
+async def _within(seconds: float, what: Awaitable[object]) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await what
+    except TimeoutError:
+        return False
+    return True
+
+
+def _end(process: asyncio.subprocess.Process, command: Command) -> None:
+    """Kill all that runs. A process group outlives its leader, a namespace does not."""
+    with suppress(ProcessLookupError):
+        if command.watch is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        elif process.returncode is None:
+            for pid in _children(process.pid) or [process.pid]:
+                os.kill(pid, signal.SIGKILL)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_bytes().split()]
+    except OSError:
+        return []
+
+
+def kill_marked(mark: str) -> None:
+    """Kill, whoever started them, all processes of this user that hold the environment entry `NAME=value`."""
+    for _ in range(10):
+        if not (pids := _marked(mark.encode())):
+            return
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _marked(mark: bytes) -> list[int]:
+    """The marked processes and, before each, the first process of the namespace it watches over."""
+    found: list[int] = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found += [*_children(int(entry.name)), int(entry.name)]
+    return found

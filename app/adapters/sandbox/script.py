@@ -1,0 +1,50 @@
+"""The few shell programs that run inside a machine, the same ones in every kind of sandbox.
+
+Reading and writing inside the machine, not on the host, is what confines paths: whatever link or pipe hostile code has
+planted, it leads nowhere but into the machine.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from app.core.ports import ExecResult
+
+NOT_A_FILE: Final = 44
+"""How `READ` and `WRITE` say that the path is taken by something that is no regular file, or by nothing."""
+
+CANNOT_RUN: Final = 126
+
+CALL: Final = """cd -- "$1" || exit 126
+shift
+exec "$@"
+"""
+"""cwd, argv: `exec` never takes a shell's builtin for the program; 127 and 126 are the shell's own answers."""
+
+READ: Final = f"""[ -f "$1" ] || exit {NOT_A_FILE}
+exec head -c "$2" "$1"
+"""
+"""path, bytes."""
+
+WRITE: Final = f"""[ -f "$1" ] || [ ! -e "$1" ] || exit {NOT_A_FILE}
+folder=${{1%/*}}
+mkdir -p -- "${{folder:-/}}" && exec cat > "$1"
+"""
+"""path; the bytes come on standard input."""
+
+UNPACK: Final = """mkdir -p -- "$1" && exec tar -xf "$2" --no-same-owner -C "$1"
+"""
+"""folder, tar (`-` for standard input)."""
+
+
+def sh(program: str, *arguments: str) -> list[str]:
+    """The argv that runs a program of this module."""
+    return ["sh", "-c", program, "sh", *arguments]
+
+
+def refusal(argv: Sequence[str]) -> ExecResult | None:
+    """The result of a command that no machine could even start; None when it may be tried."""
+    if not argv or not argv[0]:
+        return ExecResult(127, "There is no command.", 0.0)
+    if any("\0" in argument for argument in argv):
+        return ExecResult(CANNOT_RUN, "A command cannot hold NUL characters.", 0.0)
+    return None
