@@ -27,6 +27,7 @@ RoleOf: TypeAlias = Callable[[SecretStr, str], Awaitable[tuple[Person, Role] | N
 """A GitHub user token and `owner/name` to who that is and their role; None when GitHub does not know the token."""
 
 COOKIE: Final = "vibecoder"
+SESSION: Final = "session"
 SESSION_S: Final = 12 * 3600
 OPERATOR: Final = Person("operator")
 
@@ -91,7 +92,9 @@ class Access:
 
     def is_operator(self, request: Request) -> bool:
         """Whether the operator reads: by token, or with the cookie, which is worth nothing for writing."""
-        if request.method in {"GET", "HEAD"} and self._is_session(request.cookies.get(COOKIE, "")):
+        if not self.operator_sha256:
+            return False
+        if request.method in {"GET", "HEAD"} and self.honours(SESSION, request.cookies.get(COOKIE, "")):
             return True
         return _has_token(request) and self.knows(_token(request))
 
@@ -103,20 +106,21 @@ class Access:
         """Whether it is the operator's token, in constant time."""
         return bool(self.operator_sha256) and hmac.compare_digest(digest_of(token), self.operator_sha256.lower())
 
-    def session(self) -> str:
-        """A cookie's value that stands for the operator's token until it expires, the token or the secret changes."""
-        expires_at = str(int(self.clock.now().timestamp()) + SESSION_S)
-        return f"{expires_at}.{self._signature(expires_at)}"
+    def ticket(self, purpose: str, lifetime_s: int) -> str:
+        """A text that `honours` takes until it expires, or the operator's token or the link secret changes."""
+        expires_at = str(int(self.clock.now().timestamp()) + lifetime_s)
+        return f"{expires_at}.{self._signature(purpose, expires_at)}"
 
-    def _is_session(self, value: str) -> bool:
-        expires_at, _, signature = value.partition(".")
-        if not (self.operator_sha256 and expires_at.isdecimal() and expires_at.isascii() and len(expires_at) < 12):
+    def honours(self, purpose: str, ticket: str) -> bool:
+        """Whether it is a ticket of ours for this purpose that holds now."""
+        expires_at, _, signature = ticket.partition(".")
+        if not (expires_at.isascii() and expires_at.isdecimal() and len(expires_at) < 12):
             return False
-        is_genuine = hmac.compare_digest(self._signature(expires_at).encode(), signature.encode())
-        return is_genuine and int(expires_at) > self.clock.now().timestamp()
+        is_ours = hmac.compare_digest(self._signature(purpose, expires_at).encode(), signature.encode())
+        return is_ours and int(expires_at) > self.clock.now().timestamp()
 
-    def _signature(self, expires_at: str) -> str:
-        return sign(self.link_secret, "session", f"{self.operator_sha256}\0{expires_at}")
+    def _signature(self, purpose: str, expires_at: str) -> str:
+        return sign(self.link_secret, purpose, f"{self.operator_sha256}\0{expires_at}")
 
     async def _person(self, request: Request, repo: str, need: Role) -> Person:
         if self.is_operator(request):

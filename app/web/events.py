@@ -23,9 +23,10 @@ from app.core.job import canonical_id
 from app.core.ports import Store
 from app.core.run import Run, Status
 from app.web.access import Access
-from app.web.jobs import encode, load
+from app.web.jobs import load
 from app.web.problems import problem
 from app.web.status import Document, Documents
+from app.web.wire import encode
 
 MAX_STREAM_S: Final = 3600.0
 """Longer than any run should take; whoever still listens connects again, and is asked again who they are."""

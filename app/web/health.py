@@ -19,7 +19,7 @@ READY_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`/healthz` touches nothing, `/readyz` asks the store, `/metrics` is for the operator, in Prometheus' text format."""
+    """`/healthz` touches nothing, `/readyz` asks the store, `/metrics` is the operator's, as Prometheus reads it."""
 
     queue: Queue
     store: Store

@@ -4,9 +4,7 @@ An id may be written as it is stored (`acme~greeter~12~comment~99`) or as people
 (`acme%2Fgreeter%2312:comment:99`).
 """
 
-import asyncio
 import hashlib
-import json
 import re
 import secrets
 from collections.abc import Awaitable, Callable
@@ -24,10 +22,9 @@ from app.core.ports import Clock, Queue, Signal, Store
 from app.core.run import Run, Status
 from app.web.access import Access
 from app.web.status import Document, Documents
+from app.web.wire import as_json, read_body, tagged
 
-MAX_BODY_BYTES: Final = 65_536
 MAX_REQUEST_CHARS: Final = 20_000
-BODY_TIMEOUT_S: Final = 10.0
 _REF: Final = re.compile(r"(?!.*(\.\.|//|@\{|\.lock$))[A-Za-z0-9_][A-Za-z0-9._/@+-]{0,199}(?<![./])")
 _REPO: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
 
@@ -93,12 +90,12 @@ class Jobs:
         await self.access.lister(request, repo)
         page = await self.store.list(
             repo=repo,
-            status=_status(query.get("status", "")),
+            status=status_of(query.get("status", "")),
             cursor=query.get("cursor", ""),
             limit=_limit(query.get("limit", "50")),
         )
         jobs = [self.documents.show_item(run) for run in page.runs]
-        return answer(request, {"jobs": jobs, "cursor": page.cursor or None})
+        return tagged(request, as_json({"jobs": jobs, "cursor": page.cursor or None}))
 
     async def start(self, request: Request) -> Response:
         return await self._put(request, Mode.AUTO)
@@ -113,19 +110,19 @@ class Jobs:
         if run.status is Status.COMPLETED:
             raise HTTPException(409, f"The run has already ended: {run.conclusion}.")
         await self.store.signal(run.id, Signal("stop", by=person.login))
-        return _json(self.documents.show_progress(run), 202)
+        return as_json(self.documents.show_progress(run), 202)
 
     def _view(self, show: Callable[[Run], Document]) -> Callable[[Request], Awaitable[Response]]:
         async def view(request: Request) -> Response:
             name = canonical_id(request.path_params["job_id"])
             await self.access.reader(request, name)
-            return answer(request, show(await load(self.store, name)))
+            return tagged(request, as_json(show(await load(self.store, name))))
 
         return view
 
     async def _put(self, request: Request, mode: Mode) -> Response:
         sender = self.access.operator(request)
-        asked = await _body(request)
+        asked = await _asked(request)
         key = request.headers.get("idempotency-key") or secrets.token_hex(16)
         verb = Verb.PLAN if mode is Mode.PLAN else Verb.START
         job = Job(
@@ -143,7 +140,7 @@ class Jobs:
         run = Run(job)
         if not await self.queue.put(run):
             run = await self._same(job)
-        return _json(self.documents.show(run), 202, {"Location": f"/api/jobs/{run.id}"})
+        return as_json(self.documents.show(run), 202, {"Location": f"/api/jobs/{run.id}"})
 
     async def _same(self, job: Job) -> Run:
         """The run that this idempotency key made before."""
@@ -167,44 +164,20 @@ async def load(store: Store, name: str) -> Run:
     return run
 
 
-def answer(request: Request, document: Document) -> Response:
-    """The document with a strong ETag, or 304 when the caller has it already."""
-    answer = _json(document, 200, {"Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"})
-    tag = f'"{hashlib.sha256(bytes(answer.body)).hexdigest()[:32]}"'
-    answer.headers["ETag"] = tag
-    known = {part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")}
-    if tag in known or "*" in known:
-        kept = {name: answer.headers[name] for name in ("ETag", "Cache-Control", "Vary")}
-        return Response(status_code=304, headers=kept)
-    return answer
-
-
-def encode(document: Document) -> str:
-    """Compact JSON on one line."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-
-
-def _json(document: Document, status: int, headers: dict[str, str] | None = None) -> Response:
-    return Response(encode(document).encode("utf-8", "replace"), status, headers, "application/json")
-
-
-async def _body(request: Request) -> Asked:
-    body = bytearray()
+async def _asked(request: Request) -> Asked:
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise HTTPException(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
-        return Asked.model_validate_json(bytes(body))
-    except TimeoutError as error:
-        raise HTTPException(408, f"The body did not arrive within {BODY_TIMEOUT_S:g} s.") from error
+        return Asked.model_validate_json(await read_body(request))
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in error.errors())
         raise HTTPException(422, "; ".join(faults)) from error
 
 
-def _status(value: str) -> Status | None:
+def status_of(value: str) -> Status | None:
+    """The filter as it was written, None when it is empty.
+
+    Raises:
+        HTTPException: 400.
+    """
     if value and value not in set(Status):
         raise HTTPException(400, f"`status` is one of {', '.join(Status)}.")
     return Status(value) if value else None

@@ -1,0 +1,57 @@
+"""What every endpoint hears and says: bodies that are small, JSON that is compact, answers with an ETag."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from app.web.status import Document
+
+MAX_BODY_BYTES: Final = 65_536
+BODY_TIMEOUT_S: Final = 10.0
+_KEPT: Final = ("ETag", "Cache-Control", "Vary")
+
+
+def encode(document: Document) -> str:
+    """Compact JSON on one line."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def as_json(document: Document, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """The document as an answer; half characters, which UTF-8 cannot say, become question marks."""
+    return Response(encode(document).encode("utf-8", "replace"), status, headers, "application/json")
+
+
+def tagged(request: Request, answer: Response) -> Response:
+    """The answer with a strong ETag, or 304 when the caller has it already."""
+    tag = f'"{hashlib.sha256(bytes(answer.body)).hexdigest()[:32]}"'
+    answer.headers.update({"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"})
+    known = {part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")}
+    if tag in known or "*" in known:
+        return Response(status_code=304, headers={name: answer.headers[name] for name in _KEPT})
+    return answer
+
+
+async def read_body(request: Request) -> bytes:
+    """The body, when it is small and comes in time.
+
+    Raises:
+        HTTPException: 400, 408 or 413.
+    """
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise HTTPException(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+    except TimeoutError as error:
+        raise HTTPException(408, f"The body did not arrive within {BODY_TIMEOUT_S:g} s.") from error
+    except ClientDisconnect as error:
+        raise HTTPException(400, "The connection was closed before the body was here.") from error
+    return bytes(body)
