@@ -1,0 +1,116 @@
+"""How we talk to Redis: bounded connections, bounded waiting, and one error in our own words.
+
+redis-py waits for ever by default. Here a frozen or absent Redis is a `StoreError` within 3 s, whatever the cause, and
+one that is restarted in between is not noticed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any, Final, TypeAlias
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from app.core.errors import StoreError, UserError
+
+ANSWER_S: Final = 2.5
+SOCKET_S: Final = 1.2
+HEALTH_CHECK_S: Final = 15
+
+Word: TypeAlias = str | bytes | int | float
+
+
+def open_redis(url: str, *, max_connections: int = 32) -> Redis:
+    """A client for `url`: `redis://`, `rediss://`, `unix://`, or the path of a unix socket. Connects at first use.
+
+    Names and passwords in the URL are percent-decoded. When all connections are busy, callers wait for one. A lost
+    connection is made again and the command repeated, which everything in `queue` and `store` allows.
+
+    Raises:
+        UserError: the URL cannot be read.
+    """
+    retry = Retry(ExponentialBackoff(cap=0.4, base=0.05), 5)
+    pool = open_pool(url, max_connections=max_connections, socket_s=SOCKET_S, retry=retry)
+    return Redis.from_pool(pool)
+
+
+def open_pool(url: str, *, max_connections: int, socket_s: float, retry: Retry) -> BlockingConnectionPool:
+    """A pool that waits when exhausted and repeats what a lost connection interrupted, as `retry` says."""
+    try:
+        pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
+            f"unix://{url}" if url.startswith("/") else url,
+            max_connections=max_connections,
+            timeout=2,
+            socket_timeout=socket_s,
+            socket_connect_timeout=SOCKET_S,
+            health_check_interval=HEALTH_CHECK_S,
+            retry=retry,
+            retry_on_error=[RedisConnectionError, BusyLoadingError, OSError],
+        )
+        pool.connection_class(**pool.connection_kwargs)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"The address of Redis cannot be read: {error}") from error
+    return pool
+
+
+async def ask(redis: Redis, *command: Word) -> Any:
+    """Put one command to Redis. Its answer is as redis-py decodes it: bytes, numbers, lists."""
+    client: Any = redis
+    async with asking():
+        return await client.execute_command(*command)
+
+
+class Script:
+    """A script of `lua/`, run by its digest and sent again to a Redis that has forgotten it."""
+
+    def __init__(self, redis: Redis, name: str) -> None:
+        self._run = redis.register_script(files("app.adapters").joinpath("lua", f"{name}.lua").read_text("utf-8"))
+
+    async def __call__(self, keys: Sequence[str], arguments: Sequence[Word]) -> Any:
+        async with asking():
+            return await self._run(keys, arguments)
+
+
+@asynccontextmanager
+async def asking() -> AsyncIterator[None]:
+    """Give Redis `ANSWER_S` in all, and say what went wrong as a `StoreError`."""
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            yield
+    except (RedisError, OSError) as error:
+        raise StoreError(explain(error)) from error
+
+
+def explain(error: Exception) -> str:
+    """One sentence on what is wrong with Redis and what helps."""
+    match error:
+        case TimeoutError() | RedisTimeoutError():
+            return "Redis does not answer in time."
+        case OutOfMemoryError():
+            return "Redis is full: raise its maxmemory or keep runs for fewer days."
+        case ReadOnlyError():
+            return "Redis is a read-only replica: use the address of the primary."
+        case AuthenticationError() | NoPermissionError():
+            return f"Redis refuses our name or password: {error}."
+        case BusyLoadingError():
+            return "Redis is still loading its data."
+        case ResponseError() if str(error).startswith("MISCONF"):
+            return "Redis cannot write to its disk and therefore takes nothing more."
+        case RedisConnectionError() | OSError():
+            return f"Redis is away: {error}"
+        case _:
+            return f"Redis refused a command: {error}"

@@ -1,0 +1,42 @@
+"""What keeping a run means wherever it is kept: how large it may be, which thread it leads, how a page goes on."""
+
+from dataclasses import replace
+from typing import Final
+
+from app.core.errors import StoreError, UserError
+from app.core.job import Job, Verb
+from app.core.run import Run, encode
+
+MAX_DOCUMENT_BYTES: Final = 524_288
+_STARTS: Final = frozenset({Verb.START, Verb.PLAN, Verb.APPROVE, Verb.RETRY})
+
+
+def pack(run: Run) -> bytes:
+    """Encode a run. One that is too large loses the older half of its activities, as often as it takes.
+
+    Raises:
+        StoreError: it is too large without any.
+    """
+    document = encode(run)
+    while len(document) > MAX_DOCUMENT_BYTES and run.activities:
+        run = replace(run, activities=run.activities[(len(run.activities) + 1) // 2 :])
+        document = encode(run)
+    if len(document) > MAX_DOCUMENT_BYTES:
+        raise StoreError(f"The run {run.id} takes {len(document):,} bytes; at most {MAX_DOCUMENT_BYTES:,} are stored.")
+    return document
+
+
+def thread_of(job: Job) -> tuple[str, int] | None:
+    """The thread whose newest run this job's becomes; None when it starts nothing or belongs to no thread."""
+    return (job.repo, job.number) if job.number is not None and job.command.verb in _STARTS else None
+
+
+def read_cursor(cursor: str) -> int:
+    """The place in the list where the page before ended.
+
+    Raises:
+        UserError: no page gave it.
+    """
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20):
+        raise UserError("This cursor is not one that a page of runs gave.")
+    return int(cursor)

@@ -1,0 +1,144 @@
+"""The worker's half of the queue: arq's worker, woken by a bell and not by the clock, and not killed by an outage."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from signal import SIGTERM
+from typing import Any, Final
+
+from arq.connections import ArqRedis
+from arq.worker import Retry, Worker, func
+from redis.asyncio.retry import Retry as RedisRetry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import RedisError
+
+from app.adapters import keys
+from app.adapters.connection import ANSWER_S, explain, open_pool
+from app.core.errors import StoreError
+
+IDLE_S: Final = 0.5
+"""How long a worker listens for the bell before it looks for itself."""
+AGAIN_S: Final = 1.0
+"""How long a worker waits when Redis is away, and a job whose run could not be read."""
+HAND_BACK_S: Final = 20.0
+"""How long jobs may take to put their things in order once they are told to end."""
+
+logger = logging.getLogger(__name__)
+
+
+class DoorbellWorker(Worker):
+    """Polls, then blocks on the bell that `put` rings, so that work starts within milliseconds."""
+
+    async def serve(self) -> None:
+        """Work until stopped, cancelled, or told so by a signal; then hand back what is not done, and close.
+
+        What is handed back stays in the queue, and any worker may take it up at once.
+        """
+        self.main_task = working = self.loop.create_task(self.main())
+        try:
+            await asyncio.wait({working})
+        finally:
+            await self.close()
+        if not working.cancelled():
+            working.result()
+
+    def stop(self) -> None:
+        """Start no more jobs; let those at work end within the drain time, then hand them back. `serve` returns."""
+        if self._job_completion_wait:
+            self.handle_sig_wait_for_completion(SIGTERM)
+        else:
+            self.handle_sig(SIGTERM)
+
+    async def close(self) -> None:
+        """End every job now and hand it back. Repeatable."""
+        if self._pool is None:
+            return
+        ending = {task for task in (self.main_task, *self.tasks.values()) if task is not None}
+        for task in ending:
+            task.cancel()
+        if ending:
+            done, _ = await asyncio.wait(ending, timeout=HAND_BACK_S)
+            for task in done:
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    logger.warning("A job could not be handed back: %s", error)
+        with suppress(RedisError, OSError):
+            async with asyncio.timeout(ANSWER_S):
+                await self.pool.delete(self.health_check_key)
+        await self.pool.aclose(close_connection_pool=True)
+        self._pool = None
+
+    async def _poll_iteration(self) -> None:
+        try:
+            await super()._poll_iteration()
+            await self._listen()
+        except (RedisError, OSError) as error:
+            logger.warning("The worker goes on when Redis does: %s", explain(error))
+            await asyncio.sleep(AGAIN_S)
+
+    async def _listen(self) -> None:
+        """Wait for the bell; a worker that may take no job leaves the ring to others and waits for a job to end."""
+        if self.allow_pick_jobs and self.job_counter < self.max_jobs:
+            redis: Any = self.pool
+            await redis.execute_command("BLPOP", keys.BELL, IDLE_S)
+        elif self.tasks:
+            await asyncio.wait(self.tasks.values(), timeout=IDLE_S, return_when=asyncio.FIRST_COMPLETED)
+        else:
+            await asyncio.sleep(IDLE_S / 10)
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Start these jobs, except those at work here: arq would lose hold of the first of two with one id."""
+        try:
+            await super().start_jobs([job_id for job_id in job_ids if job_id.decode() not in self.tasks])
+        except (RedisError, OSError):
+            # arq counts a job before it asks Redis for it, and would be one short for ever.
+            self._release_sem_dec_counter_on_complete()
+            raise
+
+
+def worker(
+    url: str,
+    carry_out: Callable[[str], Awaitable[None]],
+    *,
+    max_jobs: int,
+    job_timeout_s: int = 6 * 3600,
+    drain_s: int = 0,
+    handle_signals: bool = True,
+) -> DoorbellWorker:
+    """A worker over the Redis at `url` that awaits `carry_out(job_id)` for up to `max_jobs` jobs at a time.
+
+    `carry_out` is cancelled on the way out and must then leave the run fit to be taken up. When it raises `StoreError`
+    the job is tried again; whatever else it raises ends the job. The same id may come twice. Call it in a running loop.
+    """
+
+    async def call(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
+        (job_id,) = args
+        try:
+            await carry_out(job_id)
+        except StoreError as error:
+            logger.warning("%s is tried again: %s", job_id, error)
+            raise Retry(defer=AGAIN_S) from error
+
+    retry = RedisRetry(ExponentialBackoff(cap=1, base=0.1), 60)
+    pool = open_pool(url, max_connections=max_jobs + 8, socket_s=10 * IDLE_S, retry=retry)
+    return DoorbellWorker(
+        [func(call, name="carry_out")],
+        redis_pool=ArqRedis(pool, default_queue_name=keys.ARQ_QUEUE),
+        queue_name=keys.ARQ_QUEUE,
+        max_jobs=max_jobs,
+        job_timeout=job_timeout_s,
+        job_completion_wait=drain_s,
+        handle_signals=handle_signals,
+        poll_delay=0,  # `_listen` waits instead
+        keep_result=0,
+        max_tries=1_000,
+        health_check_interval=15,
+        job_serializer=_serialize,
+        job_deserializer=json.loads,
+        log_results=False,
+    )
+
+
+def _serialize(call: dict[str, Any]) -> bytes:
+    return json.dumps(call).encode()

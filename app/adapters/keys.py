@@ -1,0 +1,70 @@
+"""Every key in Redis on one page. Nothing is kept without an expiry or a bound.
+
+    key                              type    holds                                     ends
+    vibecoder:seen:<id>              string  this id was put                           7 days
+    vibecoder:run:<id>               hash    document, status, attempt (the fence),    keep_days after the last save
+                                             worker (who took it last)
+    vibecoder:lease:<id>             string  the attempt that holds the run            its ttl (30 s), unless renewed
+    vibecoder:signals:<id>           list    words left for the run at work            1 day; the newest 100
+    vibecoder:latest:<repo>#<n>      string  the thread's newest run that started      keep_days
+    vibecoder:runs:<repo>:<status>   zset    ids by the microsecond they were put      keep_days, entries and all
+    vibecoder:open                   zset    ids of runs that are not completed        at completion, or keep_days
+    vibecoder:bell                   list    one ring per job queued                   the newest 100
+    vibecoder:saved                  channel id of the run just saved                  is not kept
+
+    arq:queue                        zset    ids by the millisecond from which on      entries when the job ends
+                                             they may start, running ones included
+    arq:job:<id>                     string  the call as JSON                          7 days, or when the job ends
+    arq:in-progress:<id>             string  a worker started it                       its time-out, or its end
+    arq:retry:<id>                   string  how often it was started                  25 h, or when the job ends
+    arq:queue:health-check           string  a worker's last sign of life              16 s
+    arq:abort                        zset    unused; cleared for a job put again
+    arq:result:<id>                          never written (keep_result=0)
+
+In `runs`, an empty repo or status stands for all of them: each run is in four of these lists at a time.
+The names of arq's keys are arq's (`arq.constants`), spelled out so that the web process need not import arq.
+"""
+
+from typing import Final
+
+RUN: Final = "vibecoder:run:"
+LEASE: Final = "vibecoder:lease:"
+RUNS: Final = "vibecoder:runs:"
+OPEN: Final = "vibecoder:open"
+BELL: Final = "vibecoder:bell"
+SAVED: Final = "vibecoder:saved"
+
+ARQ_QUEUE: Final = "arq:queue"
+ARQ_JOB: Final = "arq:job:"
+ARQ_IN_PROGRESS: Final = "arq:in-progress:"
+ARQ_RETRY: Final = "arq:retry:"
+ARQ_ABORT: Final = "arq:abort"
+
+DAY_S: Final = 86_400
+SEEN_S: Final = 7 * DAY_S
+JOB_S: Final = 7 * DAY_S
+MAX_SIGNALS: Final = 100
+
+
+def seen(job_id: str) -> str:
+    return f"vibecoder:seen:{job_id}"
+
+
+def run(job_id: str) -> str:
+    return RUN + job_id
+
+
+def lease(job_id: str) -> str:
+    return LEASE + job_id
+
+
+def signals(job_id: str) -> str:
+    return f"vibecoder:signals:{job_id}"
+
+
+def latest(repo: str, number: int) -> str:
+    return f"vibecoder:latest:{repo}#{number}"
+
+
+def runs(repo: str = "", status: str = "") -> str:
+    return f"{RUNS}{repo}:{status}"

