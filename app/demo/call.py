@@ -1,0 +1,158 @@
+"""One request to the API: who calls, on which repository, with which body; and the table that leads to endpoints.
+
+Every endpoint names what it needs: `app` (a JWT), `installation` or `user` (that kind of token), or a permission
+such as `issues:write`, alternatives separated by `|`. Who does not see a repository is told that there is none.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.demo.answer import Refusal, invalid, not_found, parse_body
+from app.demo.auth import Caller, identify
+from app.demo.shapes import Shapes
+from app.demo.webhooks import Courier
+from app.demo.world import Issue, PullRequest, Repo, User, World
+
+_FORBIDDEN: Final = "Resource not accessible by integration"
+_KINDS: Final = ("app", "installation", "user")
+_TYPES: Final[dict[type, str]] = {
+    str: "a string",
+    bool: "a boolean",
+    list: "an array",
+    dict: "an object",
+    int: "an integer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """What every endpoint works on."""
+
+    world: World
+    shapes: Shapes
+    courier: Courier
+
+
+@dataclass(slots=True)
+class Call:
+    hub: Hub
+    request: Request
+    caller: Caller
+    body: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def world(self) -> World:
+        return self.hub.world
+
+    @property
+    def shapes(self) -> Shapes:
+        return self.hub.shapes
+
+    @property
+    def user(self) -> User:
+        """The account that acts: the person, or the App's bot."""
+        token = self.caller.token
+        return token.user if token is not None and token.user is not None else self.world.bot
+
+    def part(self, name: str) -> str:
+        """A part of the path."""
+        return str(self.request.path_params[name])
+
+    def number(self, name: str) -> int:
+        part = self.part(name)
+        if not part.isdecimal() or len(part) > 18:
+            raise not_found()
+        return int(part)
+
+    def query(self, name: str, otherwise: str = "") -> str:
+        return self.request.query_params.get(name, otherwise)
+
+    @property
+    def repo(self) -> Repo:
+        """The repository of the path, if the caller sees it."""
+        repo = self.world.repos.get(f"{self.part('owner')}/{self.part('name')}".lower())
+        if repo is None or not self.caller.sees(repo):
+            raise not_found()
+        return repo
+
+    def issue(self) -> Issue:
+        """The thread of the path. An issue that is no pull request asks for the permission on issues."""
+        issue = self.repo.issues.get(self.number("number"))
+        if issue is None:
+            raise not_found()
+        if not isinstance(issue, PullRequest):
+            self.require(f"issues:{'read' if self.request.method in {'GET', 'HEAD'} else 'write'}")
+        return issue
+
+    def require(self, needs: str) -> None:
+        """Refuse a caller without one of these permissions."""
+        pairs = [need.split(":") for need in needs.split("|")]
+        if not any(self.caller.may(self.repo, permission, level) for permission, level in pairs):
+            accepted = "; ".join(f"{permission.replace('_', '-')}={level}" for permission, level in pairs)
+            raise Refusal(403, _FORBIDDEN, headers={"x-accepted-github-permissions": accepted})
+
+    # the body --------------------------------------------------------------------------------------------------
+
+    def given(self, name: str, kind: type, *, required: bool = False) -> Any:
+        """A field of the body, of that type; None when it was not given."""
+        value = self.body.get(name)
+        if value is None and name in self.body and not required:
+            return None
+        if name not in self.body:
+            if required:
+                raise Refusal(422, f'Invalid request.\n\n"{name}" wasn\'t supplied.')
+            return None
+        if not isinstance(value, kind):
+            shown = "nil" if value is None else value
+            raise Refusal(422, f"Invalid request.\n\nFor 'properties/{name}', {shown} is not {_TYPES[kind]}.")
+        return value
+
+    def text(self, name: str, *, required: bool = True, resource: str = "") -> str:
+        """A field that is a string; empty when it may be missing and is. With a `resource`, blank is refused."""
+        value = self.given(name, str, required=required) or ""
+        if resource and not value.strip():
+            raise invalid(resource, name, "missing_field", f"{name} can't be blank")
+        return str(value)
+
+
+Endpoint: TypeAlias = Callable[[Call], Awaitable[Response]]
+Row: TypeAlias = tuple[str, str, Endpoint, str]
+
+
+def admit(hub: Hub, request: Request, needs: str) -> Call:
+    """Check who calls, and that they may."""
+    caller = identify(hub.world, request.headers.get("authorization", ""))
+    if needs == "app" and caller.kind != "app":
+        raise Refusal(401, "A JSON web token could not be decoded")
+    if caller.kind == "none":
+        raise Refusal(401, "Requires authentication")
+    call = Call(hub, request, caller)
+    if needs in _KINDS:
+        if caller.kind != needs:
+            raise Refusal(403, _FORBIDDEN)
+    elif caller.kind == "app":
+        raise Refusal(401, "Bad credentials")
+    elif ":" in needs:
+        call.require(needs)
+    return call
+
+
+def routes(hub: Hub, rows: Iterable[Row]) -> list[Route]:
+    """Make a table of (method, path, endpoint, needs) into routes."""
+    return [_route(hub, row) for row in rows]
+
+
+def _route(hub: Hub, row: Row) -> Route:
+    method, path, endpoint, needs = row
+
+    async def serve(request: Request) -> Response:
+        call = admit(hub, request, needs)
+        call.body = await parse_body(request)
+        return await endpoint(call)
+
+    return Route(path, serve, methods=[method])

@@ -1,0 +1,185 @@
+"""REST: issues, their comments, labels and reactions. A pull request is an issue here, as on GitHub."""
+
+from typing import Final
+
+from starlette.responses import Response
+
+from app.demo.answer import Refusal, invalid, not_found, page, reply
+from app.demo.call import Call, Row
+from app.demo.shapes import REACTIONS
+from app.demo.world import Comment, Issue, Label, PullRequest, Reaction
+
+MAX_BODY_CHARS: Final = 65_536
+_READ: Final = "issues:read|pull_requests:read"
+_WRITE: Final = "issues:write|pull_requests:write"
+
+
+async def list_issues(call: Call) -> Response:
+    repo, state = call.repo, call.query("state", "open")
+    issues = [issue for issue in repo.issues.values() if state in {"all", issue.state}]
+    wanted = {name.lower() for name in call.query("labels").split(",") if name}
+    issues = [issue for issue in issues if wanted <= {label.name.lower() for label in issue.labels}]
+    issues.sort(key=lambda issue: issue.number, reverse=call.query("direction", "desc") == "desc")
+    shown, links = page(call.request, issues)
+    return reply([call.shapes.issue(repo, issue) for issue in shown], headers=links)
+
+
+async def get_issue(call: Call) -> Response:
+    return reply(call.shapes.issue(call.repo, call.issue()))
+
+
+# --------------------------------------------------------------------------------------------------------- comments
+
+
+def _body(call: Call) -> str:
+    body = call.text("body", resource="IssueComment")
+    if len(body) > MAX_BODY_CHARS:
+        raise invalid(
+            "IssueComment", "body", "unprocessable", f"body is too long (maximum is {MAX_BODY_CHARS} characters)"
+        )
+    return body
+
+
+def _comment(call: Call) -> Comment:
+    comment = call.repo.comments.get(call.number("id"))
+    if comment is None:
+        raise not_found()
+    return comment
+
+
+async def list_comments(call: Call) -> Response:
+    comments = call.repo.thread(call.issue().number)
+    since = call.query("since")
+    if since:
+        comments = [comment for comment in comments if call.shapes.comment(call.repo, comment)["updated_at"] >= since]
+    shown, links = page(call.request, comments)
+    return reply([call.shapes.comment(call.repo, comment) for comment in shown], headers=links)
+
+
+async def create_comment(call: Call) -> Response:
+    repo = call.repo
+    comment = call.world.add_comment(repo, call.issue(), _body(call), call.user)
+    courier = call.hub.courier
+    courier.send_soon("issue_comment", courier.comment("created", repo, comment, call.user))
+    written = call.shapes.comment(repo, comment)
+    return reply(written, 201, {"location": written["url"]})
+
+
+async def get_comment(call: Call) -> Response:
+    return reply(call.shapes.comment(call.repo, _comment(call)))
+
+
+async def edit_comment(call: Call) -> Response:
+    repo, comment, before = call.repo, _comment(call), _comment(call).body
+    if call.caller.kind == "user" and comment.user is not call.user:
+        raise Refusal(403, "Must have admin rights to Repository.")
+    comment.edit(_body(call))
+    courier, changes = call.hub.courier, {"body": {"from": before}}
+    courier.send_soon("issue_comment", courier.comment("edited", repo, comment, call.user, changes=changes))
+    return reply(call.shapes.comment(repo, comment))
+
+
+async def delete_comment(call: Call) -> Response:
+    repo, comment, courier = call.repo, _comment(call), call.hub.courier
+    courier.send_soon("issue_comment", courier.comment("deleted", repo, comment, call.user))
+    del repo.comments[comment.id]
+    return Response(status_code=204)
+
+
+# -------------------------------------------------------------------------------------------------------- reactions
+
+
+def _react(call: Call, reactions: list[Reaction]) -> Response:
+    content = call.text("content")
+    if content not in REACTIONS:
+        raise invalid("Reaction", "content")
+    reaction, is_new = call.world.add_reaction(reactions, content, call.user)
+    return reply(call.shapes.reaction(reaction), 201 if is_new else 200)
+
+
+def _list(call: Call, reactions: list[Reaction]) -> Response:
+    shown, links = page(
+        call.request, [item for item in reactions if call.query("content", item.content) == item.content]
+    )
+    return reply([call.shapes.reaction(reaction) for reaction in shown], headers=links)
+
+
+async def react_to_issue(call: Call) -> Response:
+    return _react(call, call.issue().reactions)
+
+
+async def react_to_comment(call: Call) -> Response:
+    return _react(call, _comment(call).reactions)
+
+
+async def list_issue_reactions(call: Call) -> Response:
+    return _list(call, call.issue().reactions)
+
+
+async def list_comment_reactions(call: Call) -> Response:
+    return _list(call, _comment(call).reactions)
+
+
+# ----------------------------------------------------------------------------------------------------------- labels
+
+
+def _labels(call: Call, issue: Issue) -> Response:
+    return reply([call.shapes.label(call.repo, label) for label in issue.labels])
+
+
+def _tell(call: Call, issue: Issue, label: Label, action: str) -> None:
+    if not isinstance(issue, PullRequest):
+        repo, courier = call.repo, call.hub.courier
+        shape = call.shapes.label(repo, label)
+        courier.send_soon("issues", courier.issue(action, repo, issue, call.user, label=shape))
+
+
+async def list_labels(call: Call) -> Response:
+    return _labels(call, call.issue())
+
+
+async def add_labels(call: Call) -> Response:
+    repo, issue = call.repo, call.issue()
+    names = call.given("labels", list, required=True)
+    if not all(isinstance(name, str) and name.strip() for name in names):
+        raise invalid("Label", "name")
+    for name in names:
+        label = call.world.label(repo, name)
+        if label not in issue.labels:
+            issue.labels.append(label)
+            issue.touch()
+            _tell(call, issue, label, "labeled")
+    return _labels(call, issue)
+
+
+async def remove_label(call: Call) -> Response:
+    repo, issue = call.repo, call.issue()
+    label = repo.labels.get(call.part("label").lower())
+    if label is None or label not in issue.labels:
+        raise Refusal(404, "Label does not exist")
+    issue.labels.remove(label)
+    issue.touch()
+    _tell(call, issue, label, "unlabeled")
+    return _labels(call, issue)
+
+
+_REPO: Final = "/repos/{owner}/{name}"
+_ISSUE: Final = f"{_REPO}/issues/{{number}}"
+_COMMENT: Final = f"{_REPO}/issues/comments/{{id}}"
+
+ROWS: Final[tuple[Row, ...]] = (
+    ("GET", _COMMENT, get_comment, _READ),
+    ("PATCH", _COMMENT, edit_comment, _WRITE),
+    ("DELETE", _COMMENT, delete_comment, _WRITE),
+    ("GET", f"{_COMMENT}/reactions", list_comment_reactions, _READ),
+    ("POST", f"{_COMMENT}/reactions", react_to_comment, _WRITE),
+    ("GET", f"{_REPO}/issues", list_issues, "issues:read"),
+    ("GET", _ISSUE, get_issue, _READ),
+    ("GET", f"{_ISSUE}/comments", list_comments, _READ),
+    ("POST", f"{_ISSUE}/comments", create_comment, _WRITE),
+    ("GET", f"{_ISSUE}/reactions", list_issue_reactions, _READ),
+    ("POST", f"{_ISSUE}/reactions", react_to_issue, _WRITE),
+    ("GET", f"{_ISSUE}/labels", list_labels, _READ),
+    ("POST", f"{_ISSUE}/labels", add_labels, _WRITE),
+    ("DELETE", f"{_ISSUE}/labels/{{label:path}}", remove_label, _WRITE),
+)
