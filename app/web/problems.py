@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 def problem(
     status: int, title: str, *, detail: str = "", type: str = "about:blank", headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A problem document. `title` is the same for every problem of its kind; `detail` says what is wrong with this one."""
+    """A problem document. `title` is the same for every problem of its kind; `detail` is about this one."""
     document = {"type": type, "title": title, "status": status, "detail": detail}
     return JSONResponse(
         {key: value for key, value in document.items() if value != ""},

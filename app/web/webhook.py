@@ -34,7 +34,7 @@ MAX_BODY_BYTES: Final = 25 * 1024 * 1024
 BODY_TIMEOUT_S: Final = 10.0
 
 _log: Final = logging.getLogger(__name__)
-_EVENT: Final = re.compile(r"[a-z_]{1,64}")
+_EVENT: Final = re.compile(r"[a-z0-9_]{1,64}")
 _DELIVERY_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
