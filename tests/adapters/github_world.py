@@ -1,0 +1,112 @@
+"""A GitHub of scripted answers for the adapter's tests: one repository, one installation, tokens `ghs_1`, `ghs_2`, …"""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import httpx
+import respx
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from pydantic import SecretStr
+
+from app.adapters.github.app import GithubkitApp
+from app.adapters.github.retry import Retry
+from app.core.ports import GitHub
+
+API = "https://api.github.com"
+REPO = "acme/greeter"
+PATH = f"/repos/{REPO}"
+TOKENS = "/app/installations/42/access_tokens"
+HEAD = "a" * 40
+NEXT = "b" * 40
+OTHER = "c" * 40
+
+
+@cache
+def key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@cache
+def private_key() -> SecretStr:
+    return SecretStr(key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
+
+
+@cache
+def _app(app_id: str, server_url: str) -> GithubkitApp:
+    return GithubkitApp(app_id, private_key(), server_url=server_url, timeout_s=2.0, retry=Retry(first_wait_s=0.0))
+
+
+@dataclass
+class World:
+    """`github` is the adapter; `router` answers it."""
+
+    router: respx.MockRouter
+    github: GitHub
+    minted: list[dict[str, Any]] = field(default_factory=list)
+
+    def sent(self, method: str, path: str) -> list[Any]:
+        """The bodies of all such requests, in order; None for those without one."""
+        return [
+            json.loads(call.request.content) if call.request.content else None
+            for call in self.router.calls
+            if call.request.method == method and call.request.url.raw_path.decode().partition("?")[0] == path
+        ]
+
+
+@asynccontextmanager
+async def open_world(
+    *,
+    app_id: str = "7",
+    api: str = API,
+    server_url: str = "https://github.com",
+    expires_at: str = "2999-01-01T00:00:00Z",
+) -> AsyncIterator[World]:
+    with respx.mock(base_url=api, assert_all_called=False) as router:
+        async with _app(app_id, server_url).open(42, REPO) as github:
+            world = World(router, github)
+
+            def mint(request: httpx.Request) -> httpx.Response:
+                world.minted.append(json.loads(request.content))
+                return httpx.Response(201, json={"token": f"ghs_{len(world.minted)}", "expires_at": expires_at})
+
+            router.post(TOKENS).mock(side_effect=mint)
+            yield world
+
+
+def comment(number: int, body: str, *, app: int | None = 7, user: str = "vibecoder[bot]") -> dict[str, Any]:
+    return {
+        "id": number,
+        "body": body,
+        "user": {"login": user, "id": 1, "type": "Bot" if user.endswith("[bot]") else "User"},
+        "performed_via_github_app": None if app is None else {"id": app, "slug": "vibecoder"},
+    }
+
+
+def pull(number: int, branch: str = "vibecode/12-typo", *, draft: bool = False) -> dict[str, Any]:
+    url = f"https://github.com/{REPO}/pull/{number}"
+    return {"number": number, "html_url": url, "draft": draft, "head": {"ref": branch, "sha": HEAD}}
+
+
+def ref(sha: str) -> dict[str, Any]:
+    return {"ref": "refs/heads/vibecode/12-typo", "object": {"type": "commit", "sha": sha}}
+
+
+def git_commit(sha: str, *, parent: str = HEAD, message: str = "Fix the typo", verified: bool = True) -> dict[str, Any]:
+    return {
+        "sha": sha,
+        "html_url": f"https://github.com/{REPO}/commit/{sha}",
+        "message": message,
+        "tree": {"sha": "d" * 40},
+        "parents": [{"sha": parent}],
+        "verification": {"verified": verified},
+    }
+
+
+def refused(status: int, message: str, *errors: dict[str, str], **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.Response(status, json={"message": message, "errors": list(errors)}, headers=named)

@@ -1,0 +1,171 @@
+"""Every request is the one that githubkit's typed client, generated from GitHub's OpenAPI description, would send."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+from urllib.parse import unquote
+
+import githubkit
+import httpx
+import pytest
+
+from app.core.job import Person
+from app.core.policy import Change
+from app.core.ports import GitHub
+from tests.adapters.github_world import HEAD, NEXT, World, comment, git_commit, open_world, pull, ref
+
+Sent: TypeAlias = tuple[str, str, dict[str, str], Any]
+BRANCH = "vibecode/12-typo"
+OWN = {"owner": "acme", "repo": "greeter"}
+WORK = {"contents": "write", "issues": "write", "pull_requests": "write", "metadata": "read"}
+LINK = Change("latest", "120000", b"v2")
+LOGO = Change("logo.png", "100755", b"\x89\x00")
+GONE = Change("gone.txt", "000000", old_mode="100644")
+TREE = [
+    {"path": "latest", "mode": "120000", "type": "blob", "content": "v2"},
+    {"path": "logo.png", "mode": "100755", "type": "blob", "sha": "e" * 40},
+    {"path": "gone.txt", "mode": "100644", "type": "blob", "sha": None},
+]
+
+
+@asynccontextmanager
+async def recorded() -> AsyncIterator[tuple[World, Any, list[Sent]]]:
+    """The adapter, the typed client, and all that either sends from now on but requests for tokens."""
+    sent: list[Sent] = []
+
+    def record(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content) if request.content else None
+        sent.append((request.method, unquote(request.url.path), dict(request.url.params), body))
+        return answer(request)
+
+    async with open_world() as world:
+        world.router.route().mock(side_effect=record)
+        typed = githubkit.GitHub("token", http_cache=False, auto_retry=False, timeout=2.0)
+        async with typed:
+            yield world, typed.rest, sent
+
+
+def answer(request: httpx.Request) -> httpx.Response:
+    """The least that the adapter reads, for any request."""
+    path, is_get = unquote(request.url.path), request.method == "GET"
+    answers: list[tuple[str, Any]] = [
+        ("/permission", {"permission": "read", "user": None}),
+        ("/issues/12/comments", [comment(9, "MARK", app=None)] if is_get else comment(9, "")),
+        ("/issues/comments/9", comment(9, "")),
+        ("/pulls", [pull(3)] if is_get else pull(3)),
+        ("/pulls/3", pull(3)),
+        (f"/heads/{BRANCH}", ref(HEAD)),
+        ("/git/refs", ref(HEAD)),
+        (f"/git/commits/{HEAD}", git_commit(HEAD)),
+        ("/git/commits", git_commit(NEXT)),
+        ("/git/trees", {"sha": "f" * 40}),
+        ("/git/blobs", {"sha": "e" * 40}),
+        ("/app", {"id": 7, "slug": "vibecoder"}),
+    ]
+    return httpx.Response(200, json=next((body for end, body in answers if path.endswith(end)), {}))
+
+
+Ours: TypeAlias = Callable[[GitHub], Awaitable[object]]
+Typed: TypeAlias = Callable[[Any], list[Awaitable[object]]]
+
+
+def put_pull(branch: str) -> Ours:
+    return lambda ours: ours.put_pull_request(branch=branch, base="main", title="t", body="b", is_draft=True)
+
+
+CASES: dict[str, tuple[Ours, Typed]] = {
+    "permission": (
+        lambda ours: ours.permission(Person("ada[bot]", 5)),
+        lambda rest: [rest.repos.async_get_collaborator_permission_level(**OWN, username="ada[bot]")],
+    ),
+    "reaction to an issue": (
+        lambda ours: ours.react("eyes", number=12),
+        lambda rest: [rest.reactions.async_create_for_issue(**OWN, issue_number=12, content="eyes")],
+    ),
+    "reaction to a comment": (
+        lambda ours: ours.react("+1", number=12, comment_id=9),
+        lambda rest: [rest.reactions.async_create_for_issue_comment(**OWN, comment_id=9, content="+1")],
+    ),
+    "new comment": (
+        lambda ours: ours.put_comment(12, "hi", marker="absent"),
+        lambda rest: [
+            rest.issues.async_list_comments(**OWN, issue_number=12, per_page=100, page=1),
+            rest.issues.async_create_comment(**OWN, issue_number=12, body="hi"),
+        ],
+    ),
+    "comment found again": (
+        lambda ours: ours.put_comment(12, "hi", marker="MARK"),
+        lambda rest: [
+            rest.issues.async_list_comments(**OWN, issue_number=12, per_page=100, page=1),
+            rest.apps.async_get_authenticated(),
+            rest.issues.async_update_comment(**OWN, comment_id=9, body="hi"),
+        ],
+    ),
+    "default branch": (
+        lambda ours: ours.default_branch(),
+        lambda rest: [rest.repos.async_get(**OWN)],
+    ),
+    "head": (
+        lambda ours: ours.head(BRANCH),
+        lambda rest: [rest.git.async_get_ref(**OWN, ref=f"heads/{BRANCH}")],
+    ),
+    "new branch": (
+        lambda ours: ours.create_branch(BRANCH, HEAD),
+        lambda rest: [rest.git.async_create_ref(**OWN, ref=f"refs/heads/{BRANCH}", sha=HEAD)],
+    ),
+    "commit of objects": (
+        lambda ours: ours.commit(BRANCH, HEAD, "Fix", [LINK, LOGO, GONE]),
+        lambda rest: [
+            rest.git.async_get_ref(**OWN, ref=f"heads/{BRANCH}"),
+            rest.git.async_get_commit(**OWN, commit_sha=HEAD),
+            rest.git.async_create_blob(**OWN, content="iQA=", encoding="base64"),
+            rest.git.async_create_tree(**OWN, tree=TREE, base_tree="d" * 40),
+            rest.git.async_create_commit(**OWN, message="Fix", tree="f" * 40, parents=[HEAD]),
+            rest.git.async_update_ref(**OWN, ref=f"heads/{BRANCH}", sha=NEXT, force=False),
+        ],
+    ),
+    "new pull request": (
+        put_pull("new"),
+        lambda rest: [
+            rest.pulls.async_list(**OWN, state="open", head="acme:new"),
+            rest.pulls.async_create(**OWN, title="t", head="new", base="main", body="b", draft=True),
+        ],
+    ),
+    "open pull request": (
+        put_pull(BRANCH),
+        lambda rest: [
+            rest.pulls.async_list(**OWN, state="open", head=f"acme:{BRANCH}"),
+            rest.pulls.async_update(**OWN, pull_number=3, title="t", body="b"),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_request_is_the_one_that_github_describes(case: str) -> None:
+    ours, typed = CASES[case]
+    async with recorded() as (world, rest, sent):
+        await ours(world.github)
+        written = sent.copy()
+        sent.clear()
+        for call in typed(rest):
+            await call
+
+    assert len(written) == len(sent)
+    for (method, path, query, body), (known_method, known_path, known_query, known_body) in zip(
+        written, sent, strict=True
+    ):
+        assert (method, path, body) == (known_method, known_path, known_body)
+        assert query.items() <= known_query.items()
+
+
+async def test_tokens_are_asked_for_as_github_describes() -> None:
+    async with recorded() as (world, rest, _):
+        await world.github.default_branch()
+        await world.github.read_token()
+        for permissions in (WORK, {"contents": "read"}):
+            await rest.apps.async_create_installation_access_token(
+                42, repositories=["greeter"], permissions=permissions
+            )
+        assert world.minted[:2] == world.minted[2:]

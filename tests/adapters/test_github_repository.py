@@ -1,0 +1,304 @@
+"""What the adapter asks of one repository, and how it never makes a thing twice."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from app.core.errors import GitHubError
+from app.core.job import Person
+from app.core.policy import Role
+from app.core.run import PullRequest
+from tests.adapters.github_world import HEAD, NEXT, PATH, REPO, comment, open_world, pull, ref, refused
+
+ADA = Person("ada", 5)
+MARK = "<!-- vibecoder:acme~greeter~12~label~1 -->"
+COMMENTS = f"{PATH}/issues/12/comments"
+PULLS = f"{PATH}/pulls"
+BRANCH = "vibecode/12-typo"
+
+
+def may(permission: str, role_name: str | None, user_id: int = 5) -> dict[str, Any]:
+    return {"permission": permission, "role_name": role_name, "user": {"login": "ada", "id": user_id}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "role"),
+    [
+        (may("admin", "admin"), Role.ADMIN),
+        (may("write", "maintain"), Role.MAINTAIN),
+        (may("read", "triage"), Role.TRIAGE),
+        (may("write", "security-champion"), Role.WRITE),
+        (may("write", None), Role.WRITE),
+        (may("none", "none"), Role.NONE),
+        (may("owner", "emperor"), Role.NONE),
+    ],
+)
+async def test_a_role_is_read(answer: dict[str, Any], role: Role) -> None:
+    async with open_world() as world:
+        world.router.get(f"{PATH}/collaborators/ada/permission").respond(json=answer)
+        assert await world.github.permission(ADA) is role
+
+
+async def test_strangers_have_no_role() -> None:
+    async with open_world() as world:
+        route = world.router.get(f"{PATH}/collaborators/ada/permission")
+        route.respond(404, json={"message": "Not Found"})
+        assert await world.github.permission(ADA) is Role.NONE
+        route.respond(json={"permission": "admin", "role_name": "admin", "user": None})
+        assert await world.github.permission(ADA) is Role.NONE
+
+
+async def test_a_login_that_somebody_else_took_over_is_a_stranger() -> None:
+    async with open_world() as world:
+        world.router.get(f"{PATH}/collaborators/ada/permission").respond(json=may("admin", "admin", user_id=6))
+        assert await world.github.permission(ADA) is Role.NONE
+
+
+async def test_a_person_without_an_id_is_not_asked_about() -> None:
+    async with open_world() as world:
+        assert await world.github.permission(Person("ada")) is Role.NONE
+        assert await world.github.permission(Person("", 5)) is Role.NONE
+        assert len(world.router.calls) == 0
+
+
+async def test_a_login_cannot_lead_elsewhere() -> None:
+    async with open_world() as world:
+        route = world.router.get(url__regex=r".*/permission$").respond(404, json={})
+        await world.github.permission(Person("../../../user", 5))
+        assert route.calls.last.request.url.raw_path.decode() == (
+            f"{PATH}/collaborators/..%2F..%2F..%2Fuser/permission"
+        )
+
+
+async def test_reactions_go_to_the_comment_or_the_issue() -> None:
+    async with open_world() as world:
+        world.router.post(f"{PATH}/issues/12/reactions").respond(201, json={"id": 1})
+        world.router.post(f"{PATH}/issues/comments/99/reactions").respond(200, json={"id": 1})
+        await world.github.react("eyes", number=12)
+        await world.github.react("confused", number=12, comment_id=99)
+        assert world.sent("POST", f"{PATH}/issues/12/reactions") == [{"content": "eyes"}]
+        assert world.sent("POST", f"{PATH}/issues/comments/99/reactions") == [{"content": "confused"}]
+
+
+# --------------------------------------------------------------------------------------------------------- comments
+
+
+async def test_a_known_comment_is_edited() -> None:
+    async with open_world() as world:
+        world.router.patch(f"{PATH}/issues/comments/99").respond(json=comment(99, "new"))
+        assert await world.github.put_comment(12, "new", marker=MARK, comment_id=99) == 99
+        assert world.sent("PATCH", f"{PATH}/issues/comments/99") == [{"body": "new"}]
+        assert len(world.router.calls) == 2
+
+
+async def test_a_first_comment_is_created() -> None:
+    async with open_world() as world:
+        world.router.get(COMMENTS).respond(json=[comment(1, "Please fix", user="ada", app=None)])
+        world.router.post(COMMENTS).respond(201, json=comment(100, "hi"))
+        assert await world.github.put_comment(12, f"hi {MARK}", marker=MARK) == 100
+        assert world.sent("POST", COMMENTS) == [{"body": f"hi {MARK}"}]
+
+
+@pytest.mark.parametrize("status", [404, 410])
+async def test_a_comment_that_is_gone_is_looked_up_by_its_marker(status: int) -> None:
+    async with open_world() as world:
+        world.router.patch(f"{PATH}/issues/comments/98").respond(status, json={"message": "gone"})
+        world.router.get(COMMENTS).respond(json=[comment(99, f"old {MARK}")])
+        world.router.patch(f"{PATH}/issues/comments/99").respond(json=comment(99, "new"))
+        assert await world.github.put_comment(12, "new", marker=MARK, comment_id=98) == 99
+
+
+async def test_other_peoples_comments_are_never_edited() -> None:
+    others = [
+        comment(1, f"quoting {MARK}", user="mallory", app=None),
+        comment(2, f"another app {MARK}", app=8),
+        comment(3, f"another bot {MARK}", app=None, user="other[bot]"),
+        comment(4, "ours, of another run"),
+    ]
+    async with open_world() as world:
+        world.router.get("/app").respond(json={"id": 7, "slug": "vibecoder"})
+        world.router.get(COMMENTS).respond(json=others)
+        world.router.post(COMMENTS).respond(201, json=comment(100, "hi"))
+        assert await world.github.put_comment(12, "hi", marker=MARK) == 100
+
+
+async def test_own_comments_are_known_by_the_bots_name_where_github_names_no_app() -> None:
+    async with open_world() as world:
+        world.router.get("/app").respond(json={"id": 7, "slug": "vibecoder"})
+        world.router.get(COMMENTS).respond(json=[comment(99, MARK, app=None)])
+        world.router.patch(f"{PATH}/issues/comments/99").respond(json=comment(99, "new"))
+        assert await world.github.put_comment(12, "new", marker=MARK) == 99
+        asked = next(call.request for call in world.router.calls if call.request.url.path == "/app")
+        assert asked.headers["authorization"].startswith("Bearer ey")
+
+
+async def test_an_app_known_by_its_client_id_finds_its_comment() -> None:
+    own = {**comment(99, MARK), "performed_via_github_app": {"id": 7, "client_id": "Iv1.abc"}}
+    async with open_world(app_id="Iv1.abc") as world:
+        world.router.get(COMMENTS).respond(json=[own])
+        world.router.patch(f"{PATH}/issues/comments/99").respond(json=own)
+        assert await world.github.put_comment(12, "new", marker=MARK) == 99
+
+
+async def test_a_long_thread_is_read_page_by_page() -> None:
+    def page(request: httpx.Request) -> httpx.Response:
+        assert request.url.params["per_page"] == "100"
+        number = int(request.url.params["page"])
+        rows = [comment(number * 1000 + row, "talk", user="ada", app=None) for row in range(100)]
+        return httpx.Response(200, json=rows if number < 3 else [comment(99, MARK)])
+
+    async with open_world() as world:
+        route = world.router.get(COMMENTS).mock(side_effect=page)
+        world.router.patch(f"{PATH}/issues/comments/99").respond(json=comment(99, "new"))
+        assert await world.github.put_comment(12, "new", marker=MARK) == 99
+        assert route.call_count == 3
+
+
+async def test_an_endless_thread_is_not_read_to_its_end() -> None:
+    rows = [comment(row, "talk", user="ada", app=None) for row in range(100)]
+    async with open_world() as world:
+        route = world.router.get(COMMENTS).respond(json=rows)
+        world.router.post(COMMENTS).respond(201, json=comment(100, "hi"))
+        await world.github.put_comment(12, "hi", marker=MARK)
+        assert route.call_count == 30
+
+
+@pytest.mark.parametrize("fault", [httpx.Response(502), httpx.ReadTimeout("slow")])
+async def test_a_comment_that_landed_after_all_is_not_made_twice(fault: httpx.Response | Exception) -> None:
+    async with open_world() as world:
+        world.router.get(COMMENTS).mock(
+            side_effect=[httpx.Response(200, json=[]), httpx.Response(200, json=[comment(100, MARK)])]
+        )
+        world.router.post(COMMENTS).mock(side_effect=[fault])
+        world.router.patch(f"{PATH}/issues/comments/100").respond(json=comment(100, "hi"))
+        assert await world.github.put_comment(12, "hi", marker=MARK) == 100
+        assert len(world.sent("POST", COMMENTS)) == 1
+
+
+async def test_a_comment_that_did_not_land_is_made_again() -> None:
+    async with open_world() as world:
+        world.router.get(COMMENTS).respond(json=[])
+        world.router.post(COMMENTS).mock(
+            side_effect=[httpx.Response(502), httpx.Response(201, json=comment(100, "hi"))]
+        )
+        assert await world.github.put_comment(12, "hi", marker=MARK) == 100
+
+
+async def test_creating_ends() -> None:
+    async with open_world() as world:
+        world.router.get(COMMENTS).respond(json=[])
+        world.router.post(COMMENTS).respond(502)
+        with pytest.raises(GitHubError) as caught:
+            await world.github.put_comment(12, "hi", marker=MARK)
+        assert caught.value.status == 502
+        assert len(world.sent("POST", COMMENTS)) == 2
+
+
+async def test_a_locked_issue_is_told_at_once() -> None:
+    async with open_world() as world:
+        world.router.get(COMMENTS).respond(json=[])
+        world.router.post(COMMENTS).mock(return_value=refused(403, "Unable to create comment because issue is locked."))
+        with pytest.raises(GitHubError, match="locked") as caught:
+            await world.github.put_comment(12, "hi", marker=MARK)
+        assert caught.value.status == 403
+        assert len(world.sent("POST", COMMENTS)) == 1
+
+
+# --------------------------------------------------------------------------------------------------------- branches
+
+
+async def test_a_branch_has_a_head_or_is_not_there() -> None:
+    async with open_world() as world:
+        route = world.router.get(f"{PATH}/git/ref/heads%2Fvibecode%2F12-typo")
+        route.respond(json=ref(HEAD))
+        assert await world.github.head(BRANCH) == HEAD
+        route.respond(404, json={"message": "Not Found"})
+        assert await world.github.head(BRANCH) is None
+        route.mock(return_value=refused(403, "Resource not accessible by integration"))
+        with pytest.raises(GitHubError):
+            await world.github.head(BRANCH)
+
+
+async def test_a_branch_is_created_once() -> None:
+    async with open_world() as world:
+        route = world.router.post(f"{PATH}/git/refs").respond(201, json=ref(HEAD))
+        await world.github.create_branch(BRANCH, HEAD)
+        assert world.sent("POST", f"{PATH}/git/refs") == [{"ref": f"refs/heads/{BRANCH}", "sha": HEAD}]
+
+        route.mock(return_value=refused(422, "Reference already exists"))
+        await world.github.create_branch(BRANCH, NEXT)
+
+        route.mock(return_value=refused(422, "Object does not exist"))
+        with pytest.raises(GitHubError, match="Object does not exist"):
+            await world.github.create_branch(BRANCH, NEXT)
+
+
+# ---------------------------------------------------------------------------------------------------- pull requests
+
+WANTED: dict[str, Any] = {"branch": BRANCH, "base": "main", "title": "Fix it", "body": "Why.", "is_draft": False}
+OPENED = PullRequest(3, f"https://github.com/{REPO}/pull/3", HEAD)
+
+
+async def test_the_open_pull_request_is_found_by_its_branch() -> None:
+    async with open_world() as world:
+        route = world.router.get(PULLS).respond(json=[pull(2, "another"), pull(3, draft=True)])
+        found = await world.github.pull_request(BRANCH)
+        assert found == PullRequest(3, OPENED.url, HEAD, is_draft=True)
+        assert dict(route.calls.last.request.url.params) == {"state": "open", "head": f"acme:{BRANCH}"}
+        route.respond(json=[pull(2, "another")])
+        assert await world.github.pull_request(BRANCH) is None
+
+
+async def test_a_pull_request_is_opened() -> None:
+    async with open_world() as world:
+        world.router.get(PULLS).respond(json=[])
+        world.router.post(PULLS).respond(201, json=pull(3))
+        assert await world.github.put_pull_request(**WANTED) == OPENED
+        wanted = {"title": "Fix it", "head": BRANCH, "base": "main", "body": "Why.", "draft": False}
+        assert world.sent("POST", PULLS) == [wanted]
+
+
+async def test_an_open_pull_request_is_brought_up_to_date() -> None:
+    async with open_world() as world:
+        world.router.get(PULLS).respond(json=[pull(3)])
+        world.router.patch(f"{PULLS}/3").respond(json=pull(3))
+        assert await world.github.put_pull_request(**WANTED) == OPENED
+        assert world.sent("PATCH", f"{PULLS}/3") == [{"title": "Fix it", "body": "Why."}]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        refused(422, "Validation Failed", {"message": f"A pull request already exists for acme:{BRANCH}."}),
+        httpx.Response(500),
+        httpx.ReadTimeout("slow"),
+    ],
+)
+async def test_a_pull_request_that_exists_after_all_is_not_opened_twice(fault: httpx.Response | Exception) -> None:
+    async with open_world() as world:
+        world.router.get(PULLS).mock(side_effect=[httpx.Response(200, json=[]), httpx.Response(200, json=[pull(3)])])
+        world.router.post(PULLS).mock(side_effect=[fault])
+        world.router.patch(f"{PULLS}/3").respond(json=pull(3))
+        assert await world.github.put_pull_request(**WANTED) == OPENED
+        assert len(world.sent("POST", PULLS)) == 1
+
+
+async def test_what_github_says_of_a_pull_request_is_passed_on() -> None:
+    async with open_world() as world:
+        world.router.get(PULLS).respond(json=[])
+        world.router.post(PULLS).mock(
+            return_value=refused(422, "Validation Failed", {"message": "No commits between main and fix"})
+        )
+        with pytest.raises(GitHubError, match="No commits between main and fix"):
+            await world.github.put_pull_request(**WANTED)
+
+
+async def test_where_there_are_no_drafts_the_pull_request_is_ready() -> None:
+    no_drafts = refused(422, "Draft pull requests are not supported in this repository.")
+    async with open_world() as world:
+        world.router.get(PULLS).respond(json=[])
+        world.router.post(PULLS).mock(side_effect=[no_drafts, httpx.Response(201, json=pull(3))])
+        opened = await world.github.put_pull_request(**{**WANTED, "is_draft": True})
+        assert not opened.is_draft
+        assert [body["draft"] for body in world.sent("POST", PULLS)] == [True, False]
