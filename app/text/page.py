@@ -1,7 +1,7 @@
 """The pages, as HTML. Each is drawn from documents of the status API and holds nothing that is not in them."""
 
-import json
 from collections.abc import Mapping, Sequence
+from json import dumps
 from typing import TypeAlias
 
 from app.text.render import render
@@ -9,9 +9,10 @@ from app.text.render import render
 Document: TypeAlias = Mapping[str, object]
 
 
-def render_run(run: Document, activities: Sequence[Document], *, events: str) -> str:
-    """One run, live. `activities` oldest first; `events` is its stream's path, empty when the run is over."""
-    return render("page/run.j2", run=run, activities=activities[::-1], events=events)
+def render_run(run: Document, activities: Sequence[Document], *, events: str, json: str) -> str:
+    """One run, live. `activities` oldest first; `events` is its stream's path, empty when the run is over; `json` the
+    path of the document itself."""
+    return render("page/run.j2", run=run, activities=activities[::-1], events=events, json=json)
 
 
 def render_list(jobs: Sequence[Document], *, cursor: str, repo: str, status: str) -> str:
@@ -39,7 +40,7 @@ def render_setup(manifest: Document, *, action: str, key: str, org: str) -> str:
     return render(
         "page/setup.j2",
         action=action,
-        manifest=json.dumps(manifest),
+        manifest=dumps(manifest),
         permissions=manifest["default_permissions"],
         events=manifest["default_events"],
         key=key,

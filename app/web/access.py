@@ -51,6 +51,10 @@ class Access:
         default_factory=OrderedDict, repr=False, compare=False
     )
 
+    def __post_init__(self) -> None:
+        if not self.link_secret.get_secret_value():
+            raise ValueError("The link secret is empty: anybody could make links.")
+
     async def reader(self, request: Request, job_id: str) -> Person | None:
         """Who reads this run; None for the holder of its link.
 

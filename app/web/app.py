@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Lifespan
 
-from app.core.errors import OutsideError
+from app.core.errors import OutsideError, UserError
 from app.core.ports import Clock, Queue, Store
 from app.text.page import render_problem, render_sign_in
 from app.web import webhook
@@ -80,6 +80,7 @@ def create_app(
         ],
         exception_handlers={
             HTTPException: _refuse,
+            UserError: _decline,
             OutsideError: partial(_fail, redact=options.redact),
             Exception: _apologise,
         },
@@ -97,6 +98,11 @@ def _refuse(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.UNAUTHORIZED:
         return HTMLResponse(render_sign_in(back=request.url.path), 401, error.headers)
     return HTMLResponse(render_problem(title, error.detail), error.status_code, error.headers)
+
+
+def _decline(request: Request, error: Exception) -> Response:
+    """Answers a `UserError`, whose words are meant for whoever asked."""
+    return _refuse(request, HTTPException(400, str(error)))
 
 
 def _fail(request: Request, error: Exception, *, redact: Callable[[str], str]) -> Response:

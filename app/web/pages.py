@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from app.core.job import canonical_id
 from app.core.ports import Store
-from app.core.run import Run, Status
+from app.core.run import Status
 from app.text.page import render_docs, render_list, render_run, render_sign_in
 from app.web.access import COOKIE, SESSION, SESSION_S, Access
 from app.web.jobs import load, status_of
@@ -63,7 +63,10 @@ class Pages:
         await self.access.reader(request, name)
         run = await load(self.store, name)
         activities = [self.documents.show_activity(activity, run) for activity in run.activities]
-        html = render_run(self.documents.show(run), activities, events=_events_path(run, request))
+        # after the last line that the page shows
+        after = str(run.activities[-1].seq if run.activities else 0)
+        events = "" if run.status is Status.COMPLETED else _api_path(request, f"{run.id}/events", after=after)
+        html = render_run(self.documents.show(run), activities, events=events, json=_api_path(request, run.id))
         return tagged(request, HTMLResponse(html))
 
     async def sign_in(self, request: Request) -> Response:
@@ -92,14 +95,11 @@ class Pages:
         return answer
 
 
-def _events_path(run: Run, request: Request) -> str:
-    """Where the page listens: after the last line it shows, with the key it was opened with."""
-    if run.status is Status.COMPLETED:
-        return ""
-    query = {"after": str(run.activities[-1].seq if run.activities else 0)}
+def _api_path(request: Request, path: str, **query: str) -> str:
+    """A path of the API, with the key that the page was opened with."""
     if key := request.query_params.get("key"):
         query["key"] = key
-    return f"/api/jobs/{quote(run.id, safe='~')}/events?{urlencode(query)}"
+    return f"/api/jobs/{quote(path, safe='~/')}" + (f"?{urlencode(query)}" if query else "")
 
 
 def _is_local(path: str) -> bool:
