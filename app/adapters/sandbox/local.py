@@ -18,10 +18,10 @@ from typing import IO, Final
 
 from app.adapters.sandbox import bubblewrap, machine, process, script, toolchains
 from app.adapters.sandbox.machine import MARK, Machine
-from app.adapters.sandbox.output import CappedOutput
+from app.adapters.sandbox.output import CappedOutput, Ended
 from app.adapters.sandbox.watch import GIB, Limits, Watch
 from app.core.errors import SandboxError
-from app.core.ports import CommandTimeout, ExecResult, Network, SandboxInfo
+from app.core.ports import ExecResult, Network, SandboxInfo
 
 _log = logging.getLogger(__name__)
 
@@ -61,18 +61,21 @@ class LocalSandboxes:
 
     async def create(self, *, key: str, metadata: Mapping[str, str], timeout_s: float) -> "LocalSandbox":
         """See `SandboxProvider.create`. A second call with a living machine's key gives that machine."""
+        if not self.isolation:
+            _log.warning("Commands will run WITHOUT isolation on this host, as this user: %s", self.root)
         await self._prepare()
         made = await asyncio.to_thread(machine.create, self.root, key, metadata, timeout_s)
         return await self.reconnect(made.id)
 
     async def _prepare(self) -> None:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self.isolation:
-            _log.warning("Commands run WITHOUT isolation on this host, as this user: %s", self.root)
-        elif not self._options:
-            self._options = await asyncio.to_thread(bubblewrap.isolation)
-            if not self._options:
-                raise SandboxError(await asyncio.to_thread(bubblewrap.probe))
+        if not self.isolation or self._options:
+            return
+        self._options = await asyncio.to_thread(bubblewrap.isolation)
+        if not self._options:
+            raise SandboxError(await asyncio.to_thread(bubblewrap.probe))
+        if not self.share_network:
+            _log.info("Local sandboxes have no network; sharing the host's must be allowed explicitly.")
 
     async def reconnect(self, sandbox_id: str) -> "LocalSandbox":
         """See `SandboxProvider.reconnect`."""
@@ -127,10 +130,7 @@ class LocalSandbox:
         started = monotonic()
         called = script.sh(script.CALL, self._absolute(cwd), *argv)
         ended = await self._run(called, env or {}, timeout_s=timeout_s, limit=max_output_bytes)
-        text = ended.output.text()
-        if ended.exit_code is None:
-            raise CommandTimeout(timeout_s, text)
-        return ExecResult(ended.exit_code, text, monotonic() - started, ended.output.cut)
+        return ended.result(timeout_s=timeout_s, seconds=monotonic() - started)
 
     async def read(self, path: str, *, max_bytes: int = 1_048_576) -> bytes:
         """See `Sandbox.read`."""
@@ -149,7 +149,7 @@ class LocalSandbox:
     async def upload(self, tar: Path, to: str) -> None:
         """See `Sandbox.upload`."""
         with _opened(tar) as stdin:
-            unpack = script.sh(script.UNPACK, self._absolute(to), "-")
+            unpack = script.sh(script.UNPACK, self._absolute(to))
             ended = await self._file(unpack, stdin=stdin, timeout_s=_UPLOAD_TIMEOUT_S)
         if ended.exit_code != 0:
             raise SandboxError(f"The upload to {to} cannot be unpacked. {ended.output.text().strip()}")
@@ -178,7 +178,7 @@ class LocalSandbox:
         stdin: IO[bytes] | None = None,
         timeout_s: float = _FILE_TIMEOUT_S,
         limit: int = _MESSAGE_BYTES,
-    ) -> process.Ended:
+    ) -> Ended:
         """Run one of our own programs, for which running out of time means that the machine is no good."""
         ended = await self._run(argv, {}, stdin=stdin, timeout_s=timeout_s, limit=limit)
         if ended.exit_code is None:
@@ -193,7 +193,7 @@ class LocalSandbox:
         timeout_s: float,
         limit: int,
         stdin: IO[bytes] | None = None,
-    ) -> process.Ended:
+    ) -> Ended:
         network = self._machine.load().network
         limited = script.sh(_limited(self._provider.limits, has_own_users=bool(self._options)), *argv)
         mark = {MARK: self._machine.mark}
@@ -208,9 +208,7 @@ class LocalSandbox:
             return await process.run(command)
         except OSError as error:
             if error.errno == errno.E2BIG:
-                return process.Ended(
-                    script.CANNOT_RUN, CappedOutput.of(b"The command's arguments are too long.", limit)
-                )
+                return Ended(script.CANNOT_RUN, CappedOutput.of(limit, script.TOO_LONG))
             raise SandboxError(f"The sandbox cannot start a command: {error}") from error
 
     def _isolated(self, env: Mapping[str, str], *, has_network: bool) -> list[str]:
@@ -219,14 +217,8 @@ class LocalSandbox:
         return [*bwrap, *(part for name, value in env.items() for part in ("--setenv", name, value)), "--"]
 
     def _environment(self) -> dict[str, str]:
-        return {
-            "HOME": self._home,
-            "PATH": ":".join(self._provider.path),
-            "LANG": "C.UTF-8",
-            "TERM": "dumb",
-            "CI": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        } | toolchains.manager_homes(self._provider.read_only)
+        homes = toolchains.manager_homes(self._provider.read_only)
+        return {**script.ENVIRONMENT, **homes, "HOME": self._home, "PATH": ":".join(self._provider.path)}
 
 
 def _limited(limits: Limits, *, has_own_users: bool) -> str:

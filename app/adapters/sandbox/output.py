@@ -1,6 +1,9 @@
 """What a command printed, kept small: beginning and end stay, the middle is counted and dropped as it arrives."""
 
+from dataclasses import dataclass
 from typing import Final
+
+from app.core.ports import CommandTimeout, ExecResult
 
 _MARKER: Final = "\n[... {} bytes left out ...]\n"
 _MARKER_BYTES: Final = 48
@@ -8,7 +11,7 @@ _CONTINUATION: Final = bytes(range(0x80, 0xC0))
 
 
 class CappedOutput:
-    """Takes any number of bytes in and never holds more than twice `limit` of them."""
+    """Takes any number of bytes in and holds `limit` of them, and half as many of those at the end."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -17,9 +20,12 @@ class CappedOutput:
         self._total = 0
 
     @classmethod
-    def of(cls, data: bytes, limit: int) -> "CappedOutput":
+    def of(cls, limit: int, data: bytes, *, more: int = 0, tail: bytes = b"") -> "CappedOutput":
+        """What has been capped elsewhere: the first `limit` bytes, how many more there were, and the last of those."""
         output = cls(limit)
         output.add(data)
+        output._tail = tail
+        output._total += more
         return output
 
     def add(self, data: bytes) -> None:
@@ -28,8 +34,8 @@ class CappedOutput:
         if room := self._limit - len(self._head):
             self._head += data[:room]
             data = data[room:]
-        if data and self._limit:
-            self._tail = (self._tail + data[-self._limit :])[-self._limit :]
+        if data and (kept := self._limit // 2):
+            self._tail = (self._tail + data[-kept:])[-kept:]
 
     @property
     def data(self) -> bytes:
@@ -49,6 +55,25 @@ class CappedOutput:
         tail = (self._head + self._tail)[self._limit + len(self._tail) - (kept - kept // 2) :].lstrip(_CONTINUATION)
         left_out = self._total - len(head) - len(tail)
         return head.decode(errors="replace") + _MARKER.format(left_out) + tail.decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended. `exit_code` is 128 + n for signal n; None when its time ran out."""
+
+    exit_code: int | None
+    output: CappedOutput
+
+    def result(self, *, timeout_s: float, seconds: float) -> ExecResult:
+        """The same in the port's words.
+
+        Raises:
+            CommandTimeout: its time ran out.
+        """
+        text = self.output.text()
+        if self.exit_code is None:
+            raise CommandTimeout(timeout_s, text)
+        return ExecResult(self.exit_code, text, seconds, self.output.cut)
 
 
 def _without_broken_end(data: bytes) -> bytes:

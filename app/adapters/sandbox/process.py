@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
-from app.adapters.sandbox.output import CappedOutput
+from app.adapters.sandbox.output import CappedOutput, Ended
 from app.adapters.sandbox.watch import Watch
 from app.core.errors import SandboxError
 
@@ -35,14 +35,6 @@ class Command:
     limit: int
     stdin: IO[bytes] | None = field(default=None, repr=False)
     watch: Watch | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How it ended. `exit_code` is 128 + n for signal n; None when the time ran out."""
-
-    exit_code: int | None
-    output: CappedOutput
 
 
 class _Reader(asyncio.Protocol):

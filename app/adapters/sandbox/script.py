@@ -14,6 +14,11 @@ NOT_A_FILE: Final = 44
 
 CANNOT_RUN: Final = 126
 
+ENVIRONMENT: Final = {"LANG": "C.UTF-8", "TERM": "dumb", "CI": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+"""What every command gets beside HOME and PATH."""
+
+TOO_LONG: Final = b"The command's arguments are too long."
+
 CALL: Final = """cd -- "$1" || exit 126
 shift
 exec "$@"
@@ -31,9 +36,18 @@ mkdir -p -- "${{folder:-/}}" && exec cat > "$1"
 """
 """path; the bytes come on standard input."""
 
-UNPACK: Final = """mkdir -p -- "$1" && exec tar -xf "$2" --no-same-owner -C "$1"
+UNPACK: Final = """mkdir -p -- "$1" && exec tar -xf - --no-same-owner -C "$1"
 """
-"""folder, tar (`-` for standard input)."""
+"""folder; the tar comes on standard input."""
+
+FED: Final = """landed=$1
+shift
+"$@" <"$landed"
+code=$?
+rm -f -- "$landed"
+exit "$code"
+"""
+"""file, argv: the file becomes standard input and is gone afterwards."""
 
 
 def sh(program: str, *arguments: str) -> list[str]:
@@ -45,6 +59,8 @@ def refusal(argv: Sequence[str]) -> ExecResult | None:
     """The result of a command that no machine could even start; None when it may be tried."""
     if not argv or not argv[0]:
         return ExecResult(127, "There is no command.", 0.0)
-    if any("\0" in argument for argument in argv):
-        return ExecResult(CANNOT_RUN, "A command cannot hold NUL characters.", 0.0)
-    return None
+    try:
+        has_nul = b"\0" in "".join(argv).encode()
+    except UnicodeEncodeError:
+        return ExecResult(CANNOT_RUN, "A command must be valid Unicode.", 0.0)
+    return ExecResult(CANNOT_RUN, "A command cannot hold NUL characters.", 0.0) if has_nul else None

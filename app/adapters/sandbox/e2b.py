@@ -1,0 +1,297 @@
+"""Sandboxes at E2B: one microVM each, reached through the unmodified SDK.
+
+The SDK's own time limits are not used for commands: they are not enforced on every Python, and none kills the process.
+So every command is started in the background, waited for here, and swept away in the machine when its time is over.
+"""
+
+import asyncio
+import hashlib
+import math
+import posixpath
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import monotonic
+from typing import IO, Final
+
+from e2b import (
+    ALL_TRAFFIC,
+    AsyncCommandHandle,
+    AsyncSandbox,
+    AuthenticationException,
+    CommandExitException,
+    CommandResult,
+    RateLimitException,
+    SandboxNotFoundException,
+    SandboxNotRunningException,
+    SandboxQuery,
+    ServiceBusyException,
+)
+from e2b.connection_config import ApiParams
+from e2b.sandbox.sandbox_api import SandboxNetworkUpdate
+from pydantic import SecretStr
+
+from app.adapters.sandbox import remote, script
+from app.adapters.sandbox.output import CappedOutput, Ended
+from app.core.errors import SandboxError
+from app.core.ports import ExecResult, Network, SandboxInfo
+
+_DOMAIN: Final = "e2b.app"
+_OWNER: Final = "owner"
+_REQUEST_S: Final = 30.0
+_FILE_S: Final = 60.0
+_UPLOAD_S: Final = 600.0
+_SWEEP_S: Final = 10.0
+_MESSAGE_BYTES: Final = 2_000
+
+_NO_REPORT: Final = b"The command was killed together with what watched over it."
+
+_FIND_WORK_TREE: Final = """for base in "$HOME" /tmp; do
+  note="$base/.vibecoder-$1"
+  [ -s "$note" ] && exec cat "$note"
+done
+for base in "$HOME" /tmp; do
+  for tree in "$base/repo" "$base/repo-$1"; do
+    mkdir "$tree" 2>/dev/null && printf %s "$tree" >"$base/.vibecoder-$1" && exec cat "$base/.vibecoder-$1"
+  done
+done
+exit 1
+"""
+"""The machine's id: makes an empty work tree, notes where, and finds it again for a later worker."""
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    """Turn whatever the SDK raises into a SandboxError. It raises bare `Exception`, too, and its transports' own."""
+    try:
+        yield
+    except AuthenticationException as error:
+        raise SandboxError("E2B refused the API key. Set E2B_API_KEY to a valid one.") from error
+    except (SandboxNotFoundException, SandboxNotRunningException) as error:
+        raise SandboxError("The sandbox is gone: its time was over or it was killed. Start a new one.") from error
+    except (RateLimitException, ServiceBusyException) as error:
+        raise SandboxError(f"E2B could not {doing}: it is busy ({error}). Try again in a few minutes.") from error
+    except Exception as error:
+        raise SandboxError(f"E2B could not {doing} ({type(error).__name__}: {error}). See status.e2b.dev.") from error
+
+
+@dataclass(frozen=True)
+class E2BSandboxes:
+    """The provider. `owner` tells this deployment's machines from others of the same E2B team.
+
+    `api_url` and `sandbox_url` are for servers that only speak E2B's protocol; `domain` for E2B on one's own cloud.
+    """
+
+    api_key: SecretStr
+    template: str = "base"
+    api_url: str | None = None
+    sandbox_url: str | None = None
+    domain: str | None = None
+    owner: str = "vibecoder"
+
+    @property
+    def _connection(self) -> ApiParams:
+        """Everything the SDK would otherwise look for in the environment."""
+        domain = self.domain or _DOMAIN
+        return ApiParams(
+            api_key=self.api_key.get_secret_value(),
+            domain=domain,
+            api_url=self.api_url or f"https://api.{domain}",
+            sandbox_url=self.sandbox_url,
+            debug=False,
+            request_timeout=_REQUEST_S,
+        )
+
+    async def create(self, *, key: str, metadata: Mapping[str, str], timeout_s: float) -> "E2BSandbox":
+        """See `SandboxProvider.create`."""
+        with _translated("create a sandbox"):
+            box = await AsyncSandbox.create(
+                self.template,
+                timeout=math.ceil(timeout_s),
+                metadata={**metadata, _OWNER: self.owner},
+                lifecycle={"on_timeout": "kill"},
+                idempotency_key=hashlib.sha256(key.encode()).hexdigest(),
+                **self._connection,
+            )
+        try:
+            return await _opened(box)
+        except BaseException:
+            await self.kill(box.sandbox_id)
+            raise
+
+    async def reconnect(self, sandbox_id: str) -> "E2BSandbox":
+        """See `SandboxProvider.reconnect`."""
+        with _translated("find the sandbox"):
+            box = await AsyncSandbox.connect(sandbox_id, **self._connection)
+        return await _opened(box)
+
+    async def list(self) -> tuple[SandboxInfo, ...]:
+        """See `SandboxProvider.list`."""
+        found = []
+        with _translated("list the sandboxes"):
+            pages = AsyncSandbox.list(SandboxQuery(metadata={_OWNER: self.owner}), **self._connection)
+            while pages.has_next:
+                found += await pages.next_items()
+        return tuple(
+            SandboxInfo(box.sandbox_id, {k: v for k, v in box.metadata.items() if k != _OWNER}, box.started_at)
+            for box in sorted(found, key=lambda box: box.started_at)
+        )
+
+    async def kill(self, sandbox_id: str) -> bool:
+        """See `SandboxProvider.kill`."""
+        with _translated("kill the sandbox"):
+            return await AsyncSandbox.kill(sandbox_id, **self._connection)
+
+
+async def _opened(box: AsyncSandbox) -> "E2BSandbox":
+    sandbox = E2BSandbox(box, "/")
+    find = script.sh(_FIND_WORK_TREE, box.sandbox_id)
+    ended = await sandbox._finished(find, timeout_s=_FILE_S, limit=_MESSAGE_BYTES)
+    if ended.exit_code != 0:
+        raise SandboxError("No work tree can be made in the sandbox: neither $HOME nor /tmp can be written.")
+    sandbox.work_tree = ended.output.text()
+    return sandbox
+
+
+class E2BSandbox:
+    """One machine. Made by `E2BSandboxes`."""
+
+    def __init__(self, box: AsyncSandbox, work_tree: str) -> None:
+        self.id = box.sandbox_id
+        self.work_tree = work_tree
+        self._box = box
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str = ".",
+        env: Mapping[str, str] | None = None,
+        timeout_s: float = 120.0,
+        max_output_bytes: int = 32_768,
+    ) -> ExecResult:
+        """See `Sandbox.exec`."""
+        if refused := script.refusal(argv):
+            return refused
+        started = monotonic()
+        environment = [f"{name}={value}" for name, value in {**script.ENVIRONMENT, **(env or {})}.items()]
+        called = script.sh(script.CALL, self._absolute(cwd), "env", *environment, *argv)
+        ended = await self._run(called, timeout_s=timeout_s, limit=max_output_bytes)
+        return ended.result(timeout_s=timeout_s, seconds=monotonic() - started)
+
+    async def read(self, path: str, *, max_bytes: int = 1_048_576) -> bytes:
+        """See `Sandbox.read`. Only `max_bytes` leave the machine."""
+        argv = script.sh(script.READ, self._absolute(path), str(max_bytes))
+        ended = await self._finished(argv, timeout_s=_FILE_S, limit=max_bytes)
+        if ended.exit_code != 0:
+            raise FileNotFoundError(f"{path} is no file that can be read.")
+        return ended.output.data
+
+    async def write(self, path: str, data: bytes) -> None:
+        """See `Sandbox.write`. Raises OSError when the path is a folder, a pipe or read-only."""
+        ended = await self._fed(script.sh(script.WRITE, self._absolute(path)), data, timeout_s=_FILE_S)
+        if ended.exit_code != 0:
+            raise OSError(f"{path} cannot be written. {ended.output.text().strip()}")
+
+    async def upload(self, tar: Path, to: str) -> None:
+        """See `Sandbox.upload`."""
+        with _reading(tar) as stream:
+            ended = await self._fed(script.sh(script.UNPACK, self._absolute(to)), stream, timeout_s=_UPLOAD_S)
+        if ended.exit_code != 0:
+            raise SandboxError(f"The upload to {to} cannot be unpacked. {ended.output.text().strip()}")
+
+    async def set_network(self, network: Network) -> None:
+        """See `Sandbox.set_network`. E2B matches hosts by name for HTTP and TLS, and by address for the rest."""
+        rules: SandboxNetworkUpdate = {}
+        if not network.is_open:
+            rules["deny_out"] = [ALL_TRAFFIC]
+            if network.hosts:
+                rules["allow_out"] = list(network.hosts)
+        with _translated("set the sandbox's network"):
+            await self._box.update_network(rules)
+
+    async def keep_alive(self, seconds: float) -> None:
+        """See `Sandbox.keep_alive`. Never brings the end nearer."""
+        with _translated("keep the sandbox alive"):
+            info = await self._box.get_info()
+            if info.end_at < datetime.now(UTC) + timedelta(seconds=seconds):
+                await self._box.set_timeout(math.ceil(seconds))
+
+    async def close(self) -> None:
+        """See `Sandbox.close`."""
+        with _translated("kill the sandbox"):
+            await self._box.kill()
+
+    def _absolute(self, path: str) -> str:
+        return posixpath.join(self.work_tree, path)
+
+    async def _fed(self, argv: Sequence[str], data: bytes | IO[bytes], *, timeout_s: float) -> Ended:
+        """Run one of our own programs with `data` as its standard input."""
+        landed = f"/tmp/.vibecoder-{uuid.uuid4().hex}"  # noqa: S108 - in the machine
+        with _translated("send a file to the sandbox"):
+            async with asyncio.timeout(timeout_s):
+                await self._box.files.write(landed, data)
+        return await self._finished(script.sh(script.FED, landed, *argv), timeout_s=timeout_s, limit=_MESSAGE_BYTES)
+
+    async def _finished(self, argv: Sequence[str], *, timeout_s: float, limit: int) -> Ended:
+        """Run one of our own programs, for which running out of time means that the machine is no good."""
+        ended = await self._run(argv, timeout_s=timeout_s, limit=limit)
+        if ended.exit_code is None:
+            raise SandboxError(f"The sandbox did not read or write a file within {timeout_s:g} s.")
+        return ended
+
+    async def _run(self, argv: Sequence[str], *, timeout_s: float, limit: int) -> Ended:
+        token = uuid.uuid4().hex
+        line = remote.wrapped(argv, token, limit)
+        if len(line.encode()) > remote.MAX_COMMAND_BYTES:
+            return Ended(script.CANNOT_RUN, CappedOutput.of(limit, script.TOO_LONG))
+        waiting = await self._start(line)
+        try:
+            in_time = await _done(waiting, timeout_s)
+            if not in_time:
+                await self._sweep(token)
+                await _done(waiting, _SWEEP_S)
+        except asyncio.CancelledError:
+            with suppress(SandboxError):
+                await self._sweep(token)
+            raise
+        finally:
+            waiting.cancel()
+        ended = remote.report(_printed(waiting), limit) or Ended(128 + 9, CappedOutput.of(limit, _NO_REPORT))
+        return ended if in_time else Ended(None, ended.output)
+
+    async def _start(self, line: str) -> asyncio.Task[CommandResult]:
+        with _translated("start a command"):
+            handle: AsyncCommandHandle = await self._box.commands.run(line, background=True, timeout=0)
+        return asyncio.create_task(handle.wait())
+
+    async def _sweep(self, token: str) -> None:
+        """Kill a command and all that it started."""
+        waiting = await self._start(remote.sweep(token))
+        await _done(waiting, _SWEEP_S)
+        waiting.cancel()
+
+
+async def _done(waiting: asyncio.Task[CommandResult], timeout_s: float) -> bool:
+    """Whether it ended in time. Not by cancelling it: that would lose what it has to say."""
+    await asyncio.wait({waiting}, timeout=timeout_s)
+    if waiting.done():
+        waiting.exception()  # seen: asyncio need not complain of it
+    return waiting.done()
+
+
+def _printed(waiting: asyncio.Task[CommandResult]) -> str:
+    if not waiting.done():
+        return ""
+    with _translated("run a command"):
+        try:
+            return str(waiting.result().stdout)
+        except CommandExitException as ended:
+            return str(ended.stdout)
+
+
+def _reading(path: Path) -> IO[bytes]:
+    return path.open("rb")
