@@ -1,0 +1,88 @@
+"""All that is said to the model besides what its tools answer. The words are in `templates/prompt`."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from app.core.plan import MAX_STEPS, Plan
+from app.text.render import render
+
+MAX_REQUEST_CHARS: Final = 48_000
+MAX_FILE_CHARS: Final = 16_000
+MAX_EVIDENCE_CHARS: Final = 12_000
+
+USE_A_TOOL: Final = "Nobody reads this but the harness. Go on with a tool call; when you are done, call `{}`."
+CUT: Final = "Your answer ended at the output limit. Go on, in smaller pieces."
+TURNS_LEFT: Final = "{} turns are left for this. Bring it into a state that works, then call `{}`."
+
+_OUR_TAGS: Final = re.compile(
+    r"<(?=/\s*(request|instruction|file|survey|plan|evidence)\s*>|(request|instruction)\b)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What the model is told of the task. Text comes sanitised.
+
+    `request` is the issue's body, by `author`; `instruction` the words of `sender`, who started the run.
+    `instructions` are (path, text) of the repository's own conventions. Empty means there is none.
+    """
+
+    repo: str
+    number: int | None = None
+    title: str = ""
+    request: str = ""
+    author: str = ""
+    author_role: str = ""
+    sender: str = ""
+    instruction: str = ""
+    instructions: tuple[tuple[str, str], ...] = ()
+    test_command: str = ""
+    lint_command: str = ""
+    setup_notes: str = ""
+    base_ref: str = ""
+
+
+def instructions() -> str:
+    """The system message."""
+    return render("prompt/instructions.j2")
+
+
+def ask_for_plan(brief: Brief | None, survey: str) -> str:
+    """The first message of the conversation that ends in a plan."""
+    return _render("plan", brief, survey=_inert(survey), max_steps=MAX_STEPS)
+
+
+def ask_for_step(brief: Brief | None, plan: Plan, index: int) -> str:
+    """The first message of the conversation that carries out one step; `index` from 0."""
+    return _render("step", brief, plan=plan, index=index)
+
+
+def ask_for_repair(brief: Brief | None, evidence: str) -> str:
+    """The first message of the conversation that mends what verification found."""
+    return _render("repair", brief, evidence=_inert(evidence[-MAX_EVIDENCE_CHARS:]))
+
+
+def _render(template: str, brief: Brief | None, **variables: object) -> str:
+    files = [(path, _inert(_shortened(text, MAX_FILE_CHARS))) for path, text in brief.instructions] if brief else []
+    return render(f"prompt/{template}.j2", brief=_made_inert(brief) if brief else None, files=files, **variables)
+
+
+def _made_inert(brief: Brief) -> Brief:
+    return replace(
+        brief,
+        title=_inert(brief.title),
+        request=_inert(_shortened(brief.request, MAX_REQUEST_CHARS)),
+        author=brief.author.replace('"', "'"),
+        instruction=_inert(_shortened(brief.instruction, MAX_REQUEST_CHARS)),
+        sender=brief.sender.replace('"', "'"),
+    )
+
+
+def _inert(text: str) -> str:
+    """Keep a text from closing the tags it is put in, and from speaking as somebody else."""
+    return _OUR_TAGS.sub("&lt;", text).strip("\n")
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}\n… ({len(text) - limit} more characters left out)"
