@@ -48,7 +48,7 @@ class Settings:
         "`auto`: E2B when `E2B_API_KEY` is set, else bubblewrap on this machine; `unisolated`: its commands run "
         "as you, without any protection",
     )
-    sandbox_path: str = _setting("", "More folders for the local sandbox's `PATH`, read-only, separated by `:`")
+    path: str = _setting("", "The local sandbox has the tools found here, read-only")
     sandbox_share_network: bool = _setting(
         False, "Let set-up commands in the local sandbox use this machine's network, its loopback included"
     )
@@ -67,12 +67,15 @@ class Settings:
     data_dir: Path = _setting(Path(".vibecoder"), "Repository caches, local sandboxes, the embedded Redis")
     keep_days: int = _setting(90, "Days that a finished run is kept")
     worker_runs: int = _setting(4, "Runs that one worker carries at a time")
+    drain_seconds: float = _setting(
+        20.0, "How long runs may go on after SIGTERM before they are handed back to the queue"
+    )
     job_timeout_minutes: int = _setting(120, "The hard end of a job, whatever its budget")
 
     host: str = _setting("127.0.0.1", "Address that web listens on")
     port: int = _setting(8000, "Port that web listens on")
     public_url: str = _setting("", "How people reach web; for links in comments. Empty: `http://HOST:PORT`")
-    api_tokens: SecretStr = _setting(SecretStr(""), "Operators' tokens for the status API, separated by commas")
+    api_token: SecretStr = _setting(SecretStr(""), "The operator's token for the status API and the list of runs")
     link_secret: SecretStr = _setting(
         SecretStr(""), "Makes the links in comments unguessable; empty: derived from the webhook's secret"
     )
@@ -96,8 +99,7 @@ class Settings:
     def secrets(self) -> tuple[SecretStr, ...]:
         """Every secret there is, for redaction."""
         values = [getattr(self, each.name) for each in fields(self)]
-        tokens = self.api_tokens.get_secret_value().split(",")
-        return (*(v for v in values if isinstance(v, SecretStr)), *(SecretStr(token.strip()) for token in tokens))
+        return tuple(value for value in values if isinstance(value, SecretStr))
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -144,8 +146,8 @@ def _read(each: "Field[Any]", raw: str) -> object:
             value = kind(raw)
         except ValueError:
             raise ValueError(f"{raw!r} is not a number") from None
-        if not value > 0:
-            raise ValueError(f"{raw!r} must be more than 0")
+        if not value >= 0:
+            raise ValueError(f"{raw!r} must not be negative")
         return value
     return SecretStr(raw) if kind is SecretStr else Path(raw) if kind is Path else raw
 

@@ -14,12 +14,12 @@ EVERY_S: Final = 10.0
 ORPHAN_AGE: Final = timedelta(minutes=10)
 
 
-async def recover_forever(ports: Ports) -> None:
+async def recover_forever(ports: Ports, deployment: str) -> None:
     """Recover now and every few seconds, until cancelled. An outage of another system costs one round."""
     while True:
         try:
             await free_runs(ports)
-            await kill_orphans(ports)
+            await kill_orphans(ports, deployment)
         except OutsideError as error:
             log.warning("recovery put off", extra={"reason": str(error)})
         await ports.clock.sleep(EVERY_S)
@@ -34,11 +34,12 @@ async def free_runs(ports: Ports) -> int:
     return len(job_ids)
 
 
-async def kill_orphans(ports: Ports) -> int:
-    """Kill machines, older than a while, whose run is completed, gone, or lives in another machine. Repeatable."""
+async def kill_orphans(ports: Ports, deployment: str) -> int:
+    """Kill our machines, older than a while, whose run is completed, gone or lives in another. Repeatable."""
     killed = 0
     for info in await ports.sandboxes.list():
-        if ports.clock.now() - info.created_at < ORPHAN_AGE:
+        is_ours = info.metadata.get("deployment") == deployment
+        if not is_ours or ports.clock.now() - info.created_at < ORPHAN_AGE:
             continue
         run = await ports.store.load(info.metadata.get("job_id", ""))
         if run is None or run.status is Status.COMPLETED or run.sandbox_id != info.id:

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from typing import Final
 
-from app.core.errors import CommandFailed, LeaseLost, LimitReached, OutsideError, Stopped, UserError
+from app.core.errors import CommandFailed, GitHubError, LeaseLost, LimitReached, OutsideError, Stopped, UserError
 from app.core.ports import GitHub, Ports
 from app.core.run import Conclusion, Failure, Run, Stage, Status, Verdict
 from app.runs import stages
@@ -40,6 +40,8 @@ async def carry_out(ports: Ports, options: Options, job_id: str) -> None:
             await _carry_out(ports, options, run, github)
     except LeaseLost:
         log.warning("lease lost", extra={"attempt": run.attempt})
+    except GitHubError as error:
+        log.warning("last words not said yet", extra={"reason": str(error)})
     finally:
         await ports.store.release(run)
 
@@ -47,7 +49,8 @@ async def carry_out(ports: Ports, options: Options, job_id: str) -> None:
 async def _carry_out(ports: Ports, options: Options, run: Run, github: GitHub) -> None:
     work = open_work(ports, options, run, github)
     try:
-        await hold(ports, run, _walk_ladder(work), stop_on_signal(work.progress))
+        walk = _walk_ladder(work) if run.conclusion is None else _say_last_words(work)
+        await hold(ports, run, walk, stop_on_signal(work.progress))
     except Stopped as stop:
         await hold(ports, run, _end(work, Conclusion.CANCELLED, str(stop)), stop_on_signal(None))
     finally:
@@ -58,7 +61,6 @@ async def _carry_out(ports: Ports, options: Options, run: Run, github: GitHub) -
 async def _walk_ladder(work: Work) -> None:
     try:
         conclusion, message = await _walk(work)
-        await _end(work, conclusion, message)
     except UserError as error:
         conclusion = Conclusion.FAILURE if work.run.stages else Conclusion.SKIPPED
         excerpt = error.output[-EXCERPT_CHARS:] if isinstance(error, CommandFailed) else ""
@@ -76,6 +78,8 @@ async def _walk_ladder(work: Work) -> None:
         words = f"I ran into a fault of my own (`{type(bug).__name__}`). I am sorry. `/vibecode retry` goes on."
         await _fail(work, Conclusion.FAILURE, words, kind="bug")
         raise
+    else:
+        await _end(work, conclusion, message)
 
 
 async def _walk(work: Work) -> tuple[Conclusion, str]:
@@ -134,11 +138,16 @@ async def _end(work: Work, conclusion: Conclusion, message: str) -> None:
         async with work.progress.stage(Stage.CLEANUP, "Cleaning up"):
             await stages.clean_up(work)
     await work.progress.change(
-        status=Status.COMPLETED,
         conclusion=conclusion,
         percent=100 if conclusion in _ENDS_WELL else work.run.percent,
         message=work.redactor.redact(message.splitlines()[0] if message else ""),
         ended_at=work.ports.clock.now(),
     )
+    await _say_last_words(work)
+
+
+async def _say_last_words(work: Work) -> None:
+    """Draw the comment a last time. Only then is the run completed: until it is said, the run is taken up again."""
     await work.progress.redraw(now=True)
-    await work.react("rocket" if conclusion in _ENDS_WELL else "confused")
+    await work.react("rocket" if work.run.conclusion in _ENDS_WELL else "confused")
+    await work.progress.change(status=Status.COMPLETED)

@@ -28,7 +28,7 @@ MAX_BRANCHES: Final = 20
 async def open_sandbox(work: Work) -> None:
     async with work.progress.stage(Stage.SANDBOX, "Starting a sandbox"):
         run = work.run
-        metadata = {"job_id": run.id, "repo": run.job.repo, "deployment": work.options.public_url}
+        metadata = {"job_id": run.id, "repo": run.job.repo, "deployment": work.options.deployment}
         key = f"{run.id}-{run.attempt}"
         ttl_s = work.options.sandbox_ttl_s
         work.machine = await work.ports.sandboxes.create(key=key, metadata=metadata, timeout_s=ttl_s)

@@ -24,9 +24,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the deployment decides for every run. `worker` names this process in leases and logs."""
+    """What the deployment decides for every run. `worker` names this process in leases and logs.
+
+    `deployment` marks our sandboxes, so that two deployments which share an account leave each other's alone.
+    """
 
     budget: Budget
+    deployment: str = ""
     public_url: str = ""
     page_secret: SecretStr = SecretStr("")
     worker: str = "worker"

@@ -1,0 +1,192 @@
+"""The `vibecoder` command: serve the App, try it on a local repository, or see it work with nothing to configure."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import click
+import uvloop
+from rich.console import Console
+
+from app import logs, wiring
+from app.core.errors import VibecoderError
+from app.core.redact import Redactor
+from app.core.run import Conclusion
+from app.main import serve_web
+from app.settings import Settings, load
+from app.trial import Asked, run_locally, show_demo
+from app.worker import serve_jobs
+
+T = TypeVar("T")
+
+EXIT_CODES = {
+    Conclusion.SUCCESS: 0,
+    Conclusion.FAILURE: 1,
+    Conclusion.SKIPPED: 2,
+    Conclusion.TIMED_OUT: 3,
+    Conclusion.NEUTRAL: 4,
+    Conclusion.ACTION_REQUIRED: 5,
+    Conclusion.CANCELLED: 130,
+}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="vibecoder")
+def main() -> None:
+    """Turn a labelled issue into a tested pull request.
+
+    \b
+    See it work, with nothing to configure:
+        vibecoder demo
+    Try it on a repository of yours, without GitHub (commits go to a new branch, your work tree stays as it is):
+        export OPENAI_API_KEY=…          # or OPENAI_BASE_URL=http://localhost:11434/v1 MODEL=…
+        vibecoder run --repo . "Make the greeting polite"
+    Serve it as a GitHub App:
+        vibecoder serve                  # web, worker and, without REDIS_URL, a Redis: one process
+        vibecoder web                    # or each on its own, sharing REDIS_URL
+        vibecoder worker
+
+    Settings come from the environment; the README lists them.
+    """
+
+
+@main.command()
+def serve() -> None:
+    """Web, worker and (without REDIS_URL) an embedded Redis, in one process.
+
+    SIGTERM or Ctrl-C ends it in order: no new jobs, runs at work may go on for DRAIN_SECONDS, then they are handed
+    back to the queue and go on at the next start.
+    """
+    settings = _settings()
+
+    async def work() -> None:
+        async with wiring.open_records(settings) as records, AsyncExitStack() as stack:
+            ports = await stack.enter_async_context(wiring.open_ports(settings, records))
+            url, web = await stack.enter_async_context(serve_web(settings, records))
+            click.echo(f"vibecoder listens on {url}; GitHub delivers to {settings.public_address}/webhook", err=True)
+            jobs = await stack.enter_async_context(serve_jobs(settings, records, ports))
+            await _until_told(web, jobs)
+
+    _run(work())
+
+
+@main.command()
+def web() -> None:
+    """The web process: GitHub's webhook, the status API and the pages. Needs no private key."""
+    settings = _settings()
+
+    async def work() -> None:
+        async with wiring.open_records(settings) as records, serve_web(settings, records) as (_, serving):
+            await _until_told(serving)
+
+    _run(work())
+
+
+@main.command()
+def worker() -> None:
+    """A worker process: carries jobs out, WORKER_RUNS at a time. Start as many as you like."""
+    settings = _settings()
+
+    async def work() -> None:
+        async with wiring.open_records(settings) as records, AsyncExitStack() as stack:
+            ports = await stack.enter_async_context(wiring.open_ports(settings, records))
+            await _until_told(await stack.enter_async_context(serve_jobs(settings, records, ports)))
+
+    _run(work())
+
+
+@main.command()
+@click.option("--repo", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".", show_default=True)
+@click.option("--base", help="The branch to start from. [default: the one that is checked out]")
+@click.option("--model", help="The model's name. [default: MODEL]")
+@click.option("--max-usd", type=click.FloatRange(min=0, min_open=True), help="Dollars to spend at most.")
+@click.option("--plan", "is_plan", is_flag=True, help="Only plan; change nothing.")
+@click.option("--unisolated", is_flag=True, help="Run the agent's commands as you, WITHOUT any isolation.")
+@click.argument("request", nargs=-1, required=True)
+def run(  # noqa: PLR0913 -- click hands over each option by its name
+    *,
+    repo: Path,
+    request: tuple[str, ...],
+    base: str | None,
+    model: str | None,
+    max_usd: float | None,
+    is_plan: bool,
+    unisolated: bool,
+) -> None:
+    """Carry REQUEST out on a local git repository with a real model, without GitHub.
+
+    Commits go to a new branch `vibecode/…`. The work tree, the index and the branch that is checked out stay as they
+    are; changes that are not committed are not seen.
+
+    \b
+    Ends with: 0 done, tests pass or there are none   3 over budget
+               1 failed, or tests fail                4 nothing to do
+               2 the request cannot be carried out    5 planned (--plan)
+    """
+    settings = _settings()
+    if unisolated:
+        click.secho("The agent's commands run as you, WITHOUT any isolation.", fg="red", bold=True, err=True)
+        settings = replace(settings, sandbox="unisolated")
+    if max_usd is not None:
+        settings = replace(settings, max_usd=max_usd)
+    words = Asked(repo, " ".join(request), base, model, is_plan)
+    ended = _run(run_locally(settings, words, Console()))
+    sys.exit(EXIT_CODES.get(ended.conclusion, 1) if ended.conclusion else 1)
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="End when the pull request is there, instead of keeping the pages open.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output; implies --once.")
+def demo(once: bool, as_json: bool) -> None:
+    """The main job with nothing to configure: an issue is labelled, a pull request comes of it.
+
+    Everything is real and on loopback: web, worker, Redis, signed webhook, a small GitHub with git repositories, a
+    sandbox. Only the model is scripted, and the screen says so.
+    """
+    logs.configure("error" if as_json else "warning", str)
+    console = Console(stderr=True, quiet=False) if as_json else Console()
+    result = _run(show_demo(console, once=once or as_json))
+    if as_json:
+        click.echo(json.dumps(result))
+    sys.exit(0 if result["conclusion"] == Conclusion.SUCCESS else 1)
+
+
+def _settings() -> Settings:
+    """The settings, with logging set up from them; a fault in them ends the program."""
+    try:
+        settings = load()
+    except VibecoderError as error:
+        raise click.ClickException(str(error)) from error
+    logs.configure(settings.log_level, Redactor(settings.secrets).redact)
+    return settings
+
+
+async def _until_told(*tasks: "asyncio.Task[None]") -> None:
+    """Wait for SIGTERM, SIGINT, or one of the tasks to end; its error is raised."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    waiting = asyncio.create_task(told.wait())
+    done, _ = await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    for task in done - {waiting}:
+        task.result()
+
+
+def _run(work: Coroutine[None, None, T]) -> T:
+    """Run to the end; what went wrong on purpose is one line, not a traceback."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work)
+    except VibecoderError as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("Stopped.", err=True)
+        sys.exit(130)

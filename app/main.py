@@ -1,0 +1,81 @@
+"""The web process: GitHub's webhook, the status API and the pages."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+
+from app import wiring
+from app.core.errors import UserError
+from app.settings import Settings
+from app.wiring import Records
+
+log = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handling: whoever serves says when it ends."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_ready.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serve_web(settings: Settings, records: Records) -> AsyncIterator[tuple[str, "asyncio.Task[None]"]]:
+    """Serve until the block ends; gives the address that was bound and the task that serves.
+
+    Raises:
+        UserError: the address cannot be bound, or no webhook secret is set.
+    """
+    listener = _listen(settings.host, settings.port)
+    is_closing = asyncio.Event()
+    async with wiring.open_web(settings, records, is_closing=is_closing.is_set) as app:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=3,
+        )
+        server = Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]), name="web")
+        ready = asyncio.create_task(server.is_ready.wait())
+        await asyncio.wait({ready, serving}, return_when=asyncio.FIRST_COMPLETED)
+        host, port = listener.getsockname()[:2]
+        log.info("web is ready", extra={"host": host, "port": port})
+        try:
+            yield f"http://{host}:{port}", serving
+        finally:
+            is_closing.set()
+            server.should_exit = True
+            ready.cancel()
+            await asyncio.wait({serving})
+            listener.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # A socket without its protocol named costs 40 ms for each answer on a kept connection.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise UserError(f"Cannot listen on {host}:{port}: {error.strerror}. Set HOST or PORT.") from error
+    return listener

@@ -1,0 +1,221 @@
+"""Settings to ports: the only place that knows which adapter stands behind which port.
+
+Adapters are imported where they are opened, so that the web process never loads githubkit, openai or e2b.
+"""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from app.core.budget import Budget
+from app.core.errors import UserError
+from app.core.ports import Clock, GitHubApp, Model, Ports, Queue, Repos, SandboxProvider, Store
+from app.core.redact import Redactor
+from app.runs.work import Options
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from app.adapters.doorbell import DoorbellWorker
+    from app.adapters.model.chat import ChatModel
+    from app.adapters.model.responses import ResponsesModel
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What web and worker share: the queue and the store, over one Redis. `redis_url` is where it is."""
+
+    queue: Queue
+    store: Store
+    redis_url: str
+
+
+def clock() -> Clock:
+    from app.adapters.clock import SystemClock  # noqa: PLC0415
+
+    return SystemClock()
+
+
+@asynccontextmanager
+async def open_records(settings: Settings) -> AsyncIterator[Records]:
+    """Connect to `REDIS_URL`, or start the embedded Redis (or join the one that runs) in `DATA_DIR`."""
+    from app.adapters.connection import open_redis  # noqa: PLC0415
+    from app.adapters.queue import ArqQueue  # noqa: PLC0415
+    from app.adapters.store import RedisStore  # noqa: PLC0415
+
+    async with AsyncExitStack() as stack:
+        url = settings.redis_url
+        if not url:
+            from app.adapters.redis_server import EmbeddedRedis  # noqa: PLC0415
+
+            url = (await stack.enter_async_context(EmbeddedRedis(settings.data_dir / "redis"))).url
+        redis = await stack.enter_async_context(open_redis(url))
+        queue, store = ArqQueue(redis, keep_days=settings.keep_days), RedisStore(redis, keep_days=settings.keep_days)
+        yield Records(queue, store, url)
+
+
+@asynccontextmanager
+async def open_web(
+    settings: Settings, records: Records, *, is_closing: Callable[[], bool]
+) -> AsyncIterator["Starlette"]:
+    """The web process's application.
+
+    Raises:
+        UserError: there is no webhook secret.
+    """
+    from app.adapters.github.accounts import Accounts  # noqa: PLC0415
+    from app.web.access import Access, digest_of  # noqa: PLC0415
+    from app.web.app import WebOptions, create_app  # noqa: PLC0415
+
+    if not settings.webhook_secrets:
+        raise UserError("GITHUB_WEBHOOK_SECRET is needed: without it anybody could start runs.")
+    async with aclosing(Accounts(settings.github_url)) as accounts:
+        token = settings.api_token.get_secret_value()
+        access = Access(clock(), settings.page_secret, digest_of(settings.api_token) if token else "", accounts.role)
+        yield create_app(
+            queue=records.queue,
+            store=records.store,
+            clock=clock(),
+            access=access,
+            options=WebOptions(
+                webhook_secrets=settings.webhook_secrets,
+                label=settings.label,
+                public_url=settings.public_address,
+                github_url=settings.github_url,
+                redact=Redactor(settings.secrets).redact,
+                is_closing=is_closing,
+            ),
+        )
+
+
+def open_worker(settings: Settings, records: Records, carry_out: Callable[[str], Awaitable[None]]) -> "DoorbellWorker":
+    """The queue's other end: it awaits `carry_out(job_id)` for each job. Signals are the caller's."""
+    from app.adapters import doorbell  # noqa: PLC0415
+
+    return doorbell.worker(
+        records.redis_url,
+        carry_out,
+        max_jobs=settings.worker_runs,
+        job_timeout_s=settings.job_timeout_minutes * 60,
+        drain_s=round(settings.drain_seconds),
+        handle_signals=False,
+    )
+
+
+@asynccontextmanager
+async def open_ports(settings: Settings, records: Records) -> AsyncIterator[Ports]:
+    """Everything a worker needs."""
+    from app.adapters.repos import GitRepos  # noqa: PLC0415
+
+    async with AsyncExitStack() as stack:
+        server = settings.github_url.rstrip("/")
+        model = await stack.enter_async_context(_model(settings))
+        repos = GitRepos(settings.data_dir / "repos", url=lambda repo: f"{server}/{repo}.git")
+        yield assemble(settings, records, github=_github(settings), model=model, repos=repos)
+
+
+def assemble(settings: Settings, records: Records, *, github: GitHubApp, model: Model, repos: Repos) -> Ports:
+    """Put the ports together with the deployment's sandbox and secrets."""
+    return Ports(
+        clock=clock(),
+        github=github,
+        sandboxes=open_sandboxes(settings),
+        model=model,
+        queue=records.queue,
+        store=records.store,
+        repos=repos,
+        secrets=settings.secrets,
+    )
+
+
+def options(settings: Settings) -> Options:
+    """What the deployment decides for every run."""
+    return Options(
+        budget=Budget(settings.max_usd, settings.max_minutes, settings.max_turns, settings.max_tokens),
+        deployment=f"{settings.github_url} {settings.github_app_id}",
+        public_url=settings.public_address if settings.page_secret.get_secret_value() else "",
+        page_secret=settings.page_secret,
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+    )
+
+
+def _github(settings: Settings) -> GitHubApp:
+    from app.adapters.github.app import GithubkitApp  # noqa: PLC0415
+
+    if not settings.github_app_id or not settings.github_private_key.get_secret_value():
+        raise UserError("GITHUB_APP_ID and GITHUB_PRIVATE_KEY (or GITHUB_PRIVATE_KEY_FILE) are needed by the worker.")
+    return GithubkitApp(settings.github_app_id, settings.github_private_key, server_url=settings.github_url)
+
+
+def _model(settings: Settings) -> "ResponsesModel | ChatModel":
+    from app.adapters.model.chat import ChatModel  # noqa: PLC0415
+    from app.adapters.model.responses import ResponsesModel  # noqa: PLC0415
+
+    base_url = settings.openai_base_url or None
+    if not settings.openai_api_key.get_secret_value() and base_url is None:
+        raise UserError("OPENAI_API_KEY is needed, or OPENAI_BASE_URL for a server that takes none.")
+    api = settings.model_api
+    if api == "auto":
+        api = "responses" if base_url is None or urlsplit(base_url).hostname == "api.openai.com" else "chat"
+    kind = ResponsesModel if api == "responses" else ChatModel
+    effort = settings.model_effort or None
+    return kind(settings.openai_api_key, model=settings.model, base_url=base_url, effort=effort)
+
+
+def open_sandboxes(settings: Settings) -> SandboxProvider:
+    """The deployment's sandboxes: E2B, or bubblewrap on this machine."""
+    kind = settings.sandbox
+    if kind == "auto":
+        kind = "e2b" if settings.e2b_api_key.get_secret_value() else "local"
+    if kind == "e2b":
+        from app.adapters.sandbox.e2b import E2BSandboxes  # noqa: PLC0415
+
+        return E2BSandboxes(
+            settings.e2b_api_key,
+            template=settings.e2b_template,
+            api_url=settings.e2b_api_url or None,
+            sandbox_url=settings.e2b_sandbox_url or None,
+            domain=settings.e2b_domain or None,
+        )
+    from app.adapters.sandbox.local import LocalSandboxes  # noqa: PLC0415
+    from app.adapters.sandbox.toolchains import host_toolchains  # noqa: PLC0415
+
+    path, read_only = host_toolchains(settings.path, Path.home())
+    return LocalSandboxes(
+        (settings.data_dir / "sandboxes").resolve(),
+        isolation=kind != "unisolated",
+        path=path,
+        read_only=read_only,
+        share_network=settings.sandbox_share_network,
+    )
+
+
+def why_not_isolated() -> str:
+    """Why this machine cannot isolate commands, and the fix; empty when it can."""
+    from app.adapters.sandbox.local import LocalSandboxes  # noqa: PLC0415
+
+    return LocalSandboxes.probe()
+
+
+@asynccontextmanager
+async def open_local(settings: Settings, repository: Path) -> AsyncIterator[tuple[Ports, Records]]:
+    """Everything for one run on a local repository: no GitHub, no Redis, nothing kept.
+
+    Raises:
+        UserError: it is no git repository, or no model is set.
+    """
+    from app.adapters.memory import MemoryQueue, MemoryStore  # noqa: PLC0415
+    from app.adapters.repos import GitRepos  # noqa: PLC0415
+    from app.adapters.worktree import LocalRepository  # noqa: PLC0415
+
+    store = MemoryStore()
+    records = Records(MemoryQueue(store), store, "")
+    repos = GitRepos(settings.data_dir / "repos", url=lambda _: str(repository.resolve()))
+    async with _model(settings) as model:
+        yield assemble(settings, records, github=LocalRepository(repository), model=model, repos=repos), records

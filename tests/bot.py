@@ -1,0 +1,131 @@
+"""The test's hands: a whole deployment on loopback, and the words to talk with it as people on GitHub do.
+
+Everything is real but the outside: our web server, queue, Redis, worker, sandbox and git; GitHub is `app.demo`'s, the
+model is scripted.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from app import wiring
+from app.core.job import Source, job_id
+from app.core.run import Run, Status
+from app.demo.github import DemoGitHub
+from app.demo.loopback import free_port
+from app.demo.model import ScriptedModel
+from app.demo.world import Comment, Delivery, Issue, PullRequest
+from app.main import serve_web
+from app.settings import Settings, load
+from app.wiring import Records
+from app.worker import serve_jobs
+
+SECRET = "an-unguessable-webhook-secret"
+OPERATOR = "an-unguessable-operator-token"
+REPO = "acme/greeter"
+SETTLE_S = 30.0
+
+GREETER = {
+    "README.md": "# Greeter\n\nSays hello.\n",
+    "greet.py": 'def greet(name):\n    return f"helo, {name}"\n',
+    "tests/__init__.py": "",
+    "tests/test_greet.py": (
+        "import unittest\n\nfrom greet import greet\n\n\n"
+        "class Greeting(unittest.TestCase):\n"
+        "    def test_it_names_the_guest(self):\n"
+        '        self.assertIn("Ada", greet("Ada"))\n'
+    ),
+    ".github/vibecode.yml": "test: python3 -m unittest discover -s tests -t .\n",
+}
+"""A repository with a typo that its one test does not see."""
+
+
+@dataclass(slots=True)
+class Bot:
+    """A deployment at work for one repository."""
+
+    github: DemoGitHub
+    model: ScriptedModel
+    settings: Settings
+    records: Records
+    url: str
+    api: httpx.AsyncClient
+
+    async def issue(self, title: str = "The greeting has a typo", body: str = "It says helo.") -> Issue:
+        return await self.github.issue(REPO, title=title, body=body, author="maintainer")
+
+    async def label(self, issue: Issue, label: str = "vibecode", *, by: str = "maintainer") -> Delivery:
+        return await self.github.label(REPO, issue.number, label, by=by)
+
+    async def comment(self, issue: Issue, text: str, *, by: str = "maintainer") -> Run:
+        """Say something on an issue, and wait for the run that it starts to end."""
+        comment, _ = await self.github.comment(REPO, issue.number, text, by=by)
+        return await self.settled(job_id(REPO, issue.number, Source.COMMENT, str(comment.id)))
+
+    async def work(self) -> list[Run]:
+        """Wait until every run that is known has ended; they are returned, oldest first."""
+        runs = (await self.records.store.list(limit=100)).runs
+        return [await self.settled(run.id) for run in reversed(runs)]
+
+    async def settled(self, run_id: str) -> Run:
+        """Wait for a run's end."""
+        async with asyncio.timeout(SETTLE_S):
+            async for run in self.records.store.follow(run_id):
+                if run.status is Status.COMPLETED:
+                    return run
+        raise AssertionError(f"There is no run {run_id}.")
+
+    def comments(self, issue: Issue) -> list[Comment]:
+        """What the bot said there."""
+        return [each for each in self.github.comments(REPO, issue.number) if each.author.login == "vibecoder[bot]"]
+
+    def pull_requests(self) -> list[PullRequest]:
+        return self.github.pull_requests(REPO)
+
+    async def show_diff(self, head: str) -> str:
+        return await self.github.diff(REPO, "main", head)
+
+
+@asynccontextmanager
+async def deployed(folder: Path, **environ: str) -> AsyncIterator[Bot]:
+    """A deployment with everything in `folder`; `environ` adds settings."""
+    async with AsyncExitStack() as stack:
+        github = await stack.enter_async_context(DemoGitHub(folder / "github", webhook_secret=SECRET))
+        model = await stack.enter_async_context(ScriptedModel())
+        settings = load(
+            {
+                "GITHUB_APP_ID": "1",
+                "GITHUB_PRIVATE_KEY": github.private_key_pem,
+                "GITHUB_WEBHOOK_SECRET": SECRET,
+                "GITHUB_URL": github.url,
+                "OPENAI_BASE_URL": model.url,
+                "OPENAI_API_KEY": "sk-scripted-model-key-for-tests",
+                "MODEL_API": "responses",
+                "MODEL": "scripted",
+                "DATA_DIR": str(folder / "data"),
+                "PORT": str(free_port()),
+                "API_TOKEN": OPERATOR,
+                "SANDBOX": "unisolated" if wiring.why_not_isolated() else "local",
+                "PATH": "/usr/local/bin:/usr/bin:/bin",
+                "DRAIN_SECONDS": "0",
+                **environ,
+            }
+        )
+        records = await stack.enter_async_context(wiring.open_records(settings))
+        url, _ = await stack.enter_async_context(serve_web(settings, records))
+        github.webhook_url = f"{url}/webhook"
+        github.grant(await _found(github), "maintainer", "maintain")
+        ports = await stack.enter_async_context(wiring.open_ports(settings, records))
+        await stack.enter_async_context(serve_jobs(settings, records, ports))
+        api = httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {OPERATOR}"})
+        yield Bot(github, model, settings, records, url, await stack.enter_async_context(api))
+
+
+async def _found(github: DemoGitHub) -> str:
+    """Found the repository that the tests talk about."""
+    await github.repo(REPO, files=GREETER)
+    return REPO
