@@ -1,0 +1,286 @@
+"""The host-side git cache: one bare repository per installation and repository, with nothing in it but objects.
+
+A token travels in the environment of one short-lived `git fetch` (as `http.<url>.extraHeader`): not on a command line,
+which every user of the machine can read, nor in a URL or a file, which outlive the call. Redirects are not followed, so
+it reaches the server it is meant for and no other.
+
+A cache that is damaged or has grown too large is thrown away and fetched anew: all that is in it is also at its origin.
+"""
+
+import asyncio
+import fcntl
+import hashlib
+import logging
+import re
+import shutil
+import tarfile
+import tempfile
+import time
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+
+from app.adapters.git import GitFailed, environment, is_branch_name, is_sha, run
+from app.core.errors import RepoError
+
+DEPTH: Final = 50
+MAX_PACKS: Final = 50
+LOCK_POLL_S: Final = 0.05
+MAX_ATTEMPTS: Final = 2
+RETRY_WAIT_S: Final = 1.0
+MAX_LEFTOVER_AGE_S: Final = 86_400
+
+_HARMLESS: Final = ("zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate", "missingEmail", "badEmail")
+"""Faults that old tools left in respectable histories; everything else that fsck finds stops a fetch."""
+
+_AWAY: Final = re.compile(
+    r"Could not resolve|Failed to connect|Connection (refused|reset)|hung up|error: 5\d\d|timed out"
+)
+
+_OUR_CONFIG: Final = """[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = false
+[gc]
+\tauto = 0
+[advice]
+\tdetachedHead = false
+[user]
+\tname = vibecoder
+\temail = vibecoder@localhost
+"""
+
+log = logging.getLogger(__name__)
+
+
+class GitRepos:
+    """`Repos` with git. `url` tells where a repository (`owner/name`) is fetched from: http, https or file.
+
+    `max_bytes` bounds every single file that git writes, and with it a pack; a cache above it starts anew.
+    """
+
+    def __init__(
+        self, root: Path, *, url: Callable[[str], str], max_bytes: int = 2 * 1024**3, timeout_s: float = 600.0
+    ) -> None:
+        self._root = root
+        self._url = url
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+
+    async def fetch(self, installation_id: int, repo: str, ref: str, token: SecretStr | None) -> str:
+        """Bring a branch into the cache. See the port."""
+        if not is_branch_name(ref):
+            raise RepoError(f"`{ref[:100]}` cannot be a branch's name.")
+        cache = self._cache(installation_id, repo)
+        async with self._locked(cache):
+            await asyncio.to_thread(_tidy, cache, self._max_bytes)
+            for attempt in range(1, MAX_ATTEMPTS + 1):
+                try:
+                    return await self._fetch(cache, repo, ref, token)
+                except GitFailed as error:
+                    is_away = _AWAY.search(error.stderr) is not None
+                    known = await self._explain(error, repo, ref, token)
+                    if attempt == MAX_ATTEMPTS or (known and not is_away):
+                        raise RepoError(known or f"Git could not fetch {repo}: {_last_words(error)}") from error
+                    log.warning("%s is fetched once more: %s", repo, _last_words(error))
+                if is_away:
+                    await asyncio.sleep(RETRY_WAIT_S)
+                else:
+                    await asyncio.to_thread(shutil.rmtree, cache, ignore_errors=True)
+        raise AssertionError("the loop ends by returning or raising")
+
+    async def _fetch(self, cache: Path, repo: str, ref: str, token: SecretStr | None) -> str:
+        if not (cache / "HEAD").exists():
+            await self._git(["init", "--quiet", "--bare", "--template=", str(cache)], cache.parent)
+        # Named by digest: `a` may have gone and `a/b` have come, which cannot both be refs.
+        ours = f"refs/vibecoder/{hashlib.sha256(ref.encode()).hexdigest()}"
+        options = ["--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--update-shallow"]
+        wanted = f"+refs/heads/{ref}:{ours}"
+        await self._git(["fetch", *options, f"--depth={DEPTH}", "--", self._url(repo), wanted], cache, token, repo)
+        return await self._line(["rev-parse", "--verify", f"{ours}^{{commit}}"], cache)
+
+    async def read(
+        self, installation_id: int, repo: str, sha: str, path: str, *, max_bytes: int = 65_536
+    ) -> bytes | None:
+        """A regular file's first `max_bytes`. See the port."""
+        cache = self._cache(installation_id, repo)
+        await self._check_known(cache, repo, sha)
+        if "\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
+            return None
+        try:
+            listed = await self._git(["ls-tree", "-z", "--full-tree", sha, "--", path], cache)
+            entry = re.match(rb"100\d{3} blob ([0-9a-f]+)\t", listed)
+            if entry is None:
+                return None
+            return await self._git(["cat-file", "blob", entry[1].decode()], cache, max_output_bytes=max_bytes)
+        except GitFailed as error:
+            raise RepoError(f"Git could not read {path} of {repo}: {_last_words(error)}") from error
+
+    def pack(self, installation_id: int, repo: str, sha: str) -> AbstractAsyncContextManager[Path]:
+        """A tar of a small repository of our own making. See the port."""
+        return self._pack(self._cache(installation_id, repo), repo, sha)
+
+    @asynccontextmanager
+    async def _pack(self, cache: Path, repo: str, sha: str) -> AsyncIterator[Path]:
+        await self._check_known(cache, repo, sha)
+        await asyncio.to_thread(_forget_leftovers, self._root)
+        with tempfile.TemporaryDirectory(prefix="pack-", dir=self._root) as made:
+            folder = Path(made)
+            try:
+                async with self._locked(cache):
+                    await self._write_repository(cache, sha, folder / ".git")
+            except GitFailed as error:
+                raise RepoError(f"Git could not pack {repo}: {_last_words(error)}") from error
+            yield await asyncio.to_thread(_write_tar, folder)
+
+    async def _write_repository(self, cache: Path, sha: str, target: Path) -> None:
+        """Write the last `DEPTH` commits as a repository. Its `shallow` names those whose parents stayed behind."""
+        listed = (await self._git(["rev-list", f"--max-count={DEPTH}", "--parents", sha], cache)).decode()
+        parents = {line.split()[0]: line.split()[1:] for line in listed.splitlines()}
+        edge = [commit for commit, before in parents.items() if not set(before) <= parents.keys()]
+        own = (cache / "shallow").read_text().split() if (cache / "shallow").exists() else []
+        edge += [commit for commit in own if commit in parents and commit not in edge]
+        (target / "objects" / "pack").mkdir(parents=True)
+        (target / "refs").mkdir()
+        (target / "HEAD").write_text(f"{sha}\n")
+        (target / "config").write_text(_OUR_CONFIG)
+        if edge:
+            (target / "shallow").write_text("".join(f"{commit}\n" for commit in edge))
+        wanted = "".join(f"--shallow {commit}\n" for commit in edge) + f"{sha}\n"
+        await self._git(
+            ["pack-objects", "--quiet", "--revs", str(target / "objects" / "pack" / "pack")],
+            cache,
+            stdin=wanted.encode(),
+        )
+
+    async def _check_known(self, cache: Path, repo: str, sha: str) -> None:
+        try:
+            if is_sha(sha) and await asyncio.to_thread(cache.is_dir):
+                await self._git(["cat-file", "-e", f"{sha}^{{commit}}"], cache)
+                return
+        except GitFailed:
+            pass
+        raise RepoError(f"The commit {sha[:64]} of {repo} is not in the cache; it must be fetched first.")
+
+    async def _explain(self, error: GitFailed, repo: str, ref: str, token: SecretStr | None) -> str:
+        """What a known failure means, or nothing."""
+        said = error.stderr
+        if "couldn't find remote ref" in said:
+            try:
+                heads = await self._git(["ls-remote", "--heads", "--", self._url(repo)], self._root, token, repo)
+            except GitFailed:
+                return ""
+            return f"{repo} has no branch `{ref}`." if heads else f"{repo} is empty: it has no commit yet."
+        if re.search(r"Authentication failed|could not read Username|returned error: 40[13]", said):
+            return f"{repo} may not be read: the server refused the token. Is the App still installed there?"
+        if re.search(r"repository '.*' not found|does not (exist|appear to be a git repository)", said):
+            return f"{repo} is not there, or the App may not see it."
+        if _AWAY.search(said) or "unable to access" in said:
+            return f"The git server of {repo} does not answer: {_last_words(error)}"
+        if "signal 25" in said or error.exit_code == -25:
+            return f"{repo} is larger than the {self._max_bytes // 1024**2} MiB that are allowed."
+        if re.search(r"fsck error|error in object", said):
+            return f"{repo} holds a damaged or dangerous object, so it is not fetched: {_last_words(error)}"
+        return ""
+
+    async def _git(
+        self,
+        arguments: list[str],
+        cwd: Path,
+        token: SecretStr | None = None,
+        repo: str = "",
+        *,
+        stdin: bytes = b"",
+        max_output_bytes: int = 16 * 1024**2,
+    ) -> bytes:
+        config = {"fetch.fsckObjects": "true", "fetch.unpackLimit": "1", "http.followRedirects": "false"}
+        config |= {f"fetch.fsck.{fault}": "ignore" for fault in _HARMLESS}
+        if token and token.get_secret_value():
+            basic = b64encode(f"x-access-token:{token.get_secret_value()}".encode()).decode()
+            config[f"http.{self._url(repo)}.extraHeader"] = f"Authorization: Basic {basic}"
+        env = environment(config) | {"GIT_ALLOW_PROTOCOL": "http:https:file"}
+        # In blocks of 512 bytes, as POSIX says; children inherit it.
+        limited = ["sh", "-c", 'ulimit -f "$0" && exec git "$@"', str(self._max_bytes // 512)]
+        try:
+            return await run(
+                [*limited, *arguments],
+                cwd=cwd,
+                env=env,
+                stdin=stdin,
+                timeout_s=self._timeout_s,
+                max_output_bytes=max_output_bytes,
+            )
+        except TimeoutError as error:
+            raise RepoError(f"Git did not end within {self._timeout_s:g} s (`git {arguments[0]}`).") from error
+        except OSError as error:
+            raise RepoError(f"Git cannot be started on this machine: {error.strerror}.") from error
+
+    async def _line(self, arguments: list[str], cwd: Path) -> str:
+        return (await self._git(arguments, cwd)).decode().strip()
+
+    def _cache(self, installation_id: int, repo: str) -> Path:
+        """The cache's folder. Its name is told apart by a digest, and never leads out of the root."""
+        digest = hashlib.sha256(f"{repo}\n{self._url(repo)}".encode()).hexdigest()[:16]
+        readable = re.sub(r"[^A-Za-z0-9]+", "-", repo)[:80].strip("-")
+        return self._root / str(int(installation_id)) / f"{readable}-{digest}.git"
+
+    @asynccontextmanager
+    async def _locked(self, cache: Path) -> AsyncIterator[None]:
+        """Hold the repository alone, among all tasks and all processes of this machine."""
+        cache.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with cache.with_suffix(".lock").open("w") as lock:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    while not _try_lock(lock.fileno()):  # noqa: ASYNC110 - a file's lock rings no bell
+                        await asyncio.sleep(LOCK_POLL_S)
+            except TimeoutError as error:
+                raise RepoError("Another job has held this repository's cache for too long; try again.") from error
+            yield
+
+
+def _try_lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _tidy(cache: Path, max_bytes: int) -> None:
+    """Remove what a killed git left behind (we hold the lock, so nobody else does), or all that has grown too large."""
+    packs = cache / "objects" / "pack"
+    for stale in [*cache.glob("*.lock"), *cache.glob("refs/**/*.lock"), *packs.glob("tmp_*"), *packs.glob("*.lock")]:
+        stale.unlink(missing_ok=True)
+    sizes = [file.stat().st_size for file in packs.glob("*.pack")]
+    if sum(sizes) > max_bytes or len(sizes) > MAX_PACKS:
+        shutil.rmtree(cache)
+
+
+def _forget_leftovers(root: Path) -> None:
+    """Remove the packs of workers that were killed."""
+    for folder in root.glob("pack-*"):
+        if time.time() - folder.stat().st_mtime > MAX_LEFTOVER_AGE_S:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_tar(folder: Path) -> Path:
+    tar = folder / "repository.tar"
+    with tarfile.open(tar, "w") as archive:
+        archive.add(folder / ".git", ".git", filter=_owned_by_root)
+    return tar
+
+
+def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    member.mode = 0o755 if member.isdir() else 0o644
+    return member
+
+
+def _last_words(error: GitFailed) -> str:
+    lines = [line.removeprefix("fatal: ").removeprefix("error: ") for line in error.stderr.splitlines() if line.strip()]
+    return (lines[-1] if lines else f"exit code {error.exit_code}")[:300]
