@@ -1,8 +1,7 @@
-"""A queue and the store beside it, once in memory and once over a real Redis."""
+"""A queue and the store beside it, once in memory and once over a real Redis. A plug-in of the tests that name it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 
 import pytest
 
@@ -11,13 +10,7 @@ from app.adapters.memory import MemoryQueue, MemoryStore
 from app.adapters.queue import ArqQueue
 from app.adapters.redis_server import EmbeddedRedis
 from app.adapters.store import RedisStore
-from app.core.ports import Queue, Store
-
-
-@dataclass(frozen=True)
-class Records:
-    queue: Queue
-    store: Store
+from tests.contract.sample_run import Records
 
 
 @pytest.fixture(scope="session")

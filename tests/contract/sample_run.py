@@ -1,11 +1,12 @@
-"""Runs to keep: a bare one, and one with something in every field."""
+"""Runs to keep, a bare one and one with something in every field, and where to keep them."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from app.core.conversation import Usage
 from app.core.job import Command, Job, Person, Source, Verb, job_id
 from app.core.plan import Plan, Step
+from app.core.ports import Queue, Store
 from app.core.run import (
     Commit,
     Conclusion,
@@ -24,6 +25,12 @@ from app.core.run import (
 
 AT = datetime(2026, 11, 22, 15, 2, 37, 123456, tzinfo=UTC)
 REPO = "acme/greeter"
+
+
+@dataclass(frozen=True)
+class Records:
+    queue: Queue
+    store: Store
 
 
 def a_run(key: int | str = 1, *, repo: str = REPO, number: int | None = 12, verb: Verb = Verb.START) -> Run:

@@ -22,8 +22,7 @@ from app.core.errors import StoreError
 from app.core.job import Verb
 from app.core.ports import Signal
 from app.core.run import Kind
-from tests.contract.records import Records
-from tests.contract.sample_run import AT, a_full_run, a_run, in_progress
+from tests.contract.sample_run import AT, Records, a_full_run, a_run, in_progress
 
 pytest_plugins = ["tests.contract.records"]
 
