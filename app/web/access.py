@@ -29,10 +29,10 @@ RoleOf: TypeAlias = Callable[[SecretStr, str], Awaitable[tuple[Person, Role] | N
 COOKIE: Final = "vibecoder"
 SESSION: Final = "session"
 SESSION_S: Final = 12 * 3600
+KNOWN_S: Final = 60.0
 OPERATOR: Final = Person("operator")
 
 _MAX_KNOWN: Final = 1_000
-_KNOWN_S: Final = 60.0
 _RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 
 
@@ -140,8 +140,8 @@ class Access:
         if self.role is None:
             raise _unauthorized()
         key, now = f"{digest_of(token)} {repo.lower()}", self.clock.monotonic()
-        kept_at, answer = self._known.get(key, (-_KNOWN_S, None))
-        if now - kept_at >= _KNOWN_S:
+        kept_at, answer = self._known.get(key, (-KNOWN_S, None))
+        if now - kept_at >= KNOWN_S:
             answer = await self.role(token, repo)
             self._known[key] = (now, answer)
             if len(self._known) > _MAX_KNOWN:
