@@ -233,7 +233,7 @@ class E2BSandbox:
         landed = f"/tmp/.vibecoder-{uuid.uuid4().hex}"  # noqa: S108 - in the machine
         with _translated("send a file to the sandbox"):
             async with asyncio.timeout(timeout_s):
-                await self._box.files.write(landed, data)
+                await self._box.files.write(landed, data, use_octet_stream=True)
         return await self._finished(script.sh(script.FED, landed, *argv), timeout_s=timeout_s, limit=_MESSAGE_BYTES)
 
     async def _finished(self, argv: Sequence[str], *, timeout_s: float, limit: int) -> Ended:
