@@ -6,7 +6,7 @@ Adapters are imported where they are opened, so that the web process never loads
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from app.adapters.doorbell import DoorbellWorker
-    from app.adapters.model.chat import ChatModel
-    from app.adapters.model.responses import ResponsesModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +151,7 @@ def _github(settings: Settings) -> GitHubApp:
     return GithubkitApp(settings.github_app_id, settings.github_private_key, server_url=settings.github_url)
 
 
-def _model(settings: Settings) -> "ResponsesModel | ChatModel":
+def _model(settings: Settings) -> AbstractAsyncContextManager[Model]:
     from app.adapters.model.chat import ChatModel  # noqa: PLC0415
     from app.adapters.model.responses import ResponsesModel  # noqa: PLC0415
 

@@ -1,6 +1,5 @@
 """Commands that start no work: help, status, stop, and a line that could not be read. Each is answered at once."""
 
-from app.core.commands import COMMANDS
 from app.core.errors import UserError
 from app.core.job import Verb
 from app.core.ports import Signal
@@ -18,7 +17,7 @@ async def answer(work: Work) -> Conclusion:
     job = work.run.job
     match job.command.verb:
         case Verb.HELP:
-            await work.progress.change(summary=render_help(COMMANDS))
+            await work.progress.change(summary=render_help())
         case Verb.STATUS:
             run = await _latest(work)
             await work.draw(run)
@@ -28,7 +27,7 @@ async def answer(work: Work) -> Conclusion:
                 raise UserError("Nothing is running here.")
             await work.ports.store.signal(run.id, Signal("stop", job.sender.login))
         case _:
-            raise UserError(f"{job.command.problem}\n\n{render_help(COMMANDS)}")
+            raise UserError(f"{job.command.problem}\n\n{render_help()}")
     return Conclusion.NEUTRAL
 
 

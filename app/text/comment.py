@@ -1,9 +1,9 @@
 """The one comment of a run, drawn from the run each time it changes, and never read back."""
 
 import hashlib
-from collections.abc import Sequence
 from typing import Final
 
+from app.core.commands import COMMANDS, OPTIONS
 from app.core.run import Conclusion, Run, Status
 from app.text.render import render
 
@@ -44,6 +44,6 @@ def render_comment(run: Run, page_url: str) -> str:
     return f"{marker}\n{body[: MAX_CHARS - len(marker)]}"
 
 
-def render_help(commands: Sequence[tuple[str, str]]) -> str:
-    """What can be said: rows of usage and meaning."""
-    return render("comment/help.md.j2", commands=commands)
+def render_help() -> str:
+    """What can be said in a comment."""
+    return render("comment/help.md.j2", commands=COMMANDS, options=OPTIONS)
