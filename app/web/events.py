@@ -83,9 +83,7 @@ class _Stream(Response):
             async with aclosing(self._chunks()) as chunks:
                 async for chunk in chunks:
                     if chunk:
-                        await send(
-                            {"type": "http.response.body", "body": chunk.encode("utf-8", "replace"), "more_body": True}
-                        )
+                        await send({"type": "http.response.body", "body": chunk.encode(), "more_body": True})
                     if self._events.is_closing() or await request.is_disconnected():
                         break
             await send({"type": "http.response.body", "body": b""})

@@ -23,8 +23,8 @@ def encode(document: Document) -> str:
 
 
 def as_json(document: Document, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """The document as an answer; half characters, which UTF-8 cannot say, become question marks."""
-    return Response(encode(document).encode("utf-8", "replace"), status, headers, "application/json")
+    """The document as an answer."""
+    return Response(encode(document).encode(), status, headers, "application/json")
 
 
 def tagged(request: Request, answer: Response) -> Response:
