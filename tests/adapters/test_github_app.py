@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import jwt
 import pytest
+import respx
 from githubkit.exception import PrimaryRateLimitExceeded, RequestFailed
 from githubkit.response import Response
 from pydantic import SecretStr
@@ -15,7 +16,7 @@ from app.adapters.github.app import GithubkitApp
 from app.adapters.github.retry import Retry, is_repeatable
 from app.core.errors import GitHubError, UserError
 from app.core.job import Person
-from tests.adapters.github_world import PATH, TOKENS, key, open_world, private_key, refused
+from tests.adapters.github_world import API, PATH, REPO, TOKENS, key, open_world, private_key, refused
 
 REPOSITORY = {"default_branch": "main"}
 
@@ -112,14 +113,17 @@ async def test_ten_refused_calls_mint_one_new_token() -> None:
         assert len(world.minted) == 2
 
 
-async def test_a_refusal_to_mint_says_why() -> None:
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(422, "The permissions requested are not granted to this installation."), (404, "Not Found")],
+)
+async def test_a_refusal_to_mint_is_no_answer_about_the_request(status: int, words: str) -> None:
     async with open_world() as world:
-        world.router.post(TOKENS).mock(
-            return_value=refused(422, "The permissions requested are not granted to this installation.")
-        )
-        with pytest.raises(GitHubError, match="not granted") as caught:
-            await world.github.default_branch()
-        assert caught.value.status == 422
+        world.router.post(TOKENS).mock(return_value=refused(status, words))
+        for call in (world.github.head("main"), world.github.permission(Person("ada", 5)), world.github.read_token()):
+            with pytest.raises(GitHubError, match=f"not installed on acme/greeter.*{words}") as caught:
+                await call
+            assert caught.value.status == 403
 
 
 async def test_a_read_is_repeated_through_bad_moments() -> None:
@@ -151,6 +155,24 @@ async def test_no_answer_has_status_0() -> None:
             with pytest.raises(GitHubError) as caught:
                 await world.github.default_branch()
             assert caught.value.status == 0
+
+
+async def test_an_answer_that_never_ends_is_not_waited_for() -> None:
+    was_asked = asyncio.Event()
+
+    async def dawdle(_: httpx.Request) -> httpx.Response:
+        was_asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    app = GithubkitApp("7", private_key(), timeout_s=0.05)
+    with respx.mock(base_url=API, assert_all_called=False) as router:
+        router.post(TOKENS).mock(side_effect=dawdle)
+        async with app.open(42, REPO) as github:
+            with pytest.raises(GitHubError, match="in time") as caught:
+                await github.default_branch()
+    assert caught.value.status == 0
+    assert was_asked.is_set()
 
 
 async def test_an_answer_that_cannot_be_read_is_githubs_error() -> None:

@@ -119,8 +119,10 @@ def _translate(what: str, error: GitHubException) -> GitHubError:
             return fault
         case GraphQLFailed():
             return _graphql_refusal(error)
+        case RequestError():
+            return GitHubError(f"GitHub could not be reached for {what}: {error.exc or type(error.exc).__name__}")
         case _:
-            return GitHubError(f"GitHub could not be reached for {what}: {error!r}.")
+            return GitHubError(f"GitHub could not be asked for {what}: {error!r}")
 
 
 def _graphql_refusal(error: GraphQLFailed) -> GitHubError:

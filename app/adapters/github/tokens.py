@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from app.adapters.github.answers import Token
 from app.adapters.github.api import Api
-from app.core.errors import UserError
+from app.core.errors import GitHubError, UserError
 
 WORK: Final = {"contents": "write", "issues": "write", "pull_requests": "write", "metadata": "read"}
 READ: Final = {"contents": "read"}
@@ -62,11 +62,23 @@ class Tokens:
     def __init__(self, app: Api, installation_id: int, repo: str) -> None:
         self._app = app
         self._path = f"/app/installations/{installation_id}/access_tokens"
+        self._repo = repo
         self._name = repo.partition("/")[2]
 
     async def mint(self, permissions: Mapping[str, str]) -> Token:
+        """Ask for a token that may this, on this repository alone.
+
+        Raises:
+            GitHubError: never with 404 or 422, which callers would take for an answer about their own request.
+        """
         body = {"repositories": [self._name], "permissions": permissions}
-        return await self._app.call("POST", self._path, Token, body=body)
+        try:
+            return await self._app.call("POST", self._path, Token, body=body)
+        except GitHubError as error:
+            if error.status not in {404, 422}:
+                raise
+            words = f"The App is not installed on {self._repo}, or lacks a permission there. {error}"
+            raise GitHubError(words, status=403) from error
 
 
 class InstallationAuth(BaseAuthStrategy, httpx.Auth):
