@@ -1,19 +1,16 @@
 """How the App authenticates and how it bears GitHub's faults."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import httpx
 import jwt
 import pytest
 import respx
-from githubkit.exception import PrimaryRateLimitExceeded, RequestFailed
-from githubkit.response import Response
 from pydantic import SecretStr
 
 from app.adapters.github.address import api_url
 from app.adapters.github.app import GithubkitApp
-from app.adapters.github.retry import Retry, is_repeatable
 from app.core.errors import GitHubError, UserError
 from app.core.job import Person
 from tests.adapters.github_world import API, PATH, REPO, TOKENS, key, open_world, private_key, refused
@@ -256,50 +253,6 @@ async def test_two_apps_share_no_token() -> None:
         world.router.get(PATH).respond(json=REPOSITORY)
         await world.github.default_branch()
         assert len(world.minted) == 1
-
-
-def _failed(status: int, method: str = "GET", path: str = "/x") -> RequestFailed:
-    request = httpx.Request(method, f"https://api.github.com{path}")
-    return RequestFailed(Response(httpx.Response(status, request=request), object))
-
-
-def test_waits_double_and_end() -> None:
-    retry = Retry(repeats=3, first_wait_s=0.5)
-    waits = [retry(_failed(500), count).retry_after for count in range(3)]
-    assert [wait and wait.total_seconds() for wait in waits] == [0.5, 1.0, 2.0]
-    assert not retry(_failed(500), 3).do_retry
-    assert not retry(_failed(404), 0).do_retry
-    assert not retry(_failed(500, "POST", "/graphql"), 0).do_retry
-
-
-def test_a_wait_of_nothing_is_not_a_minute() -> None:
-    option = Retry(first_wait_s=0.0)(_failed(500), 0)
-    assert option.do_retry
-    assert option.retry_after
-
-
-def test_a_rate_limit_is_waited_for_up_to_ten_seconds() -> None:
-    failed = _failed(403, "POST", "/graphql")
-    for seconds, waits in ((10, True), (11, False)):
-        from_github = PrimaryRateLimitExceeded(failed.response, retry_after=timedelta(seconds=seconds))
-        assert Retry()(from_github, 0).do_retry is waits
-
-
-@pytest.mark.parametrize(
-    ("path", "may"),
-    [
-        ("/repos/a/b/issues/1/reactions", True),
-        ("/repos/a/b/git/refs", True),
-        ("/repos/a/b/git/trees", True),
-        ("/app/installations/1/access_tokens", True),
-        ("/repos/a/b/issues/1/comments", False),
-        ("/repos/a/b/git/commits", False),
-        ("/repos/a/b/pulls", False),
-        ("/graphql", False),
-    ],
-)
-def test_only_posts_that_leave_nothing_twice_are_repeated(path: str, may: bool) -> None:
-    assert is_repeatable(httpx.Request("POST", f"https://api.github.com{path}")) is may
 
 
 async def test_a_call_that_never_connected_is_repeated_though_it_creates() -> None:

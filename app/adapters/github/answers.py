@@ -42,8 +42,8 @@ class Account(Answer):
 
 class App(Answer):
     id: int = 0
-    slug: str = ""
-    client_id: str = ""
+    slug: str | None = None
+    client_id: str | None = None
 
 
 class Token(Answer):
