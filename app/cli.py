@@ -1,4 +1,7 @@
-"""The `vibecoder` command: serve the App, try it on a local repository, or see it work with nothing to configure."""
+"""The `vibecoder` command: serve the App, try it on a local repository, or see it work with nothing to configure.
+
+Each command imports what it needs when it is called, so that the web process stays small and quick to start.
+"""
 
 import asyncio
 import json
@@ -12,16 +15,12 @@ from typing import TypeVar
 
 import click
 import uvloop
-from rich.console import Console
 
 from app import logs, wiring
 from app.core.errors import VibecoderError
 from app.core.redact import Redactor
 from app.core.run import Conclusion
-from app.main import serve_web
 from app.settings import Settings, load
-from app.trial import Asked, run_locally, show_demo
-from app.worker import serve_jobs
 
 T = TypeVar("T")
 
@@ -63,6 +62,9 @@ def serve() -> None:
     SIGTERM or Ctrl-C ends it in order: no new jobs, runs at work may go on for DRAIN_SECONDS, then they are handed
     back to the queue and go on at the next start.
     """
+    from app.main import serve_web
+    from app.worker import serve_jobs
+
     settings = _settings()
 
     async def work() -> None:
@@ -79,6 +81,8 @@ def serve() -> None:
 @main.command()
 def web() -> None:
     """The web process: GitHub's webhook, the status API and the pages. Needs no private key."""
+    from app.main import serve_web
+
     settings = _settings()
 
     async def work() -> None:
@@ -91,6 +95,8 @@ def web() -> None:
 @main.command()
 def worker() -> None:
     """A worker process: carries jobs out, WORKER_RUNS at a time. Start as many as you like."""
+    from app.worker import serve_jobs
+
     settings = _settings()
 
     async def work() -> None:
@@ -129,6 +135,10 @@ def run(  # noqa: PLR0913 -- click hands over each option by its name
                1 failed, or tests fail                4 nothing to do
                2 the request cannot be carried out    5 planned (--plan)
     """
+    from rich.console import Console
+
+    from app.trial import Asked, run_locally
+
     settings = _settings()
     if unisolated:
         click.secho("The agent's commands run as you, WITHOUT any isolation.", fg="red", bold=True, err=True)
@@ -149,6 +159,10 @@ def demo(once: bool, as_json: bool) -> None:
     Everything is real and on loopback: web, worker, Redis, signed webhook, a small GitHub with git repositories, a
     sandbox. Only the model is scripted, and the screen says so.
     """
+    from rich.console import Console
+
+    from app.trial import show_demo
+
     logs.configure("error" if as_json else "warning", str)
     console = Console(stderr=True, quiet=False) if as_json else Console()
     result = _run(show_demo(console, once=once or as_json))

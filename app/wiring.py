@@ -35,7 +35,7 @@ class Records:
 
 
 def clock() -> Clock:
-    from app.adapters.clock import SystemClock  # noqa: PLC0415
+    from app.adapters.clock import SystemClock
 
     return SystemClock()
 
@@ -43,14 +43,14 @@ def clock() -> Clock:
 @asynccontextmanager
 async def open_records(settings: Settings) -> AsyncIterator[Records]:
     """Connect to `REDIS_URL`, or start the embedded Redis (or join the one that runs) in `DATA_DIR`."""
-    from app.adapters.connection import open_redis  # noqa: PLC0415
-    from app.adapters.queue import ArqQueue  # noqa: PLC0415
-    from app.adapters.store import RedisStore  # noqa: PLC0415
+    from app.adapters.connection import open_redis
+    from app.adapters.queue import ArqQueue
+    from app.adapters.store import RedisStore
 
     async with AsyncExitStack() as stack:
         url = settings.redis_url
         if not url:
-            from app.adapters.redis_server import EmbeddedRedis  # noqa: PLC0415
+            from app.adapters.redis_server import EmbeddedRedis
 
             url = (await stack.enter_async_context(EmbeddedRedis(settings.data_dir / "redis"))).url
         redis = await stack.enter_async_context(open_redis(url))
@@ -67,9 +67,9 @@ async def open_web(
     Raises:
         UserError: there is no webhook secret.
     """
-    from app.adapters.github.accounts import Accounts  # noqa: PLC0415
-    from app.web.access import Access, digest_of  # noqa: PLC0415
-    from app.web.app import WebOptions, create_app  # noqa: PLC0415
+    from app.adapters.github.accounts import Accounts
+    from app.web.access import Access, digest_of
+    from app.web.app import WebOptions, create_app
 
     if not settings.webhook_secrets:
         raise UserError("GITHUB_WEBHOOK_SECRET is needed: without it anybody could start runs.")
@@ -94,7 +94,7 @@ async def open_web(
 
 def open_worker(settings: Settings, records: Records, carry_out: Callable[[str], Awaitable[None]]) -> "DoorbellWorker":
     """The queue's other end: it awaits `carry_out(job_id)` for each job. Signals are the caller's."""
-    from app.adapters import doorbell  # noqa: PLC0415
+    from app.adapters import doorbell
 
     return doorbell.worker(
         records.redis_url,
@@ -109,7 +109,7 @@ def open_worker(settings: Settings, records: Records, carry_out: Callable[[str],
 @asynccontextmanager
 async def open_ports(settings: Settings, records: Records) -> AsyncIterator[Ports]:
     """Everything a worker needs."""
-    from app.adapters.repos import GitRepos  # noqa: PLC0415
+    from app.adapters.repos import GitRepos
 
     async with AsyncExitStack() as stack:
         server = settings.github_url.rstrip("/")
@@ -144,7 +144,7 @@ def options(settings: Settings) -> Options:
 
 
 def _github(settings: Settings) -> GitHubApp:
-    from app.adapters.github.app import GithubkitApp  # noqa: PLC0415
+    from app.adapters.github.app import GithubkitApp
 
     if not settings.github_app_id or not settings.github_private_key.get_secret_value():
         raise UserError("GITHUB_APP_ID and GITHUB_PRIVATE_KEY (or GITHUB_PRIVATE_KEY_FILE) are needed by the worker.")
@@ -152,8 +152,8 @@ def _github(settings: Settings) -> GitHubApp:
 
 
 def _model(settings: Settings) -> AbstractAsyncContextManager[Model]:
-    from app.adapters.model.chat import ChatModel  # noqa: PLC0415
-    from app.adapters.model.responses import ResponsesModel  # noqa: PLC0415
+    from app.adapters.model.chat import ChatModel
+    from app.adapters.model.responses import ResponsesModel
 
     base_url = settings.openai_base_url or None
     if not settings.openai_api_key.get_secret_value() and base_url is None:
@@ -172,7 +172,7 @@ def open_sandboxes(settings: Settings) -> SandboxProvider:
     if kind == "auto":
         kind = "e2b" if settings.e2b_api_key.get_secret_value() else "local"
     if kind == "e2b":
-        from app.adapters.sandbox.e2b import E2BSandboxes  # noqa: PLC0415
+        from app.adapters.sandbox.e2b import E2BSandboxes
 
         return E2BSandboxes(
             settings.e2b_api_key,
@@ -181,8 +181,8 @@ def open_sandboxes(settings: Settings) -> SandboxProvider:
             sandbox_url=settings.e2b_sandbox_url or None,
             domain=settings.e2b_domain or None,
         )
-    from app.adapters.sandbox.local import LocalSandboxes  # noqa: PLC0415
-    from app.adapters.sandbox.toolchains import host_toolchains  # noqa: PLC0415
+    from app.adapters.sandbox.local import LocalSandboxes
+    from app.adapters.sandbox.toolchains import host_toolchains
 
     path, read_only = host_toolchains(settings.path, Path.home())
     return LocalSandboxes(
@@ -196,7 +196,7 @@ def open_sandboxes(settings: Settings) -> SandboxProvider:
 
 def why_not_isolated() -> str:
     """Why this machine cannot isolate commands, and the fix; empty when it can."""
-    from app.adapters.sandbox.local import LocalSandboxes  # noqa: PLC0415
+    from app.adapters.sandbox.local import LocalSandboxes
 
     return LocalSandboxes.probe()
 
@@ -208,9 +208,9 @@ async def open_local(settings: Settings, repository: Path) -> AsyncIterator[tupl
     Raises:
         UserError: it is no git repository, or no model is set.
     """
-    from app.adapters.memory import MemoryQueue, MemoryStore  # noqa: PLC0415
-    from app.adapters.repos import GitRepos  # noqa: PLC0415
-    from app.adapters.worktree import LocalRepository  # noqa: PLC0415
+    from app.adapters.memory import MemoryQueue, MemoryStore
+    from app.adapters.repos import GitRepos
+    from app.adapters.worktree import LocalRepository
 
     store = MemoryStore()
     records = Records(MemoryQueue(store), store, "")

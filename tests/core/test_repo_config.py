@@ -1,0 +1,95 @@
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.errors import UserError
+from app.core.repo_config import RepoConfig, detect_tests, is_test, parse
+
+WHOLE = """\
+label: robot
+plan: approve
+setup: ["pip install -e .[test]"]
+test: "pytest -q"
+lint: "ruff check ."
+network: [pypi.example.org]
+protected: ["db/**"]
+budget: {usd: 2, minutes: 30, usd_per_day: 20}
+ci_fix_attempts: 1
+roles: [write, admin]
+pull_request: {draft: true, labels: [bot], reviewers: [ada]}
+"""
+
+
+def test_everything_is_optional() -> None:
+    assert parse("") == parse("# nothing\n") == RepoConfig()
+
+
+def test_every_key_is_read() -> None:
+    config = parse(WHOLE)
+    assert config.label == "robot"
+    assert config.plan == "approve"
+    assert config.setup == ("pip install -e .[test]",)
+    assert config.network == ("pypi.example.org",)
+    assert config.budget.minutes == 30
+    assert config.roles == ("write", "admin")
+    assert config.pull_request.draft
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("\ntset: pytest\n", "line 2: there is no key `tset`. Did you mean `test`?"),
+        ("budget:\n  usd: 1\n  usdd: 3\n", "line 3: there is no key `budget.usdd`. Did you mean `usd`?"),
+        ("test: pytest\nbudget:\n  usd: -1\n", "line 3: `budget.usd`: Input should be greater than 0"),
+        ("roles: [owner]\n", "line 1: `roles`: Input should be 'read'"),
+        ("test: [\n", "line 2 is not YAML"),
+        ("- a\n- b\n", "must hold `key: value` lines"),
+        ("test: \x00\n", "is not YAML"),
+        ("x" * 70_000, "longer than 65,536 characters"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line_and_key(text: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(text)
+    assert words in str(caught.value)
+
+
+@given(st.text(alphabet=":[]{}&*!|>'\"%@`- \nabtest#?,~0123", max_size=200))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with suppress(UserError):
+        assert isinstance(parse(text), RepoConfig)
+
+
+def commands(*paths: str, **contents: bytes) -> list[str]:
+    files: dict[str, bytes | None] = dict.fromkeys(paths)
+    return [found.command for found in detect_tests({**files, **contents})]
+
+
+def test_tests_are_found_by_what_the_repository_holds() -> None:
+    assert commands("go.mod", "main.go") == ["go test ./..."]
+    assert commands("Cargo.toml", "src/lib.rs") == ["cargo test --quiet"]
+    assert commands("README.md") == []
+    assert commands("lib.py", "tests/test_lib.py")[0] == "python -m pytest -q"
+    assert commands("lib.py", "tests/test_lib.py")[-1] == "python3 -m unittest discover -s tests -t ."
+
+
+def test_a_script_that_only_says_there_are_no_tests_is_no_test() -> None:
+    package = {"package.json": b'{"scripts": {"test": "echo \\"Error: no test specified\\" && exit 1"}}'}
+    assert detect_tests(package) == ()
+    assert commands("pnpm-lock.yaml", **{"package.json": b'{"scripts": {"test": "vitest run"}}'}) == ["pnpm test"]
+    assert detect_tests({"package.json": b"[]"}) == ()
+    assert detect_tests({"Makefile": b"all:\n\ntest: all\n\t./t\n"})[0].command == "make test"
+
+
+@pytest.mark.parametrize(
+    "path", ["tests/a.py", "test_a.py", "pkg/a_test.go", "src/a.spec.ts", "spec/a_spec.rb", "FooTest.java"]
+)
+def test_a_file_of_tests_is_known_by_its_name(path: str) -> None:
+    assert is_test(path)
+
+
+@pytest.mark.parametrize("path", ["latest.py", "contest/a.py", "src/testing.md", "attest.go"])
+def test_other_files_are_not_taken_for_tests(path: str) -> None:
+    assert not is_test(path)

@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import UserError
+from app.settings import load
+
+
+def test_without_an_environment_everything_has_its_default() -> None:
+    settings = load({})
+    assert settings.port == 8000
+    assert settings.redis_url == ""
+    assert settings.webhook_secrets == ()
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("s3cret-value\n")
+    assert load({"OPENAI_API_KEY_FILE": str(key)}).openai_api_key.get_secret_value() == "s3cret-value"
+
+
+def test_secrets_are_not_shown() -> None:
+    settings = load({"OPENAI_API_KEY": "s3cret-value", "GITHUB_WEBHOOK_SECRET": "another"})
+    assert "s3cret-value" not in repr(settings)
+    assert [secret.get_secret_value() for secret in settings.webhook_secrets] == ["another"]
+
+
+def test_every_fault_is_named_at_once() -> None:
+    environ = {"PORT": "http", "SANDBOX": "docker", "MAX_USD": "nan", "SANDBOX_SHARE_NETWORK": "maybe"}
+    with pytest.raises(UserError) as caught:
+        load({**environ, "GITHUB_PRIVATE_KEY_FILE": "/nowhere/key.pem"})
+    faults = str(caught.value).splitlines()
+    assert [fault.partition(":")[0] for fault in faults] == [
+        "GITHUB_PRIVATE_KEY",
+        "SANDBOX",
+        "SANDBOX_SHARE_NETWORK",
+        "MAX_USD",
+        "PORT",
+    ]
