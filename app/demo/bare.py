@@ -124,7 +124,7 @@ class BareRepo:
                 timeout=_TIMEOUT_S,
                 check=False,
             )
-            if done.returncode != 0:
+            if done.returncode != 0 or done.stderr.startswith(b"Ignoring path"):
                 raise GitFailed(done.stderr.decode(errors="replace").strip())
             return done.stdout
 
@@ -185,6 +185,8 @@ class BareRepo:
 
     async def write_tree(self, base: str | None, entries: Sequence[Entry]) -> str:
         """The tree `base` with these paths put or taken away; git refuses paths such as `.git/x` and `../x`."""
+        if any("\0" in entry.path for entry in entries):
+            raise GitFailed("A path holds a zero byte.")
         lines = [f"{entry.mode if entry.sha else 0} {entry.sha or NO_OBJECT}\t{entry.path}\0" for entry in entries]
         with tempfile.TemporaryDirectory(prefix="index-", dir=self.path) as folder:
             env = {"GIT_INDEX_FILE": f"{folder}/index"}

@@ -10,7 +10,6 @@ from typing import Any, Final, NoReturn
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.demo import git_shapes
 from app.demo.answer import Refusal, parse_body, reply
 from app.demo.bare import SHA, Commit, Entry, GitFailed, Identity
 from app.demo.call import Call, Hub, admit
@@ -23,6 +22,7 @@ _PART: Final = re.compile(r"[{}]|\([^)]*\)|\$?[A-Za-z_]\w*")
 _INPUT: Final = re.compile(_MUTATION + r"\s*\(\s*input\s*:\s*\$(\w+)\s*\)")
 _FIELDS: Final = {"branch", "message", "expectedHeadOid", "fileChanges", "clientMutationId"}
 _GITHUB: Final = Identity("GitHub", "noreply@github.com")
+_NO_COMMIT: Final = Commit("", "", (), _GITHUB, _GITHUB, "")
 Selection = dict[str, "Selection"]
 
 
@@ -137,7 +137,8 @@ async def create_commit_on_branch(call: Call, given: Any) -> Json:
     except GitFailed as error:
         raise _stale(expected) from error
     repo.signed.add(sha)
-    return _answer(call, repo, await repo.git.commit(sha), name, given)
+    url = f"{call.shapes.repo_html(repo)}/commit/{sha}"
+    return _payload(await repo.git.commit(sha), url, name, given.get("clientMutationId"))
 
 
 def _stale(expected: str) -> GraphQLRefusal:
@@ -146,11 +147,11 @@ def _stale(expected: str) -> GraphQLRefusal:
     )
 
 
-def _answer(call: Call, repo: Repo, commit: Commit, branch: str, given: Json) -> Json:
-    url = f"{call.shapes.repo_html(repo)}/commit/{commit.sha}"
+def _payload(commit: Commit, url: str, branch: str, mutation_id: str | None) -> Json:
+    """All that can be selected of the answer."""
     headline, _, body = commit.message.partition("\n\n")
     git_commit = {
-        "id": git_shapes.git_node(repo, "C", commit.sha),
+        "id": f"C_{commit.sha}",
         "oid": commit.sha,
         "abbreviatedOid": commit.sha[:7],
         "url": url,
@@ -164,13 +165,8 @@ def _answer(call: Call, repo: Repo, commit: Commit, branch: str, given: Json) ->
         "committer": {"name": commit.committer.name, "email": commit.committer.email},
         "tree": {"oid": commit.tree},
     }
-    ref = {
-        "id": git_shapes.git_node(repo, "REF", branch),
-        "name": branch,
-        "prefix": "refs/heads/",
-        "target": git_commit,
-    }
-    return {"clientMutationId": given.get("clientMutationId"), "commit": git_commit, "ref": ref}
+    ref = {"id": f"REF_{branch}", "name": branch, "prefix": "refs/heads/", "target": {"oid": commit.sha}}
+    return {"clientMutationId": mutation_id, "commit": git_commit, "ref": ref}
 
 
 async def _carry_out(call: Call, body: Json) -> Json:
@@ -186,6 +182,7 @@ async def _carry_out(call: Call, body: Json) -> Json:
     variable = _INPUT.search(query)
     if variable is None:
         raise GraphQLRefusal(f"Field '{_MUTATION}' is missing required arguments: input")
+    choose(_payload(_NO_COMMIT, "", "", ""), selection[_MUTATION], _MUTATION)  # a wrong selection changes nothing
     answer = await create_commit_on_branch(call, variables.get(variable[1]))
     return {_MUTATION: choose(answer, selection[_MUTATION], _MUTATION)}
 
