@@ -181,7 +181,7 @@ class GitRepos:
             return f"{repo} is not there, or the App may not see it."
         if _AWAY.search(said) or "unable to access" in said:
             return f"The git server of {repo} does not answer: {_last_words(error)}"
-        if "signal 25" in said or error.exit_code == -25:
+        if "File too large" in said:
             return f"{repo} is larger than the {self._max_bytes // 1024**2} MiB that are allowed."
         if re.search(r"fsck error|error in object", said):
             return f"{repo} holds a damaged or dangerous object, so it is not fetched: {_last_words(error)}"
@@ -203,8 +203,8 @@ class GitRepos:
             basic = b64encode(f"x-access-token:{token.get_secret_value()}".encode()).decode()
             config[f"http.{self._url(repo)}.extraHeader"] = f"Authorization: Basic {basic}"
         env = environment(config) | {"GIT_ALLOW_PROTOCOL": "http:https:file"}
-        # In blocks of 512 bytes, as POSIX says; children inherit it.
-        limited = ["sh", "-c", 'ulimit -f "$0" && exec git "$@"', str(self._max_bytes // 512)]
+        # In blocks of 512 bytes, as POSIX says. With the signal ignored git says what happened instead of dying mute.
+        limited = ["sh", "-c", 'trap "" XFSZ && ulimit -f "$0" && exec git "$@"', str(self._max_bytes // 512)]
         try:
             return await run(
                 [*limited, *arguments],
