@@ -18,7 +18,7 @@ VOID = {"meta", "link", "img", "input", "br"}
 
 
 class Words(HTMLParser):
-    """What a page says, tags left out; `strays` are tags not closed in order, `inline` scripts and styles in the page."""
+    """What a page says, tags left out; `strays` are tags not closed in order, `inline` its scripts and styles."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -294,7 +294,7 @@ async def test_style_and_script_are_our_own(name: str, kind: str) -> None:
     answer = await Site().ask(f"/static/{name}")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith(kind)
-    assert (await Site().ask(f"/static/..%2fapp.py")).status_code == 404
+    assert (await Site().ask("/static/..%2fapp.py")).status_code == 404
 
 
 async def test_the_api_is_described_for_programs_and_for_people() -> None:
