@@ -1,0 +1,207 @@
+"""A local git repository in GitHub's place, for `vibecoder run --repo PATH`.
+
+Commits are made of git's plumbing with an index of their own, outside the repository, and end on one branch. The work
+tree, the index, HEAD and the branch that is checked out stay as they are, and no hook runs.
+"""
+
+import re
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+
+from app.adapters.git import GitFailed, environment, is_branch_name, is_sha, run
+from app.core.errors import GitHubError, HeadMoved, UserError
+from app.core.job import Person
+from app.core.policy import Change, Role
+from app.core.ports import GitHub
+from app.core.run import Commit, PullRequest
+
+NOBODY: Final = "0" * 40
+FALLBACK_NAME: Final = "vibecoder"
+FALLBACK_EMAIL: Final = "vibecoder@localhost"
+
+
+class LocalRepository:
+    """`GitHubApp` and `GitHub` over the repository at `path`: a clone, a linked work tree, or a bare repository."""
+
+    def __init__(self, path: Path, *, timeout_s: float = 60.0) -> None:
+        self.path = path
+        self.repo = f"local/{path.resolve().name.removesuffix('.git') or 'repository'}"
+        self._timeout_s = timeout_s
+        self._git_dir = path
+        self._env = environment({"commit.gpgSign": "false"}, home=str(Path.home()))
+
+    def open(self, installation_id: int, repo: str) -> AbstractAsyncContextManager[GitHub]:
+        """Open the repository, whatever the ids.
+
+        Raises:
+            UserError: there is none at the path, or it has no commit yet.
+        """
+        return self._open()
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[GitHub]:
+        if not self.path.is_dir():
+            raise UserError(f"{self.path} is no folder; name one that holds a git repository.")
+        try:
+            found = await self._run("rev-parse", "--absolute-git-dir", cwd=self.path)
+        except GitFailed as error:
+            if "dubious ownership" in error.stderr:
+                raise UserError(f"Git does not trust {self.path}, which belongs to somebody else.") from error
+            raise UserError(f"{self.path} is no git repository; run `git init` there and commit something.") from error
+        self._git_dir = Path(found)
+        if await self._sha("HEAD") is None and not await self._git("for-each-ref", "--count=1", "refs/heads"):
+            raise UserError(f"{self.path} has no commit yet; commit something first.")
+        yield self
+
+    async def permission(self, person: Person) -> Role:
+        """Whoever can start this program here may do everything."""
+        return Role.ADMIN
+
+    async def react(self, content: str, *, number: int, comment_id: int | None = None) -> None:
+        """Nobody is there to see it."""
+
+    async def put_comment(self, number: int, body: str, *, marker: str, comment_id: int | None = None) -> int:
+        """The terminal shows the run instead."""
+        return 0
+
+    async def default_branch(self) -> str:
+        """The branch that is checked out.
+
+        Raises:
+            UserError: none is.
+        """
+        try:
+            branch = await self._run("symbolic-ref", "--short", "HEAD", cwd=self._git_dir)
+        except GitFailed as error:
+            raise UserError(
+                f"No branch is checked out in {self.path}; check one out, or name one with --base."
+            ) from error
+        if await self._sha(f"refs/heads/{branch}") is None:
+            raise UserError(f"The branch `{branch}` of {self.path} has no commit yet; name another with --base.")
+        return branch
+
+    async def head(self, branch: str) -> str | None:
+        """The sha at the branch's head. See the port."""
+        return await self._sha(f"refs/heads/{_checked(branch)}")
+
+    async def create_branch(self, branch: str, sha: str) -> None:
+        """Create the branch where it does not exist. See the port."""
+        if await self.head(branch) is None:
+            await self._move(branch, sha, NOBODY)
+
+    async def commit(self, branch: str, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
+        """Put one commit on the branch. See the port."""
+        if not is_sha(expected_head) or await self.head(branch) != expected_head:
+            raise HeadMoved(f"The branch `{branch}` is no longer at {expected_head[:12]}.", status=409)
+        await self._check_not_checked_out(branch)
+        tree = await self._write_tree(expected_head, changes)
+        sha = await self._git(
+            "commit-tree", tree, "-p", expected_head, stdin=f"{message.rstrip()}\n".encode(), env=await self._identity()
+        )
+        await self._move(branch, sha, expected_head)
+        return Commit(sha, message.partition("\n")[0], tuple(change.path for change in changes))
+
+    async def pull_request(self, branch: str) -> PullRequest | None:
+        """There are none here."""
+        return None
+
+    async def put_pull_request(self, *, branch: str, base: str, title: str, body: str, is_draft: bool) -> PullRequest:
+        """There are none here."""
+        raise GitHubError("A local repository has no pull requests; merge the branch instead.")
+
+    async def read_token(self) -> SecretStr:
+        """None is needed."""
+        return SecretStr("")
+
+    async def _write_tree(self, parent: str, changes: Sequence[Change]) -> str:
+        entries = [f"000000 {NOBODY}\t{change.path}" for change in changes if change.is_deleted]
+        written = [change for change in changes if not change.is_deleted]
+        for change in written:
+            blob = await self._git("hash-object", "-w", "--stdin", "--no-filters", stdin=change.content)
+            entries.append(f"{change.mode} {blob}\t{change.path}")
+        listed = "".join(f"{entry}\0" for entry in entries).encode(errors="surrogateescape")
+        paths = {change.path for change in written}
+        with tempfile.TemporaryDirectory(prefix="vibecoder-") as folder:
+            index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+            await self._git("read-tree", parent, env=index)
+            await self._git("update-index", "-z", "--index-info", stdin=listed, env=index)
+            # It passes over paths that it does not take (`.git/config`, `../x`), with no more than a warning.
+            taken = await self._git("ls-files", "-z", env=index)
+            if not paths <= set(taken.split("\0")[:-1]):
+                raise GitHubError("Git does not take one of the paths of this commit.", status=422)
+            return await self._git("write-tree", env=index)
+
+    async def _move(self, branch: str, new: str, expected: str) -> None:
+        try:
+            await self._run(
+                *("update-ref", "-m", "vibecoder", f"refs/heads/{branch}", new, expected),
+                cwd=self._git_dir,
+                env=await self._identity(),
+            )
+        except GitFailed as error:
+            if re.search(r"but expected|reference already exists|unable to resolve reference", error.stderr):
+                raise HeadMoved(f"Somebody else moved the branch `{branch}`.", status=409) from error
+            raise GitHubError(f"Git could not set the branch `{branch}`: {error}") from error
+
+    async def _check_not_checked_out(self, branch: str) -> None:
+        """Moving a branch that somebody works on would show them changes that they never made."""
+        trees = await self._git("worktree", "list", "--porcelain", "-z")
+        if f"branch refs/heads/{branch}" in trees.split("\0"):
+            raise UserError(f"The branch `{branch}` is checked out in {self.path}; switch to another one first.")
+
+    async def _identity(self) -> dict[str, str]:
+        """The person's own, as their commits carry it."""
+        name = await self._setting("user.name") or FALLBACK_NAME
+        email = await self._setting("user.email") or FALLBACK_EMAIL
+        return {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in
+                (("NAME", name), ("EMAIL", email))}  # fmt: skip
+
+    async def _setting(self, key: str) -> str:
+        try:
+            return await self._run("config", "--get", key, cwd=self._git_dir)
+        except GitFailed:
+            return ""
+
+    async def _sha(self, name: str) -> str | None:
+        try:
+            return await self._run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", cwd=self._git_dir)
+        except GitFailed:
+            return None
+
+    async def _git(self, *arguments: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> str:
+        """Run git in the repository.
+
+        Raises:
+            GitHubError: it failed.
+        """
+        try:
+            return await self._run(*arguments, cwd=self._git_dir, stdin=stdin, env=env)
+        except GitFailed as error:
+            raise GitHubError(f"`git {arguments[0]}` failed in {self.path}: {error}") from error
+
+    async def _run(self, *arguments: str, cwd: Path, stdin: bytes = b"", env: dict[str, str] | None = None) -> str:
+        where = {} if cwd == self.path and self._git_dir == self.path else {"GIT_DIR": str(self._git_dir)}
+        try:
+            output = await run(
+                ("git", *arguments),
+                cwd=cwd,
+                env={**self._env, **where, **(env or {})},
+                stdin=stdin,
+                timeout_s=self._timeout_s,
+            )
+        except TimeoutError as error:
+            raise GitHubError(f"`git {arguments[0]}` did not end within {self._timeout_s:g} s.") from error
+        except OSError as error:
+            raise UserError(f"Git cannot be started on this machine: {error.strerror}.") from error
+        return output.decode(errors="surrogateescape").rstrip("\n")
+
+
+def _checked(branch: str) -> str:
+    if not is_branch_name(branch):
+        raise GitHubError(f"`{branch[:100]}` cannot be a branch's name.", status=422)
+    return branch
