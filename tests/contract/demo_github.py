@@ -1,5 +1,6 @@
 """The embedded GitHub and the hands on it, for the suites that talk to it."""
 
+import base64
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,6 +33,11 @@ async def mint(github: DemoGitHub, **narrowed: object) -> str:
 
 def client(github: DemoGitHub, token: str, *, path: str = f"/repos/{REPO}") -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=f"{github.url}/api/v3{path}", headers={"Authorization": f"Bearer {token}"})
+
+
+def basic(token: str, name: str = "x-access-token") -> str:
+    """The credentials of HTTP's Basic scheme."""
+    return base64.b64encode(f"{name}:{token}".encode()).decode()
 
 
 def commit_input(branch: str, head: str, changes: Mapping[str, object], headline: str = "Change") -> dict[str, object]:

@@ -35,7 +35,7 @@ async def graphql(api: httpx.AsyncClient, given: Mapping[str, object], query: st
 
 
 async def git(*argv: str, token: str = "", name: str = "x-access-token") -> tuple[int, str]:
-    header = f"Authorization: Basic {encoded(f'{name}:{token}')}" if token else "X-None: 1"
+    header = f"Authorization: Basic {demo_github.basic(token, name)}" if token else "X-None: 1"
     config = ("-c", f"http.extraHeader={header}", "-c", "credential.helper=")
     process = await asyncio.create_subprocess_exec(
         "git", *config, *argv, stdout=-1, stderr=-2, env={"PATH": "/usr/bin:/bin", "GIT_TERMINAL_PROMPT": "0"}
