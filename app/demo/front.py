@@ -31,13 +31,17 @@ class Request:
 
 
 class FaultOptions(TypedDict, total=False):
-    """`status` 0 drops the connection. Not `before`: the request is carried out, and its answer lost."""
+    """How to fail. `status` 0 drops the connection; `hangs`: no answer comes until the client gives up.
+
+    Not `before`: the request is carried out, and its answer lost.
+    """
 
     status: int
     headers: Mapping[str, str]
     json: object
     times: int
     before: bool
+    hangs: bool
 
 
 @dataclass(slots=True)
@@ -51,6 +55,7 @@ class Fault:
     json: object = None
     times: int = 1
     before: bool = True
+    hangs: bool = False
 
     def hits(self, method: str, path: str) -> bool:
         return self.times > 0 and self.method in {"*", method} and self.path.search(path) is not None
@@ -104,6 +109,10 @@ class Front:
         fault.times -= 1
         if not fault.before:
             await self._app(scope, receive, _swallow)
+        if fault.hangs:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return False
         if fault.status:
             await fault.response()(scope, receive, send)
         return fault.status != 0

@@ -52,6 +52,15 @@ async def test_a_connection_is_dropped(github: DemoGitHub, api: httpx.AsyncClien
     assert [request.status for request in github.requests[-2:]] == [0, 200]
 
 
+async def test_an_answer_never_comes(github: DemoGitHub, api: httpx.AsyncClient) -> None:
+    github.fails("GET", r"/branches/", hangs=True)
+
+    with pytest.raises(httpx.ReadTimeout):
+        await api.get("/branches/main", timeout=0.1)
+
+    assert (await api.get("/branches/main")).status_code == 200
+
+
 async def test_other_requests_do_not_fail(github: DemoGitHub, api: httpx.AsyncClient) -> None:
     github.fails("POST", r"/branches/")
     github.fails("GET", r"/comments$")
