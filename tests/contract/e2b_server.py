@@ -8,12 +8,12 @@ import asyncio
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote
 
 from connectrpc.code import Code
@@ -59,6 +59,8 @@ class E2BServer:
         self.faults: list[int] = []
         """HTTP statuses that the next control plane requests get."""
         self.bytes_out = 0
+        self.prepare: Callable[[Path], object] = lambda home: None
+        """What the template holds: called with each new sandbox's home."""
         self._by_key: dict[str, Box] = {}
 
     async def control(self, request: Request) -> Response:
@@ -83,6 +85,7 @@ class E2BServer:
             name = f"i{self.created:04d}{secrets.token_hex(4)}"
             home = self.folder / name
             home.mkdir()
+            self.prepare(home)
             now = datetime.now(UTC)
             ends_at = now + timedelta(seconds=body["timeout"])
             self._by_key[key] = self.boxes[name] = Box(name, home, body["metadata"], ends_at, now)
@@ -162,7 +165,8 @@ class Envd(Process):
         assert process.stdout is not None
         while chunk := await process.stdout.read(32_768):
             self._server.bytes_out += len(chunk)
-            yield _event(Oneof("data", pb.ProcessEvent.DataEvent(output=Oneof("stdout", chunk))))
+            printed = pb.ProcessEvent.DataEvent(output=Oneof[Literal["stdout"], bytes]("stdout", chunk))
+            yield _event(Oneof("data", printed))
         code = await process.wait()
         if box.id not in self._server.boxes:
             raise ConnectError(Code.UNAVAILABLE, "the sandbox was not found")

@@ -140,29 +140,29 @@ async def test_a_flood_of_output_ends_soon_with_its_exit_code(sandbox: Sandbox) 
 
 
 async def test_out_of_time_kills_and_keeps_what_was_said(sandbox: Sandbox) -> None:
-    line = "echo before; (sleep 1; touch late) & sleep 30"
+    line = "echo before; (sleep 0.8; touch late) & sleep 30"
     with pytest.raises(CommandTimeout) as caught:
-        await sh(sandbox, line, timeout_s=0.5)
+        await sh(sandbox, line, timeout_s=0.4)
     assert caught.value.output.startswith("before\n")
-    assert await sh(sandbox, "sleep 1; ls") == (0, "")
+    assert await sh(sandbox, "sleep 0.6; ls") == (0, "")
 
 
 async def test_a_process_left_behind_neither_holds_up_nor_lives_on(sandbox: Sandbox) -> None:
     started = monotonic()
-    assert await sh(sandbox, "(sleep 1; touch late) & echo done") == (0, "done\n")
+    assert await sh(sandbox, "(sleep 0.5; touch late) & echo done") == (0, "done\n")
     assert monotonic() - started < 5
-    assert await sh(sandbox, "sleep 1.2; ls") == (0, "")
+    assert await sh(sandbox, "sleep 0.6; ls") == (0, "")
 
 
 async def test_a_cancelled_command_is_dead(sandbox: Sandbox) -> None:
-    running = asyncio.create_task(sh(sandbox, "touch started; sleep 1; touch late; sleep 30"))
+    running = asyncio.create_task(sh(sandbox, "touch started; sleep 0.5; touch late; sleep 30"))
     async with asyncio.timeout(10):
         while "started" not in (await sh(sandbox, "ls"))[1]:
             pass
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert await sh(sandbox, "sleep 1.2; ls") == (0, "started\n")
+    assert await sh(sandbox, "sleep 0.6; ls") == (0, "started\n")
 
 
 async def test_commands_run_side_by_side(sandbox: Sandbox) -> None:

@@ -20,10 +20,16 @@ class CappedOutput:
         self._total = 0
 
     @classmethod
-    def of(cls, limit: int, data: bytes, *, more: int = 0, tail: bytes = b"") -> "CappedOutput":
-        """What has been capped elsewhere: the first `limit` bytes, how many more there were, and the last of those."""
+    def of(cls, limit: int, data: bytes) -> "CappedOutput":
+        """Output that was all `data`."""
         output = cls(limit)
         output.add(data)
+        return output
+
+    @classmethod
+    def joined(cls, limit: int, head: bytes, tail: bytes, more: int) -> "CappedOutput":
+        """What was capped elsewhere: the first `limit` bytes and, of `more` behind them, the last half as many."""
+        output = cls.of(limit, head)
         output._tail = tail
         output._total += more
         return output

@@ -59,6 +59,6 @@ def report(printed: str, limit: int) -> Ended | None:
     try:
         head, tail, more, code = printed.splitlines()[-4:]
         first, last = base64.b64decode(head, validate=True), base64.b64decode(tail, validate=True)
-        return Ended(int(code), CappedOutput.of(limit, first, more=int(more), tail=last))
+        return Ended(int(code), CappedOutput.joined(limit, first, last, int(more)))
     except (ValueError, binascii.Error):
         return None
