@@ -7,14 +7,13 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import click
-import uvloop
 
 from app import logs, wiring
 from app.core.errors import VibecoderError
@@ -81,6 +80,8 @@ def serve() -> None:
 @main.command()
 def web() -> None:
     """The web process: GitHub's webhook, the status API and the pages. Needs no private key."""
+    import uvloop
+
     from app.main import serve_web
 
     settings = _settings()
@@ -89,7 +90,8 @@ def web() -> None:
         async with wiring.open_records(settings) as records, serve_web(settings, records) as (_, serving):
             await _until_told(serving)
 
-    _run(work())
+    # uvloop halves what a request costs; the worker lives of subprocesses and keeps to asyncio's own loop.
+    _run(work(), uvloop.new_event_loop)
 
 
 @main.command()
@@ -194,10 +196,10 @@ async def _until_told(*tasks: "asyncio.Task[None]") -> None:
         task.result()
 
 
-def _run(work: Coroutine[None, None, T]) -> T:
+def _run(work: Coroutine[None, None, T], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> T:
     """Run to the end; what went wrong on purpose is one line, not a traceback."""
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
             return runner.run(work)
     except VibecoderError as error:
         raise click.ClickException(str(error)) from error

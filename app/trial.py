@@ -156,7 +156,7 @@ async def show_demo(console: Console, *, once: bool) -> Mapping[str, object]:
     )
     if why := wiring.why_not_isolated():
         console.print(f"[bold red]The sandbox is NOT isolated here:[/] {why}\nThe demo only runs its own sample code.")
-    async with open_demo(DEMO_FOLDER) as stage:
+    async with open_demo(DEMO_FOLDER.absolute()) as stage:
         sample = sample_issue()
         await stage.github.repo(DEMO_REPO, files=sample_files())
         issue = await stage.github.issue(DEMO_REPO, title=sample.title, body=sample.body, author="mona")

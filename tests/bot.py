@@ -81,7 +81,7 @@ class Bot:
 
     def comments(self, issue: Issue) -> list[Comment]:
         """What the bot said there."""
-        return [each for each in self.github.comments(REPO, issue.number) if each.author.login == "vibecoder[bot]"]
+        return [each for each in self.github.comments(REPO, issue.number) if each.author == "vibecoder[bot]"]
 
     def pull_requests(self) -> list[PullRequest]:
         return self.github.pull_requests(REPO)
