@@ -1,5 +1,8 @@
 import asyncio
 
+from pydantic import SecretStr
+
+from app.web.app import WebOptions
 from tests.web.sample import queued
 from tests.web.site import Site
 
@@ -41,3 +44,10 @@ async def test_metrics_are_the_operators_and_count_what_waits() -> None:
 async def test_probes_are_not_counted_against_an_address() -> None:
     site = Site()
     assert {(await site.ask("/healthz")).status_code for _ in range(300)} == {200}
+
+
+async def test_the_webhook_is_open_once_there_is_a_secret() -> None:
+    assert (await Site().ask("/webhook", method="POST", content=b"{}")).status_code == 404
+    ready = Site(WebOptions(webhook_secrets=(SecretStr("a webhook secret"),), burst=1))
+    codes = {(await ready.ask("/webhook", method="POST", content=b"{}")).status_code for _ in range(3)}
+    assert codes == {401}
