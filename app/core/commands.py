@@ -90,7 +90,7 @@ def parse(comment: str) -> Command | None:
         if opening := _OPENING.match(text, slash):
             line, _, below = text[opening.end() :].partition("\n")
             try:
-                return _read(line.strip(), below.strip())
+                return _read(line.strip(), below)
             except UserError as error:
                 return Command(Verb.UNREADABLE, problem=str(error))
     return None

@@ -19,23 +19,32 @@ from typing import Final
 
 _MARKERS: Final = r"(?:(?:[-*+]|\d{1,9}[.)])[ \t]{1,4})"
 _ELEMENTS: Final = r"(?:pre|code|blockquote)\b"
+_HIDING: Final = rf"<(?:!--|{_ELEMENTS})"
 
 _TOKEN: Final = re.compile(
     rf"""
       (?P<indent>^[ ]{{0,3}}{_MARKERS}*)(?P<fence>`{{3,}}(?=[^`\n]*$)|~{{3,}})
     | (?P<quote>^[ ]{{0,3}}>)
     | ^[ ]{{0,3}}(?P<slash>/)
-    | (?P<opens_line>^[ ]{{0,3}})?(?P<html><(?:!--|{_ELEMENTS}))
+    | (?P<opens_line>^[ ]{{0,3}})?(?P<html>{_HIDING})
     | (?P<escape>\\.)
     | (?P<ticks>`+)
     """,
     re.MULTILINE | re.VERBOSE | re.IGNORECASE,
 )
-_CLOSING_FENCE: Final = re.compile(r"^([ ]*)(`{3,}|~{3,})[ \t]*$", re.MULTILINE)
-_PARAGRAPH_END: Final = re.compile(
-    rf"^(?:[ \t]*$|[ ]{{0,3}}(?:>|\#{{1,6}}[ \t]|{_MARKERS}|`{{3,}}[^`\n]*$|~{{3,}}|<!--|<{_ELEMENTS}))",
-    re.MULTILINE | re.IGNORECASE,
+_LINE: Final = re.compile(r"^(?P<indent>[ ]*)(?:(?P<fence>`{3,}|~{3,})[ \t]*$|(?=\S))", re.MULTILINE)
+_PARAGRAPH_BREAK: Final = re.compile(
+    rf"""
+      ^[ \t]*$
+    | ^[ ]{{0,3}}(?:
+          > | (?={_HIDING}) | `{{3,}}[^`\n]*$ | ~{{3,}}
+        | \#{{1,6}}[ \t].*$ | (?:[-*+]|1[.)])[ \t]+(?=\S)
+        | =+[ \t]*$ | -+[ \t]*$ | ([*_-])[ \t]*(?:\1[ \t]*){{2,}}$
+      )
+    """,
+    re.MULTILINE | re.VERBOSE | re.IGNORECASE,
 )
+_HTML: Final = re.compile(_HIDING, re.IGNORECASE)
 _TICKS: Final = re.compile(r"`+")
 _TAG: Final = re.compile(rf"<(/?)({_ELEMENTS})", re.IGNORECASE)
 
@@ -48,7 +57,7 @@ def slash_lines(text: str) -> Iterator[int]:
     scan = _Scan(text)
     position = 0
     while token := _TOKEN.search(text, position):
-        if token["slash"]:
+        if token["slash"] and token.start() >= scan.hidden_until:
             yield token.start("slash")
         position = scan.skip(token)
 
@@ -57,11 +66,13 @@ class _Scan:
     """What has to be found once, so that no construct looks through the rest of the text again."""
 
     def __init__(self, text: str) -> None:
+        self.hidden_until = 0
         self._text = text
         self._ticks: defaultdict[int, list[int]] = defaultdict(list)
         for run in _TICKS.finditer(text):
             self._ticks[len(run[0])].append(run.start())
-        self._paragraph_ends = [end.start() for end in _PARAGRAPH_END.finditer(text)] + [len(text) + 1]
+        breaks = [position for found in _PARAGRAPH_BREAK.finditer(text) for position in found.span()]
+        self._paragraph_ends = [*breaks, len(text) + 1]
         self._element_ends = _element_ends(text)
         self._last_comment_end = text.rfind("-->")
 
@@ -77,16 +88,21 @@ class _Scan:
             return self._after_code(token)
         return token.end()
 
+    def _paragraph_end(self, position: int) -> int:
+        return self._paragraph_ends[bisect_left(self._paragraph_ends, position)]
+
     def _line_end(self, position: int) -> int:
         end = self._text.find("\n", position)
         return len(self._text) if end < 0 else end
 
     def _after_fence(self, token: re.Match[str]) -> int:
-        fence = token["fence"]
-        most_indent = 3 + (len(token["indent"]) if token["indent"].strip() else 0)
-        for closing in _CLOSING_FENCE.finditer(self._text, token.end()):
-            if len(closing[1]) <= most_indent and closing[2].startswith(fence):
-                return closing.end()
+        """https://github.github.com/gfm/#fenced-code-blocks. One in a list ends with its item, too."""
+        column = len(token["indent"]) if token["indent"].strip() else 0
+        for line in _LINE.finditer(self._text, self._line_end(token.end())):
+            if len(line["indent"]) < column:
+                return line.start()
+            if (line["fence"] or "").startswith(token["fence"]) and len(line["indent"]) <= column + 3:
+                return line.end()
         return len(self._text)
 
     def _after_code(self, token: re.Match[str]) -> int:
@@ -94,19 +110,31 @@ class _Scan:
         length = len(token["ticks"])
         runs = self._ticks.get(length, [])
         closing = bisect_left(runs, token.end())
-        paragraph_end = self._paragraph_ends[bisect_left(self._paragraph_ends, token.end())]
-        is_closed = closing < len(runs) and runs[closing] < paragraph_end
+        is_closed = closing < len(runs) and runs[closing] < self._paragraph_end(token.end())
         return runs[closing] + length if is_closed else token.end()
 
     def _after_html(self, token: re.Match[str]) -> int:
-        end = self._html_end(token)
-        if end is not None:
-            return self._line_end(end) if token["opens_line"] is not None else end
-        return len(self._text) if token["opens_line"] is not None else token.end()
+        end = self._html_end(token.start("html"))
+        if token["opens_line"] is None:
+            return self._after_inline_html(token.end(), end)
+        while end is not None:  # the line on which such a block ends is HTML to its end, and may open another
+            line_end = self._line_end(end)
+            another = _HTML.search(self._text, end, line_end)
+            if another is None:
+                return line_end
+            end = self._html_end(another.start())
+        return len(self._text)
 
-    def _html_end(self, token: re.Match[str]) -> int | None:
-        start = token.start("html")
-        if token["html"] != "<!--":
+    def _after_inline_html(self, start: int, end: int | None) -> int:
+        if end is None:
+            return start
+        if end <= self._paragraph_end(start):
+            return end
+        self.hidden_until = max(self.hidden_until, end)  # GitHub would show it, but its writer meant to hide it
+        return start
+
+    def _html_end(self, start: int) -> int | None:
+        if not self._text.startswith("<!--", start):
             return self._element_ends.get(start)
         is_closed = self._last_comment_end >= start + 2
         return self._text.index("-->", start + 2) + 3 if is_closed else None
