@@ -1,6 +1,6 @@
 """Replaces a passage of a text, exactly once, and helps when the passage is not there.
 
-Line endings are the file's: a passage written with `\\n` matches `\\r\\n`, and what replaces it is written as the file is.
+Line endings are the file's: a passage written with `\\n` matches `\\r\\n`, and what replaces it gets the file's.
 """
 
 import re
@@ -34,7 +34,7 @@ def replace(text: str, old: str, new: str, *, everywhere: bool = False) -> str:
         raise NoEdit(_not_found(text.replace("\r\n", "\n"), old))
     if len(matches) > 1 and not everywhere:
         raise NoEdit(_not_unique(text, [match.start() for match in matches]))
-    written = new.replace("\n", "\r\n") if _is_crlf(text) else new
+    written = in_style_of(text, new)
     parts, end = [], 0
     for match in matches:
         parts += [text[end : match.start()], written]
@@ -42,8 +42,10 @@ def replace(text: str, old: str, new: str, *, everywhere: bool = False) -> str:
     return "".join([*parts, text[end:]])
 
 
-def _is_crlf(text: str) -> bool:
-    return text.count("\r\n") * 2 > text.count("\n")
+def in_style_of(text: str, new: str) -> str:
+    """`new`, with the line endings that prevail in `text`."""
+    is_crlf = text.count("\r\n") * 2 > text.count("\n")
+    return new.replace("\r\n", "\n").replace("\n", "\r\n") if is_crlf else new
 
 
 def line_of(text: str, offset: int) -> int:

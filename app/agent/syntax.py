@@ -1,6 +1,6 @@
 """Is a file well formed? Read with tree-sitter, by the file's name; nothing of it is run.
 
-Says "no faults" when it cannot know: other languages, very large files, templates, JSON that has comments by custom.
+Judges nothing when it cannot know: other languages, very large files, templates, JSON that has comments by custom.
 Grammars lag behind languages, so a fault is information, never a verdict.
 """
 
@@ -61,24 +61,24 @@ class Fault:
         return f"line {self.line}, column {self.column}: {self.message}"
 
 
-def check(path: str, data: bytes) -> tuple[Fault, ...]:
-    """The first faults of a file, at most `MAX_FAULTS`, in order; empty when it is well formed or cannot be judged."""
+def check(path: str, data: bytes) -> tuple[Fault, ...] | None:
+    """The first faults of a file, at most `MAX_FAULTS`, in order; None when it cannot be judged."""
     language = language_of(path)
     if not language or len(data) > MAX_BYTES or _is_template(language, path, data):
-        return ()
+        return None
     faults = _tree_faults(language, data)
-    if faults and language == "javascript" and not _tree_faults("tsx", data):
+    if faults and language == "javascript" and _tree_faults("tsx", data) == ():
         return ()  # JavaScript with type annotations
-    if not faults and language == "python":
+    if faults == () and language == "python":
         return _python_faults(data)
     return faults
 
 
-def introduced(before: tuple[Fault, ...], after: tuple[Fault, ...]) -> tuple[Fault, ...]:
+def introduced(before: tuple[Fault, ...] | None, after: tuple[Fault, ...] | None) -> tuple[Fault, ...]:
     """The faults of `after` that `before` has not, wherever in the file they moved to."""
-    known = Counter((fault.message, fault.source) for fault in before)
+    known = Counter((fault.message, fault.source) for fault in before or ())
     new = []
-    for fault in after:
+    for fault in after or ():
         key = (fault.message, fault.source)
         if known[key]:
             known[key] -= 1
@@ -124,10 +124,10 @@ def _parse(language: str, data: bytes) -> Tree | None:
         return None
 
 
-def _tree_faults(language: str, data: bytes) -> tuple[Fault, ...]:
+def _tree_faults(language: str, data: bytes) -> tuple[Fault, ...] | None:
     tree = _parse(language, data)
-    if tree is None or not tree.root_node.has_error:
-        return ()
+    if tree is None:
+        return None
     lines = data.decode(errors="replace").split("\n")
     found = []
     for node in _broken(tree.root_node):

@@ -13,6 +13,11 @@ MAX_EVIDENCE_CHARS: Final = 12_000
 
 USE_A_TOOL: Final = "Nobody reads this but the harness. Go on with a tool call; when you are done, call `{}`."
 CUT: Final = "Your answer ended at the output limit. Go on, in smaller pieces."
+BEGUN_ANEW: Final = """
+You have worked on this already. That conversation grew too long, so this is a new one. What you changed is in the work
+tree; read it there before you go on. What you said last:
+
+{}"""
 TURNS_LEFT: Final = "{} turns are left for this. Bring it into a state that works, then call `{}`."
 
 _OUR_TAGS: Final = re.compile(

@@ -131,7 +131,7 @@ Greetings are spelled as people spell them.
 Carry out step 2: Spell hello with two l
 Only this step: it becomes one commit. Leave the others to their turn.
 The files are a guide, not a fence. When the step is done and you have seen its check pass, call `finish` with a summary
-of what you changed and why, in a few sentences for the reviewer. If it turns out that nothing has to change, say so there.
+of what you changed and why, in a few sentences for the reviewer. If nothing had to change, say so there.
 """)
 
 
@@ -145,7 +145,7 @@ Greets.
 
 Carry out step 1: Greet
 The files are a guide, not a fence. When the step is done and you have seen its check pass, call `finish` with a summary
-of what you changed and why, in a few sentences for the reviewer. If it turns out that nothing has to change, say so there.
+of what you changed and why, in a few sentences for the reviewer. If nothing had to change, say so there.
 """)
 
 

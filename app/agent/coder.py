@@ -1,0 +1,28 @@
+"""Carries out a step of the plan, or mends what verification found. The change is what is in the work tree after."""
+
+from typing import Final
+
+from app.agent.call import Edit, Finish, Read, Search, Shell, Work, Write
+from app.agent.loop import Session
+from app.core.plan import Plan
+from app.text.prompt import ask_for_repair, ask_for_step
+
+WORK: Final[tuple[type[Work], ...]] = (Shell, Read, Search, Edit, Write)
+
+
+async def carry_out_step(session: Session, plan: Plan, index: int) -> str:
+    """Have the model do step `index`, from 0, and return its summary. Repeatable: it begins from what is there.
+
+    Raises:
+        LimitReached, Stopped, LeaseLost, ModelError, SandboxError: the step may be half done in the work tree.
+    """
+    return (await session.carry_out(ask_for_step(session.brief, plan, index), WORK, Finish)).summary
+
+
+async def repair(session: Session, evidence: str) -> str:
+    """Have the model mend what failed and return its summary. `evidence` is the end of a log; its last part counts.
+
+    Raises:
+        LimitReached, Stopped, LeaseLost, ModelError, SandboxError: the work tree may be half mended.
+    """
+    return (await session.carry_out(ask_for_repair(session.brief, evidence), WORK, Finish)).summary
