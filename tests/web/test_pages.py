@@ -2,16 +2,14 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
-from urllib.parse import quote
 
 import pytest
 from inline_snapshot import snapshot
 
 from app.core.run import Run
-from app.web.access import COOKIE
 from app.web.app import WebOptions
 from tests.web.sample import ID, at_work, ended, failed, queued
-from tests.web.site import OPERATOR, SECRET, TOKEN, Site, key
+from tests.web.site import OPERATOR, SECRET, Site, key
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 VOID = {"meta", "link", "img", "input", "br"}
@@ -239,41 +237,6 @@ async def test_the_list_goes_on() -> None:
     second = (await site.read(found[1].replace("&amp;", "&"))).text
     assert ("Issue 30!" in first, "Issue 0!" in first, "Issue 0!" in second) == (True, False, True)
     assert "Older runs" not in second
-
-
-async def test_a_token_in_the_address_is_exchanged_for_a_cookie() -> None:
-    site = Site(WebOptions(public_url="https://bot.example"))
-    answer = await site.ask(f"/?token={quote(TOKEN)}", HTML)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/")
-    cookie = answer.headers["set-cookie"]
-    assert TOKEN not in cookie
-    assert {"HttpOnly", "SameSite=strict", "Secure", "Path=/"} <= set(cookie.split("; "))
-    assert (await site.ask("/", HTML | {"Cookie": cookie.partition(";")[0]})).status_code == 200
-
-
-async def test_signing_in_leads_back() -> None:
-    site = Site()
-    asked = await site.ask(f"/jobs/{ID}", HTML)
-    assert asked.status_code == 401
-    assert f'name="back" value="/jobs/{ID}"' in asked.text
-    answer = await site.ask("/sign-in", HTML, method="POST", data={"token": TOKEN, "back": f"/jobs/{ID}"})
-    assert (answer.status_code, answer.headers["location"]) == (303, f"/jobs/{ID}")
-    assert answer.headers["set-cookie"].startswith(f"{COOKIE}=")
-
-
-@pytest.mark.parametrize("back", ["//evil.example", "https://evil.example", "/\\evil.example", "/\n/evil.example", ""])
-async def test_signing_in_leads_nowhere_else(back: str) -> None:
-    answer = await Site().ask("/sign-in", HTML, method="POST", data={"token": TOKEN, "back": back})
-    assert answer.headers["location"] == "/"
-
-
-@pytest.mark.parametrize("token", ["", "wrong", "\ud83d"])
-async def test_a_wrong_token_gets_no_cookie(token: str) -> None:
-    body = f"token={quote(token.encode('utf-8', 'surrogatepass'))}"
-    answer = await Site().ask("/sign-in", HTML, method="POST", content=body.encode())
-    assert answer.status_code == 401
-    assert "not the operator" in answer.text
-    assert "set-cookie" not in answer.headers
 
 
 async def test_people_get_a_page_for_an_error_and_programs_a_document() -> None:
