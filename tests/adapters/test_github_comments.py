@@ -20,7 +20,7 @@ async def test_a_known_comment_is_edited() -> None:
 
 async def test_a_first_comment_is_created() -> None:
     async with open_world() as world:
-        world.router.get(COMMENTS).respond(json=[comment(1, "Please fix", user="ada", app=None)])
+        world.router.get(COMMENTS).respond(json=[comment(1, f"> {MARK}", user="ada", app=None)])
         world.router.post(COMMENTS).respond(201, json=comment(100, "hi"))
         assert await world.github.put_comment(12, f"hi {MARK}", marker=MARK) == 100
         assert world.sent("POST", COMMENTS) == [{"body": f"hi {MARK}"}]
