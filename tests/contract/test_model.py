@@ -240,3 +240,32 @@ async def test_a_server_that_is_away_is_named_without_its_password() -> None:
     async with ChatModel(SecretStr(""), model="m", base_url="http://me:pass@127.0.0.1:9/v1") as model:
         with pytest.raises(ModelError, match=r"no connection to the model's server at http://127\.0\.0\.1:9/v1"):
             await model.reply(START, [])
+
+
+@pytest.mark.parametrize("when", ["Wed, 21 Oct 2015 07:28:00 GMT", "0", "0.001"])
+async def test_the_server_s_own_wait_is_kept_to(server: ScriptedModel, model: Model, when: str) -> None:
+    server.fails(429, times=3, headers={"retry-after": when})
+    server.says(say("Mended."))
+
+    async with asyncio.timeout(2):
+        assert (await model.reply(START, [])).answer.text == "Mended."
+
+
+async def test_a_server_that_says_not_to_come_back_is_obeyed(server: ScriptedModel, model: Model) -> None:
+    with pytest.raises(ModelError, match="The script has ended, and turn 1 was asked for"):
+        await model.reply(START, [])
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"temprature": 1},
+        {"store": "no"},
+        {"input": [{"type": "function_call_output", "call_id": "c"}]},
+        {"input": [{"type": "function_call_output", "call_id": "c", "output": "", "name": "ls"}]},
+    ],
+)
+def test_the_schema_of_these_tests_can_refuse(more: dict[str, object]) -> None:
+    assert faults_of_response({"model": "m"}) == []
+    assert len(faults_of_response({"model": "m", **more})) == 1
