@@ -263,7 +263,7 @@ async def test_a_server_that_says_not_to_come_back_is_obeyed(server: ScriptedMod
         {"temprature": 1},
         {"store": "no"},
         {"input": [{"type": "function_call_output", "call_id": "c"}]},
-        {"input": [{"type": "function_call_output", "call_id": "c", "output": "", "name": "ls"}]},
+        {"input": [{"type": "function_call_output", "call_id": "c", "output": "", "nome": "ls"}]},
     ],
 )
 def test_the_schema_of_these_tests_can_refuse(more: dict[str, object]) -> None:
