@@ -65,7 +65,7 @@ class Shell(_Call):
 
     tool = "shell"
     command: Words = Field(description="The command, as for bash.")
-    timeout_s: int | None = Field(None, description=f"Seconds; null is 120, at most {MAX_SHELL_TIMEOUT_S}.")
+    timeout_s: int | None = Field(default=None, description=f"Seconds; null is 120, at most {MAX_SHELL_TIMEOUT_S}.")
 
     @property
     def headline(self) -> str:
@@ -77,8 +77,8 @@ class Read(_Call):
 
     tool = "read"
     path: Words = Field(description="Relative to the repository's root; `.` lists the root.")
-    start: int | None = Field(None, description="First line, from 1; null is 1.")
-    end: int | None = Field(None, description="Last line, included; null reads on to the end.")
+    start: int | None = Field(default=None, description="First line, from 1; null is 1.")
+    end: int | None = Field(default=None, description="Last line, included; null reads on to the end.")
 
     @property
     def headline(self) -> str:
@@ -91,8 +91,8 @@ class Search(_Call):
 
     tool = "search"
     pattern: Words = Field(description="A Perl-like regular expression; `(?i)` in front ignores case.")
-    path: Words | None = Field(None, description="File or folder to search; null is the whole repository.")
-    glob: Words | None = Field(None, description="Only files whose name matches, such as `*.py`; null is all.")
+    path: Words | None = Field(default=None, description="File or folder to search; null is the whole repository.")
+    glob: Words | None = Field(default=None, description="Only files whose name matches, such as `*.py`; null is all.")
 
     @property
     def headline(self) -> str:
@@ -110,7 +110,7 @@ class Edit(_Call):
         "It must be there exactly once: take in as many lines around as that needs."
     )
     new: str = Field(description="What stands there afterwards.")
-    replace_all: bool | None = Field(None, description="true replaces every occurrence.")
+    replace_all: bool | None = Field(default=None, description="true replaces every occurrence.")
 
 
 class Write(_Call):

@@ -46,6 +46,15 @@ _TEMPLATE: Final = re.compile(rb"\{%|\{#|(?<!\$)\{\{")
 _DATA: Final = frozenset({"yaml", "json", "toml"})
 _AGREED_FAULTS: Final = ("positional argument follows", "cannot assign to", "keyword argument repeated")
 """Faults on which all versions of Python 3 agree, unlike new syntax that this interpreter may not know yet."""
+_NAMED_FAULTS: Final = (
+    "'(' was",
+    "'[' was",
+    "'{' was",
+    "unmatched",
+    "unterminated",
+    "closing parenthesis",
+    "expected ':'",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +78,8 @@ def check(path: str, data: bytes) -> tuple[Fault, ...] | None:
     faults = _tree_faults(language, data)
     if faults and language == "javascript" and _tree_faults("tsx", data) == ():
         return ()  # JavaScript with type annotations
-    if faults == () and language == "python":
-        return _python_faults(data)
+    if faults is not None and language == "python":
+        return (*_python_faults(data, is_broken=bool(faults)), *faults)
     return faults
 
 
@@ -156,14 +165,15 @@ def _excerpt(node: Node, data: bytes) -> str:
     return f"`{first[:60]}`" if first else "what stands here"
 
 
-def _python_faults(data: bytes) -> tuple[Fault, ...]:
-    """Indentation and what else tree-sitter lets pass."""
+def _python_faults(data: bytes, *, is_broken: bool) -> tuple[Fault, ...]:
+    """Indentation and what else tree-sitter lets pass; of a broken file, what it names less well."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a bad escape is the author's affair
             ast.parse(data)
     except SyntaxError as error:
-        if isinstance(error, IndentationError) or error.msg.startswith(_AGREED_FAULTS):
+        agreed = _AGREED_FAULTS + (_NAMED_FAULTS if is_broken else ())
+        if isinstance(error, IndentationError) or error.msg.startswith(agreed):
             return (Fault(error.lineno or 1, error.offset or 1, error.msg, (error.text or "").strip()[:200]),)
     except (ValueError, RecursionError, MemoryError):
         return ()  # NUL bytes, an unknown encoding, depths beyond this interpreter

@@ -1,0 +1,43 @@
+"""A real sandbox with a small repository in it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.adapters.sandbox.local import LocalSandboxes
+from app.core.ports import Sandbox
+
+GREET = """\
+def greet(name):
+    return "helo " + name
+"""
+SET_UP = f"""set -e
+mkdir tests build
+cat >greet.py <<'END'
+{GREET}END
+cat >tests/test_greet.py <<'END'
+from greet import greet
+
+
+def test_greet():
+    assert greet('a')
+END
+printf '# Greeter\\n\\nGreets.\\n' >README.md
+echo build/ >.gitignore
+echo helo >build/greet.py
+git init -q
+git add -A
+git -c user.name=a -c user.email=a@example.org commit -qm Greet
+"""
+
+
+@pytest.fixture
+async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
+    """Isolated where this host can do that."""
+    provider = LocalSandboxes(tmp_path / "machines", isolation=not LocalSandboxes.probe())
+    made = await provider.create(key="agent", metadata={}, timeout_s=300)
+    result = await made.exec(["sh", "-c", SET_UP])
+    assert result.exit_code == 0, result.output
+    yield made
+    await made.close()
