@@ -132,9 +132,9 @@ class BareRepo:
 
     async def init(self, default_branch: str) -> None:
         self.path.mkdir(parents=True)
-        await self.run("init", "--quiet", "--bare", f"--initial-branch={default_branch}")
-        await self.run("config", "uploadpack.allowAnySHA1InWant", "true")
-        await self.run("config", "uploadpack.allowFilter", "true")
+        await self.run("init", "--quiet", "--bare", "--template=", f"--initial-branch={default_branch}")
+        with (self.path / "config").open("a") as config:
+            config.write("[uploadpack]\n\tallowAnySHA1InWant = true\n\tallowFilter = true\n")
 
     # refs ------------------------------------------------------------------------------------------------------
 
