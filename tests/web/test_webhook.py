@@ -1,0 +1,307 @@
+"""What GitHub, or somebody who passes for it, is told at the door."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+from starlette.types import Message, Scope
+
+from app.core.errors import StoreError, UserError
+from app.core.run import Run, Status
+from app.web.webhook import routes
+from tests.payloads import NAMES, SECRET, Json, headers, payload, signature
+
+NOW: Final = datetime(2026, 11, 22, 15, 3, 11, tzinfo=UTC)
+SECRETS: Final = (SecretStr(SECRET), SecretStr("the one before"))
+
+
+class Frozen:
+    """A clock that stands."""
+
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"nobody waits {seconds} s here")
+
+
+class MemoryQueue:
+    """A queue that remembers what was put, and how often it was asked."""
+
+    def __init__(self, *, is_away: bool = False) -> None:
+        self.runs: dict[str, Run] = {}
+        self.calls = 0
+        self._is_away = is_away
+
+    async def put(self, run: Run) -> bool:
+        self.calls += 1
+        if self._is_away:
+            raise StoreError("Redis does not answer.")
+        await asyncio.sleep(0)
+        return self.runs.setdefault(run.id, run) is run
+
+    async def put_again(self, job_id: str) -> None:
+        raise AssertionError(job_id)
+
+    async def depth(self) -> int:
+        return len(self.runs)
+
+
+def app(queue: MemoryQueue, *, max_body_bytes: int = 1_000_000, body_timeout_s: float = 10.0) -> Starlette:
+    return Starlette(
+        routes=routes(
+            queue,
+            secrets=SECRETS,
+            label="vibecode",
+            clock=Frozen(),
+            max_body_bytes=max_body_bytes,
+            body_timeout_s=body_timeout_s,
+        )
+    )
+
+
+@pytest.fixture
+def queue() -> MemoryQueue:
+    return MemoryQueue()
+
+
+@pytest.fixture
+def github(queue: MemoryQueue) -> Iterator[TestClient]:
+    with TestClient(app(queue)) as client:
+        yield client
+
+
+def deliver(github: TestClient, name: str, changes: dict[str, Json] | None = None) -> httpx2.Response:
+    body = payload(name, changes)
+    return github.post("/webhook", content=body, headers=headers(name.partition(".")[0], body))
+
+
+def raw(words: dict[str, str]) -> dict[bytes, bytes]:
+    return {key.encode(): word.encode() for key, word in words.items()}
+
+
+def test_a_label_is_stored_and_acknowledged(github: TestClient, queue: MemoryQueue) -> None:
+    response = deliver(github, "issues.labeled")
+    assert (response.status_code, response.json()) == (202, {"job": "acme~greeter~12~label~20261122T150237Z"})
+    run = queue.runs["acme~greeter~12~label~20261122T150237Z"]
+    assert (run.status, run.job.delivery_id) == (Status.QUEUED, "72d3162e-cc78-11e3-81ab-4c9367dc0958")
+    assert (run.job.created_at, run.updated_at) == (NOW, NOW)
+
+
+def test_a_redelivery_is_known(github: TestClient, queue: MemoryQueue) -> None:
+    first, second = deliver(github, "issue_comment.created"), deliver(github, "issue_comment.created")
+    assert (first.status_code, second.status_code) == (202, 200)
+    assert second.json() == {"job": "acme~greeter~12~comment~99", "duplicate": True}
+    assert len(queue.runs) == 1
+
+
+async def test_five_at_once_make_one_job(queue: MemoryQueue) -> None:
+    body = payload("issues.labeled")
+    transport = httpx2.ASGITransport(app(queue))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://bot") as github:
+        answers = await asyncio.gather(
+            *(github.post("/webhook", content=body, headers=headers("issues", body)) for _ in range(5))
+        )
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 200, 202]
+    assert len(queue.runs) == 1
+
+
+def test_a_ping_is_answered(github: TestClient) -> None:
+    assert deliver(github, "ping").json() == {"pong": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "reason"),
+    [
+        ("push", {}, "the event push or its action is not handled"),
+        ("issues.opened", {}, "the event issues or its action is not handled"),
+        ("issue_comment.created", {"action": "edited"}, "the event issue_comment or its action is not handled"),
+        ("issue_comment.created", {"action": "deleted"}, "the event issue_comment or its action is not handled"),
+        ("issue_comment.created", {"comment.body": "Nice!"}, "it asks for nothing"),
+        ("issues.labeled", {"label.name": "bug"}, "it asks for nothing"),
+        ("issues.labeled", {"installation": None}, "it asks for nothing"),
+        ("installation.created", {}, "installation 4242: created"),
+        ("installation_repositories.added", {}, "installation 4242: added"),
+    ],
+)
+def test_what_is_not_ours_is_dropped_without_a_call(
+    github: TestClient, queue: MemoryQueue, name: str, changes: dict[str, Json], reason: str
+) -> None:
+    response = deliver(github, name, changes)
+    assert (response.status_code, response.json()) == (200, {"ignored": reason})
+    assert queue.calls == 0
+
+
+@pytest.mark.parametrize("sent", ["absent", "wrong", "another body's", "of an empty secret", "sha1"])
+def test_a_forgery_is_refused_before_anything_is_looked_at(github: TestClient, queue: MemoryQueue, sent: str) -> None:
+    body = payload("issues.labeled")
+    forged = headers("issues", body)
+    value = {
+        "absent": None,
+        "wrong": "sha256=" + "0" * 64,
+        "another body's": signature(body + b" "),
+        "of an empty secret": signature(body, ""),
+        "sha1": "sha1=" + "0" * 40,
+    }[sent]
+    del forged["X-Hub-Signature-256"]
+    response = github.post("/webhook", content=body, headers=forged | ({"X-Hub-Signature-256": value} if value else {}))
+    assert (response.status_code, response.headers["content-type"]) == (401, "application/problem+json")
+    assert response.json()["title"] == "Bad signature"
+    assert queue.calls == 0
+
+
+def test_a_signature_that_is_no_text_is_refused(github: TestClient) -> None:
+    signed = raw(headers("issues", b"{}")) | {b"X-Hub-Signature-256": b"sha256=\xff\xfe"}
+    assert github.post("/webhook", content=b"{}", headers=signed).status_code == 401
+
+
+def test_the_secret_before_is_good_while_it_is_being_changed(github: TestClient) -> None:
+    body = payload("ping")
+    signed = headers("ping", body) | {"X-Hub-Signature-256": signature(body, "the one before")}
+    assert github.post("/webhook", content=body, headers=signed).status_code == 200
+
+
+@pytest.mark.parametrize("secrets", [[], [""], [SECRET, " "]])
+def test_an_empty_secret_is_refused_at_the_start(queue: MemoryQueue, secrets: list[str]) -> None:
+    with pytest.raises(UserError):
+        routes(queue, secrets=[SecretStr(secret) for secret in secrets], label="vibecode", clock=Frozen())
+
+
+@pytest.mark.parametrize("name", ["X-GitHub-Event", "X-GitHub-Delivery"])
+@pytest.mark.parametrize("value", ["", "a b", "é", "x" * 65])
+def test_a_missing_or_strange_header_is_refused(github: TestClient, name: str, value: str) -> None:
+    body = payload("ping")
+    sent = headers("ping", body) | {name: value}
+    response = github.post("/webhook", content=body, headers=raw(sent))
+    assert (response.status_code, response.json()["title"]) == (400, "Bad headers")
+
+
+def test_a_form_is_answered_with_what_to_choose(github: TestClient) -> None:
+    body = b"payload=%7B%7D"
+    sent = headers("ping", body) | {"Content-Type": "application/x-www-form-urlencoded"}
+    response = github.post("/webhook", content=body, headers=sent)
+    assert response.status_code == 415
+    assert "application/json" in response.json()["detail"]
+
+
+def test_a_content_type_may_name_its_charset(github: TestClient) -> None:
+    body = payload("ping")
+    sent = headers("ping", body) | {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert github.post("/webhook", content=body, headers=sent).status_code == 200
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"action":"labeled"}'])
+def test_what_is_not_the_json_that_github_documents_is_refused(github: TestClient, body: bytes) -> None:
+    response = github.post("/webhook", content=body, headers=headers("issues", body))
+    assert (response.status_code, response.json()["title"]) == (400, "Bad delivery")
+
+
+def test_too_large_a_body_is_refused_while_it_arrives(queue: MemoryQueue) -> None:
+    with TestClient(app(queue, max_body_bytes=10_000)) as github:
+        response = github.post("/webhook", content=iter([b"x" * 1_000] * 20), headers=headers("issues", b""))
+        assert (response.status_code, response.json()["title"]) == (413, "Too large")
+        body = b"x" * 10_000
+        assert github.post("/webhook", content=body, headers=headers("push", body)).status_code == 200
+
+
+async def answer_to(queue: MemoryQueue, *parts: Message, body_timeout_s: float = 10.0) -> tuple[int, int]:
+    """Speak ASGI: the parts of a request in turn, then silence. The status, and how many parts were taken."""
+    waiting = list(parts)
+    sent: list[Message] = []
+    scope: Scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/webhook",
+        "headers": [(key.lower().encode(), value.encode()) for key, value in headers("issues", b"").items()],
+        "query_string": b"",
+    }
+
+    async def receive() -> Message:
+        if not waiting:
+            await asyncio.Event().wait()
+        return waiting.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(queue, max_body_bytes=10_000, body_timeout_s=body_timeout_s)(scope, receive, send)
+    status: int = sent[0]["status"]
+    return status, len(parts) - len(waiting)
+
+
+def part(body: bytes) -> Message:
+    return {"type": "http.request", "body": body, "more_body": True}
+
+
+async def test_nothing_is_read_past_the_cap(queue: MemoryQueue) -> None:
+    assert await answer_to(queue, *[part(b"x" * 4_000)] * 9) == (413, 3)
+
+
+async def test_a_body_that_never_ends_is_given_up(queue: MemoryQueue) -> None:
+    assert await answer_to(queue, part(b"{"), body_timeout_s=0.01) == (408, 1)
+
+
+async def test_a_connection_that_breaks_is_no_error_of_ours(queue: MemoryQueue) -> None:
+    assert await answer_to(queue, part(b"{"), {"type": "http.disconnect"}) == (400, 2)
+
+
+def test_a_queue_that_is_away_is_a_failed_delivery_for_github() -> None:
+    with TestClient(app(MemoryQueue(is_away=True))) as github:
+        response = deliver(github, "issues.labeled")
+        assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+        assert deliver(github, "issues.opened").status_code == 200
+
+
+def test_the_log_has_one_line_without_words_of_the_delivery(
+    github: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "app.web.webhook"):
+        deliver(github, "issue_comment.created", {"comment.body": "/vibecode hush, private"})
+    (record,) = [record for record in caplog.records if record.name == "app.web.webhook"]
+    line = json.dumps(vars(record), default=str)
+    assert vars(record)["outcome"] == "accepted"
+    assert vars(record)["job_id"] == "acme~greeter~12~comment~99"
+    assert "private" not in line
+    assert SECRET not in line
+    assert "sha256" not in line
+
+
+def test_every_delivery_of_every_event_gets_an_answer(github: TestClient) -> None:
+    """As GitHub would send any payload under any header, signed: never a failure of ours."""
+    statuses = set()
+    for name in NAMES:
+        for event in (
+            "issues",
+            "issue_comment",
+            "installation",
+            "installation_repositories",
+            "ping",
+            "push",
+            "projects_v2",
+        ):
+            body = payload(name)
+            statuses.add(github.post("/webhook", content=body, headers=headers(event, body)).status_code)
+    assert statuses == {200, 202, 400}
+
+
+@given(body=st.binary(max_size=200) | st.text(max_size=50).map(str.encode), event=st.sampled_from(["issues", "ping"]))
+def test_no_signed_bytes_are_a_failure_of_ours(body: bytes, event: str) -> None:
+    with TestClient(app(MemoryQueue())) as github:
+        assert github.post("/webhook", content=body, headers=headers(event, body)).status_code in {200, 400}
+
+
+def test_only_posts_are_taken(github: TestClient) -> None:
+    assert github.get("/webhook").status_code == 405
