@@ -45,6 +45,19 @@ async def sh(sandbox: LocalSandbox, line: str, timeout_s: float = 20.0) -> tuple
     return ended.exit_code, ended.output
 
 
+def resident_bytes(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def swappiness() -> str:
+    return Path("/proc/sys/vm/swappiness").read_text()
+
+
 def test_this_host_can_isolate() -> None:
     assert LocalSandboxes.probe() == ""
 
@@ -84,10 +97,10 @@ async def test_the_system_cannot_be_written(sandbox: LocalSandbox) -> None:
 
 
 async def test_the_kernels_switches_cannot_be_turned(sandbox: LocalSandbox) -> None:
-    before = Path("/proc/sys/vm/swappiness").read_text()
+    before = swappiness()
     code, _ = await sh(sandbox, "echo 7 > /proc/sys/vm/swappiness || echo x > /proc/sysrq-trigger")
     assert code != 0
-    assert Path("/proc/sys/vm/swappiness").read_text() == before
+    assert swappiness() == before
 
 
 async def test_no_capability_is_left_and_none_can_be_had(sandbox: LocalSandbox) -> None:
@@ -214,15 +227,11 @@ async def test_a_flood_of_files_is_ended(sandbox: LocalSandbox) -> None:
 
 
 async def test_a_flood_of_output_costs_the_worker_nothing(sandbox: LocalSandbox) -> None:
-    def resident(name: str) -> int:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
-
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    before = resident("VmRSS")
+    forget_peak()
+    before = resident_bytes("VmRSS")
     ended = await sandbox.exec(["sh", "-c", "head -c 200000000 /dev/zero"])
     assert ended.cut
-    assert resident("VmHWM") - before < 10 * MIB
+    assert resident_bytes("VmHWM") - before < 10 * MIB
 
 
 async def test_a_machine_ends_with_its_time(provider: LocalSandboxes) -> None:
@@ -260,8 +269,8 @@ async def test_what_a_killed_worker_ran_dies_with_it(provider: LocalSandboxes, s
     """
     worker = await asyncio.create_subprocess_exec(sys.executable, "-c", textwrap.dedent(program))
     async with asyncio.timeout(15):
-        while not (inside(provider, sandbox) / "started").exists():
-            await asyncio.sleep(0)
+        while "started" not in (await sh(sandbox, "ls"))[1]:
+            pass
     worker.send_signal(signal.SIGKILL)
     await worker.wait()
     assert await sh(sandbox, "sleep 0.7; ls") == (0, "started\n")

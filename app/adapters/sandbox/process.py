@@ -68,9 +68,10 @@ async def run(command: Command) -> Ended:
             process = await _start(command, sending)
         finally:
             os.close(sending)
-        exit_code = await _until_ended(process, command, output)
+        exit_code, why = await _until_ended(process, command)
         # A process that left its group may hold the pipe open for ever; it is not waited for.
         await _within(_LATE_OUTPUT_S, reader.closed.wait())
+        output.add(f"\n[killed: {why}]\n".encode() if why else b"")
     finally:
         transport.close()
     return Ended(exit_code, output)
@@ -88,34 +89,36 @@ async def _start(command: Command, sending: int) -> asyncio.subprocess.Process:
     )
 
 
-async def _until_ended(process: asyncio.subprocess.Process, command: Command, output: CappedOutput) -> int | None:
-    """The exit code; None when the time ran out. Kills whatever still runs."""
+async def _until_ended(process: asyncio.subprocess.Process, command: Command) -> tuple[int | None, str]:
+    """The exit code, None when the time ran out, and which limit was passed, if any. Kills whatever still runs."""
+    why = ""
     try:
         async with asyncio.timeout(command.timeout_s):
-            if command.watch is None:
-                code = await process.wait()
+            if command.watch is not None:
+                why = await _watched(process, command.watch)
             else:
-                code = await _watched(process, command.watch, output)
+                await process.wait()
     except TimeoutError:
-        return None
+        return None, ""
     finally:
         _end(process, command)
         if not await _within(_GRACE_S, process.wait()):
             raise SandboxError("A command of the sandbox cannot be killed. Look for a hanging disk on the host.")
-    return 128 - code if code < 0 else code
+    code = await process.wait()
+    return (128 - code if code < 0 else code), why
 
 
-async def _watched(process: asyncio.subprocess.Process, watch: Watch, output: CappedOutput) -> int:
+async def _watched(process: asyncio.subprocess.Process, watch: Watch) -> str:
+    """Wait for the end, or for the limit that calls for it."""
     waiting = asyncio.ensure_future(process.wait())
     try:
         while not (await asyncio.wait({waiting}, timeout=_LOOK_EVERY_S))[0]:
             for first in _children(process.pid):
                 if why := await asyncio.to_thread(watch.look, first):
-                    output.add(f"\n[killed: {why}]\n".encode())
-                    return 128 + signal.SIGKILL
-        return waiting.result()
+                    return why
     finally:
         waiting.cancel()
+    return ""
 
 
 async def _within(seconds: float, what: Awaitable[object]) -> bool:
