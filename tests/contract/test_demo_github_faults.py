@@ -56,7 +56,7 @@ async def test_an_answer_never_comes(github: DemoGitHub, api: httpx.AsyncClient)
     github.fails("GET", r"/branches/", hangs=True)
 
     with pytest.raises(httpx.ReadTimeout):
-        await api.get("/branches/main", timeout=0.1)
+        await api.get("/branches/main", timeout=httpx.Timeout(5, read=0.3))
 
     assert (await api.get("/branches/main")).status_code == 200
 

@@ -1,4 +1,4 @@
-"""The sample repository that the demo works on: `durations`, a small library with a small real bug, and the issue about it.
+"""The sample repository of the demo: `durations`, a small library with a small real bug, and the issue about it.
 
 Its files end in `.txt` here, so that nothing takes them for this project's own.
 """
