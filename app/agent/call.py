@@ -106,8 +106,8 @@ class Edit(_Call):
     tool = "edit"
     path: Words = Field(description="Relative to the repository's root.")
     old: str = Field(
-        description="The passage as it stands in the file, white space included, without line numbers. "
-        "It must be there exactly once: take in as many lines around as that needs."
+        description="The passage as it stands in the file, white space and all, without line numbers; so much of it "
+        "that it is there exactly once."
     )
     new: str = Field(description="What stands there afterwards.")
     replace_all: bool | None = Field(default=None, description="true replaces every occurrence.")

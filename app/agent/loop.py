@@ -195,9 +195,7 @@ class _Task(Generic[E]):
             return f"Not yet: there are syntax faults that were not there before. Mend them, or insist.\n{faults}"
         if faults:
             first = " ".join(faults.splitlines()[:2])
-            await self.session.watcher.show(
-                Kind.NOTE, f"The model was told of syntax faults and finished all the same: {first}"
-            )
+            await self.session.watcher.show(Kind.NOTE, f"Finished in spite of syntax faults: {first}")
         return ""
 
     def _remind(self, reply: Reply) -> None:

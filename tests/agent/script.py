@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.core.conversation import Answer, Conversation, Instructions, Reply, Said, ToolCall, ToolResult, ToolSpec, Usage
 from app.core.run import Kind
@@ -49,7 +49,7 @@ class Script:
         made = tuple(
             ToolCall(name, call.name, call.arguments) for name, call in zip(ids, turn.answer.tool_calls, strict=True)
         )
-        return Reply(Answer(turn.answer.text, made), turn.usage, cut=turn.cut)
+        return replace(turn, answer=replace(turn.answer, tool_calls=made))
 
     @property
     def results(self) -> list[str]:
