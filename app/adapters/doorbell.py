@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from signal import SIGTERM
+from signal import SIGTERM, Signals
 from typing import Any, Final
 
 from arq.connections import ArqRedis
@@ -31,11 +31,18 @@ logger = logging.getLogger(__name__)
 class DoorbellWorker(Worker):
     """Polls, then blocks on the bell that `put` rings, so that work starts within milliseconds."""
 
+    _is_ending = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._finishing: set[asyncio.Task[Any]] = set()
+
     async def serve(self) -> None:
         """Work until stopped, cancelled, or told so by a signal; then hand back what is not done, and close.
 
         What is handed back stays in the queue, and any worker may take it up at once.
         """
+        self.on_stop = self._end
         self.main_task = working = self.loop.create_task(self.main())
         try:
             await asyncio.wait({working})
@@ -46,6 +53,7 @@ class DoorbellWorker(Worker):
 
     def stop(self) -> None:
         """Start no more jobs; let those at work end within the drain time, then hand them back. `serve` returns."""
+        self.allow_pick_jobs = False
         if self._job_completion_wait:
             self.handle_sig_wait_for_completion(SIGTERM)
         else:
@@ -55,6 +63,7 @@ class DoorbellWorker(Worker):
         """End every job now and hand it back. Repeatable."""
         if self._pool is None:
             return
+        self._is_ending = True
         ending = {task for task in (self.main_task, *self.tasks.values()) if task is not None}
         for task in ending:
             task.cancel()
@@ -63,15 +72,25 @@ class DoorbellWorker(Worker):
             for task in done:
                 if not task.cancelled() and (error := task.exception()) is not None:
                     logger.warning("A job could not be handed back: %s", error)
+        if self._finishing:
+            await asyncio.wait(self._finishing, timeout=ANSWER_S)
         with suppress(RedisError, OSError):
             async with asyncio.timeout(ANSWER_S):
                 await self.pool.delete(self.health_check_key)
         await self.pool.aclose(close_connection_pool=True)
         self._pool = None
 
+    def _end(self, signum: Signals) -> None:
+        self._is_ending = True
+
     async def _poll_iteration(self) -> None:
+        if self._is_ending:  # and the cancellation was lost: see `connection.asking`
+            raise asyncio.CancelledError
         try:
             await super()._poll_iteration()
+            # A cancellation can get lost in the client's own time-outs (https://github.com/python/cpython/issues/86296).
+            if not self.allow_pick_jobs and not self.tasks:
+                raise asyncio.CancelledError
             await self._listen()
         except (RedisError, OSError) as error:
             logger.warning("The worker goes on when Redis does: %s", explain(error))
@@ -86,6 +105,16 @@ class DoorbellWorker(Worker):
             await asyncio.wait(self.tasks.values(), timeout=IDLE_S, return_when=asyncio.FIRST_COMPLETED)
         else:
             await asyncio.sleep(IDLE_S / 10)
+
+    async def finish_job(self, *args: Any, **kwargs: Any) -> None:
+        """Take a job off the queue. arq shields this from the job's cancellation, so `close` has to wait for it."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 -- coroutines run in tasks
+        self._finishing.add(task)
+        try:
+            await super().finish_job(*args, **kwargs)
+        finally:
+            self._finishing.discard(task)
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start these jobs, except those at work here: arq would lose hold of the first of two with one id."""
