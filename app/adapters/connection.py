@@ -5,10 +5,10 @@ one that is restarted in between is not noticed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -32,6 +32,7 @@ SOCKET_S: Final = 1.2
 HEALTH_CHECK_S: Final = 15
 
 Word: TypeAlias = str | bytes | int | float
+T = TypeVar("T")
 
 
 def open_redis(url: str, *, max_connections: int = 32) -> Redis:
@@ -43,12 +44,25 @@ def open_redis(url: str, *, max_connections: int = 32) -> Redis:
     Raises:
         UserError: the URL cannot be read.
     """
-    retry = Retry(ExponentialBackoff(cap=0.4, base=0.05), 5)
+    retry = Patience(ExponentialBackoff(cap=0.4, base=0.05), 5)
     pool = open_pool(url, max_connections=max_connections, socket_s=SOCKET_S, retry=retry)
     return Redis.from_pool(pool)
 
 
-def open_pool(url: str, *, max_connections: int, socket_s: float, retry: Retry) -> BlockingConnectionPool:
+class Patience(Retry):
+    """redis-py's retry, except that a wrong password, to redis-py a lost connection, is not tried again."""
+
+    async def call_with_retry(self, do: Callable[[], Awaitable[T]], fail: Callable[[RedisError], Any]) -> T:
+        async def once() -> T:
+            try:
+                return await do()
+            except AuthenticationError as error:
+                raise NoPermissionError(str(error)) from error
+
+        return await super().call_with_retry(once, fail)
+
+
+def open_pool(url: str, *, max_connections: int, socket_s: float, retry: Patience) -> BlockingConnectionPool:
     """A pool that waits when exhausted and repeats what a lost connection interrupted, as `retry` says."""
     try:
         pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
@@ -88,11 +102,17 @@ class Script:
 @asynccontextmanager
 async def asking() -> AsyncIterator[None]:
     """Give Redis `ANSWER_S` in all, and say what went wrong as a `StoreError`."""
+    task = asyncio.current_task()
+    cancellations = task.cancelling() if task else 0
     try:
         async with asyncio.timeout(ANSWER_S):
             yield
     except (RedisError, OSError) as error:
         raise StoreError(explain(error)) from error
+    if task and task.cancelling() > cancellations:
+        # redis-py writes under asyncio.wait_for, which loses cancellations before Python 3.12:
+        # https://github.com/python/cpython/issues/86296
+        raise asyncio.CancelledError
 
 
 def explain(error: Exception) -> str:

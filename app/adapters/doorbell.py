@@ -10,12 +10,11 @@ from typing import Any, Final
 
 from arq.connections import ArqRedis
 from arq.worker import Retry, Worker, func
-from redis.asyncio.retry import Retry as RedisRetry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 
 from app.adapters import keys
-from app.adapters.connection import ANSWER_S, explain, open_pool
+from app.adapters.connection import ANSWER_S, Patience, explain, open_pool
 from app.core.errors import StoreError
 
 IDLE_S: Final = 0.5
@@ -149,7 +148,7 @@ def worker(
             logger.warning("%s is tried again: %s", job_id, error)
             raise Retry(defer=AGAIN_S) from error
 
-    retry = RedisRetry(ExponentialBackoff(cap=1, base=0.1), 60)
+    retry = Patience(ExponentialBackoff(cap=1, base=0.1), 60)
     pool = open_pool(url, max_connections=max_jobs + 8, socket_s=10 * IDLE_S, retry=retry)
     return DoorbellWorker(
         [func(call, name="carry_out")],

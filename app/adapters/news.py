@@ -46,9 +46,9 @@ class News:
 
     async def _stop(self) -> None:
         listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.cancel()
-            await asyncio.wait({listener})
+        while listener is not None and not listener.done():
+            listener.cancel()  # more than once: see `connection.asking`
+            await asyncio.wait({listener}, timeout=0.1)
 
     async def _listen(self) -> None:
         while True:

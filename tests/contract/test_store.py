@@ -1,0 +1,398 @@
+"""What every store promises."""
+
+import asyncio
+import os
+import signal
+import time
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from app.adapters import keys
+from app.adapters.connection import open_redis
+from app.adapters.document import MAX_DOCUMENT_BYTES
+from app.adapters.queue import ArqQueue
+from app.adapters.redis_server import EmbeddedRedis
+from app.adapters.store import RedisStore
+from app.core.errors import LeaseLost, StoreError, UserError
+from app.core.job import Verb
+from app.core.ports import Signal
+from app.core.run import Run, Status
+from tests.contract.sample_run import Records, a_full_run, a_run, completed, in_progress
+
+pytest_plugins = ["tests.contract.records"]
+
+
+async def taken(records: Records, run: Run, *, ttl_s: float = 30) -> Run:
+    """Put a run, unless it is there, and take its lease as soon as it is free."""
+    await records.queue.put(run)
+    async with asyncio.timeout(5):
+        while (held := await records.store.acquire(run.id, worker="w", ttl_s=ttl_s)) is None:
+            pass
+    return held
+
+
+async def test_there_is_no_unknown_run(records: Records) -> None:
+    assert await records.store.load("acme~greeter~1~comment~404") is None
+
+
+async def test_a_run_is_loaded_as_it_was_saved(records: Records) -> None:
+    held = await taken(records, a_run())
+    run = replace(a_full_run(), attempt=held.attempt)
+
+    await records.store.save(run)
+
+    assert await records.store.load(run.id) == run
+
+
+async def test_a_run_that_nobody_holds_cannot_be_saved(records: Records) -> None:
+    await records.queue.put(a_run())
+
+    with pytest.raises(LeaseLost):
+        await records.store.save(a_run())
+
+
+async def test_a_run_that_is_too_large_is_refused(records: Records) -> None:
+    held = await taken(records, a_run())
+
+    with pytest.raises(StoreError, match="bytes; at most"):
+        await records.store.save(replace(held, summary="x" * MAX_DOCUMENT_BYTES))
+
+    assert await records.store.load(held.id) == held
+
+
+async def test_taking_a_run_raises_its_attempt(records: Records) -> None:
+    held = await taken(records, a_run())
+    assert held == replace(a_run(), attempt=1)
+    await records.store.release(held)
+
+    again = await taken(records, a_run())
+
+    assert again.attempt == 2
+    assert await records.store.load(a_run().id) == again
+
+
+async def test_one_of_many_takes_a_run(records: Records) -> None:
+    await records.queue.put(a_run())
+
+    async with asyncio.TaskGroup() as together:
+        tries = [
+            together.create_task(records.store.acquire(a_run().id, worker=f"w{number}", ttl_s=30))
+            for number in range(10)
+        ]
+
+    assert [held.attempt for each in tries if (held := each.result())] == [1]
+
+
+async def test_what_is_held_completed_or_unknown_cannot_be_taken(records: Records) -> None:
+    held = await taken(records, a_run())
+    assert await records.store.acquire(held.id, worker="w", ttl_s=30) is None
+
+    await records.store.save(completed(held))
+    await records.store.release(held)
+
+    assert await records.store.acquire(held.id, worker="w", ttl_s=30) is None
+    assert await records.store.acquire("acme~greeter~1~comment~404", worker="w", ttl_s=30) is None
+
+
+async def test_who_lost_the_lease_can_do_nothing_more(records: Records) -> None:
+    late = await taken(records, a_run(), ttl_s=0.001)
+    now = await taken(records, a_run())
+    assert (late.attempt, now.attempt) == (1, 2)
+
+    with pytest.raises(LeaseLost, match="Attempt 1 of acme~greeter~12~comment~1 does not hold"):
+        await records.store.save(replace(late, message="I am still here."))
+    with pytest.raises(LeaseLost):
+        await records.store.renew(late, ttl_s=30)
+    await records.store.release(late)
+
+    assert await records.store.acquire(now.id, worker="w", ttl_s=30) is None
+    await records.store.save(now)
+
+
+async def test_a_lease_lasts_as_long_as_it_is_renewed(records: Records) -> None:
+    held = await taken(records, a_run(), ttl_s=30)
+
+    await records.store.renew(held, ttl_s=0.001)
+
+    assert (await taken(records, a_run())).attempt == 2
+
+
+async def test_what_was_begun_and_is_held_by_nobody_is_leaseless(records: Records) -> None:
+    store = records.store
+    held = await taken(records, a_run(1))
+    await records.queue.put(a_run(2))
+    assert await store.leaseless() == ()
+
+    await store.release(held)
+    assert await store.leaseless() == (held.id,)
+
+    held = await taken(records, a_run(1))
+    assert await store.leaseless() == ()
+    await store.save(completed(held))
+    await store.release(held)
+    assert await store.leaseless() == ()
+
+
+async def test_leaseless_runs_come_oldest_first_and_so_many_at_most(records: Records) -> None:
+    for key in range(5):
+        await records.store.release(await taken(records, a_run(key)))
+
+    assert await records.store.leaseless(limit=3) == tuple(a_run(key).id for key in range(3))
+
+
+async def test_pages_hold_every_run_once_newest_first(records: Records) -> None:
+    for key in range(7):
+        await records.queue.put(a_run(key))
+
+    first = await records.store.list(limit=3)
+    await records.queue.put(a_run("put while somebody reads"))
+    second = await records.store.list(limit=3, cursor=first.cursor)
+    third = await records.store.list(limit=3, cursor=second.cursor)
+
+    assert [run.id for page in (first, second, third) for run in page.runs] == [
+        a_run(key).id for key in range(6, -1, -1)
+    ]
+    assert third.cursor == ""
+
+
+async def test_a_page_that_holds_all_that_is_left_is_the_last(records: Records) -> None:
+    for key in range(3):
+        await records.queue.put(a_run(key))
+
+    assert (await records.store.list(limit=3)).cursor == ""
+
+
+async def test_lists_are_of_a_repository_a_status_or_both(records: Records) -> None:
+    here, elsewhere = a_run(1), a_run(2, repo="acme/other")
+    for run in (here, elsewhere, a_run(3)):
+        await records.queue.put(run)
+    for run in (here, elsewhere):
+        await records.store.save(in_progress(await taken(records, run)))
+
+    async def ids(**wanted: Any) -> list[str]:
+        return [run.id for run in (await records.store.list(**wanted)).runs]
+
+    assert await ids(repo="acme/greeter") == [a_run(3).id, here.id]
+    assert await ids(status=Status.IN_PROGRESS) == [elsewhere.id, here.id]
+    assert await ids(status=Status.QUEUED) == [a_run(3).id]
+    assert await ids(repo="acme/other", status=Status.IN_PROGRESS) == [elsewhere.id]
+    assert await ids(repo="acme/other", status=Status.QUEUED) == []
+    assert await ids(repo="acme/none") == []
+
+
+@pytest.mark.parametrize("cursor", ["-1", "1.5", "now", "²", "(1", "1" * 20, "+inf"])
+async def test_a_cursor_that_no_page_gave_is_refused(records: Records, cursor: str) -> None:
+    with pytest.raises(UserError, match="cursor"):
+        await records.store.list(cursor=cursor)
+
+
+async def test_a_page_holds_one_to_a_hundred_runs(records: Records) -> None:
+    for key in range(101):
+        await records.queue.put(a_run(key))
+
+    assert len((await records.store.list(limit=1_000)).runs) == 100
+    assert len((await records.store.list(limit=0)).runs) == 1
+
+
+async def test_the_latest_run_of_a_thread_is_the_last_that_started(records: Records) -> None:
+    for run in (
+        a_run(1),
+        a_run(2, verb=Verb.PLAN),
+        a_run(3, verb=Verb.STATUS),
+        a_run(4, verb=Verb.STOP),
+        a_run(5, number=13),
+        a_run(6, number=None),
+        a_run(7, repo="acme/other"),
+    ):
+        await records.queue.put(run)
+
+    assert await records.store.latest("acme/greeter", 12) == a_run(2, verb=Verb.PLAN)
+    assert await records.store.latest("acme/greeter", 99) is None
+
+
+async def test_a_follower_sees_the_run_as_it_stands_and_each_save_until_its_end(records: Records) -> None:
+    held = await taken(records, a_run())
+    async with asyncio.timeout(5), aclosing(cast(Any, records.store.follow(held.id))) as following:
+        seen = [await anext(following)]
+        for run in (in_progress(held), replace(in_progress(held), percent=50), completed(held)):
+            await records.store.save(run)
+            seen.append(await anext(following))
+        rest = [run async for run in following]
+
+    assert seen == [held, in_progress(held), replace(in_progress(held), percent=50), completed(held)]
+    assert rest == []
+
+
+async def test_a_slow_follower_skips_to_the_newest(records: Records) -> None:
+    held = await taken(records, a_run())
+    async with asyncio.timeout(5), aclosing(cast(Any, records.store.follow(held.id))) as following:
+        await anext(following)
+        for percent in range(10):
+            await records.store.save(replace(held, percent=percent))
+
+        async for run in following:
+            if run.percent == 9:
+                break
+
+
+async def test_many_follow_one_run(records: Records) -> None:
+    held = await taken(records, a_run())
+
+    async def watch() -> Run:
+        return [run async for run in records.store.follow(held.id)][-1]
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as together:
+        watching = [together.create_task(watch()) for _ in range(50)]
+        await records.store.save(completed(held))
+
+    assert {each.result().status for each in watching} == {Status.COMPLETED}
+
+
+async def test_nobody_follows_an_unknown_run(records: Records) -> None:
+    assert [run async for run in records.store.follow("acme~greeter~1~comment~404")] == []
+
+
+async def test_a_follower_that_stops_leaves_nothing_behind(records: Records) -> None:
+    held = await taken(records, a_run())
+    before = asyncio.all_tasks()
+    following = cast(Any, records.store.follow(held.id))
+    await anext(following)
+
+    await following.aclose()
+
+    assert asyncio.all_tasks() == before
+
+
+async def test_signals_are_taken_once_in_order(records: Records) -> None:
+    await records.queue.put(a_run())
+    stop, more = Signal("stop", "maintainer"), Signal("budget", "member", 2.5)
+    await records.store.signal(a_run().id, stop)
+    await records.store.signal(a_run().id, more)
+
+    assert await records.store.signals(a_run().id) == (stop, more)
+    assert await records.store.signals(a_run().id) == ()
+
+
+async def test_the_newest_hundred_signals_are_kept(records: Records) -> None:
+    await records.queue.put(a_run())
+    for number in range(105):
+        await records.store.signal(a_run().id, Signal("budget", "member", number))
+
+    assert [signal.amount for signal in await records.store.signals(a_run().id)] == list(range(5, 105))
+
+
+async def test_the_store_answers(records: Records) -> None:
+    await records.store.ping()
+
+
+# ------------------------------------------------------------------------------------------------ over Redis alone
+
+
+async def test_a_job_that_arq_has_but_nobody_took_is_leaseless(redis_url: str) -> None:
+    async with open_redis(redis_url) as redis:
+        await redis.flushall()
+        queue, store = ArqQueue(redis), RedisStore(redis)
+        for key in (1, 2, 3):
+            await queue.put(a_run(key))
+
+        await redis.set(keys.ARQ_IN_PROGRESS + a_run(2).id, "1", ex=99)
+        await redis.zrem(keys.ARQ_QUEUE, a_run(3).id)
+
+        assert await store.leaseless() == (a_run(2).id, a_run(3).id)
+
+
+async def test_a_document_that_cannot_be_read_is_left_out_of_the_list(redis_url: str) -> None:
+    async with open_redis(redis_url) as redis:
+        await redis.flushall()
+        for key in (1, 2, 3):
+            await ArqQueue(redis).put(a_run(key))
+        await cast(Any, redis).hset(keys.run(a_run(1).id), "document", "{}")
+        await redis.delete(keys.run(a_run(2).id))
+
+        assert (await RedisStore(redis).list()).runs == (a_run(3),)
+        with pytest.raises(StoreError, match="cannot be read"):
+            await RedisStore(redis).load(a_run(1).id)
+
+
+async def test_a_follower_outlives_a_restart_of_redis(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path / "redis") as server, open_redis(server.url) as redis:
+        records = Records(ArqQueue(redis), RedisStore(redis))
+        held = await taken(records, a_run())
+        async with asyncio.timeout(10), aclosing(cast(Any, records.store.follow(held.id))) as following:
+            await anext(following)
+            waiting = asyncio.create_task(anext(following))
+
+            await server.__aexit__(None, None, None)
+            await server.__aenter__()
+            await records.store.save(completed(held))
+
+            assert await waiting == completed(held)
+
+
+async def test_an_absent_redis_is_an_error_within_three_seconds(tmp_path: Path) -> None:
+    async with open_redis(str(tmp_path / "none.sock")) as redis:
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="Redis"):
+            await ArqQueue(redis).put(a_run())
+        assert time.monotonic() - began < 3
+
+
+async def test_a_frozen_redis_is_an_error_within_three_seconds(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path / "redis") as server, open_redis(server.url, max_connections=2) as redis:
+        store = RedisStore(redis)
+        await store.ping()
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            outcomes = await asyncio.gather(*(store.load("an-id") for _ in range(10)), return_exceptions=True)
+            assert time.monotonic() - began < 3
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        assert {type(outcome) for outcome in outcomes} == {StoreError}
+        await store.ping()
+
+
+async def test_callers_wait_for_one_another_when_all_connections_are_busy(redis_url: str) -> None:
+    async with open_redis(redis_url, max_connections=1) as redis, asyncio.TaskGroup() as together:
+        for _ in range(50):
+            together.create_task(RedisStore(redis).ping())
+
+
+async def test_a_restart_between_two_calls_is_not_noticed(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path / "redis") as server, open_redis(server.url) as redis:
+        store = RedisStore(redis)
+        await asyncio.gather(*(store.ping() for _ in range(10)))
+
+        await server.__aexit__(None, None, None)
+        await server.__aenter__()
+
+        await asyncio.gather(*(store.ping() for _ in range(10)))
+
+
+async def test_a_password_in_the_address_is_percent_decoded(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path / "redis") as server, open_redis(server.url) as redis:
+        await redis.config_set("requirepass", "p@ss/w:rd%")
+        async with open_redis(server.url.replace("unix://", "unix://default:p%40ss%2Fw%3Ard%25@")) as known:
+            await RedisStore(known).ping()
+            async with open_redis(server.url) as unknown:
+                with pytest.raises(StoreError, match="Redis refuses our name or password"):
+                    await RedisStore(unknown).ping()
+            await known.config_set("requirepass", "")
+
+
+async def test_a_replica_is_named_as_such(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path / "redis") as server, open_redis(server.url) as redis:
+        await redis.replicaof("127.0.0.1", "1")
+
+        with pytest.raises(StoreError, match="read-only replica"):
+            await ArqQueue(redis).put(a_run())
+
+
+@pytest.mark.parametrize("url", ["http://localhost", "redis://localhost:port", "redis://localhost?sockettimeout=1", ""])
+def test_an_address_that_cannot_be_read_is_refused(url: str) -> None:
+    with pytest.raises(UserError, match="address of Redis"):
+        open_redis(url)
