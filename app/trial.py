@@ -31,7 +31,7 @@ from app.main import serve_web
 from app.runs.runner import carry_out
 from app.screen import Screen, show_end
 from app.settings import Settings, load
-from app.worker import serve_jobs
+from app.worker import options_of, serve_jobs
 
 DEMO_REPO: Final = "acme/durations"
 DEMO_FOLDER: Final = Path(".vibecoder/demo")
@@ -58,7 +58,7 @@ async def run_locally(settings: Settings, asked: Asked, console: Console) -> Run
             await records.queue.put(Run(job))
             showing = asyncio.create_task(_show(records.store, job.id, console))
             try:
-                await carry_out(ports, wiring.options(settings), job.id)
+                await carry_out(ports, options_of(settings), job.id)
                 await showing
             finally:
                 showing.cancel()

@@ -3,8 +3,6 @@
 Adapters are imported where they are opened, so that the web process never loads githubkit, openai or e2b.
 """
 
-import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -12,11 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from app.core.budget import Budget
 from app.core.errors import UserError
 from app.core.ports import Clock, GitHubApp, Model, Ports, Queue, Repos, SandboxProvider, Store
 from app.core.redact import Redactor
-from app.runs.work import Options
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,7 +69,7 @@ async def open_web(
 
     if not settings.webhook_secrets:
         raise UserError("GITHUB_WEBHOOK_SECRET is needed: without it anybody could start runs.")
-    async with aclosing(Accounts(settings.github_url)) as accounts:
+    async with aclosing(Accounts(settings.github_url, keep_s=0)) as accounts:
         token = settings.api_token.get_secret_value()
         access = Access(clock(), settings.page_secret, digest_of(settings.api_token) if token else "", accounts.role)
         yield create_app(
@@ -129,17 +125,6 @@ def assemble(settings: Settings, records: Records, *, github: GitHubApp, model: 
         store=records.store,
         repos=repos,
         secrets=settings.secrets,
-    )
-
-
-def options(settings: Settings) -> Options:
-    """What the deployment decides for every run."""
-    return Options(
-        budget=Budget(settings.max_usd, settings.max_minutes, settings.max_turns, settings.max_tokens),
-        deployment=f"{settings.github_url} {settings.github_app_id}",
-        public_url=settings.public_address if settings.page_secret.get_secret_value() else "",
-        page_secret=settings.page_secret,
-        worker=f"{socket.gethostname()}:{os.getpid()}",
     )
 
 

@@ -2,24 +2,39 @@
 
 import asyncio
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from app import wiring
+from app.core.budget import Budget
 from app.core.ports import Ports
 from app.logs import bind
 from app.runs.recover import recover_forever
 from app.runs.runner import carry_out
+from app.runs.work import Options
 from app.settings import Settings
 from app.wiring import Records
 
 log = logging.getLogger(__name__)
 
 
+def options_of(settings: Settings) -> Options:
+    """What the deployment decides for every run."""
+    return Options(
+        budget=Budget(settings.max_usd, settings.max_minutes, settings.max_turns, settings.max_tokens),
+        deployment=f"{settings.github_url} {settings.github_app_id}",
+        public_url=settings.public_address if settings.page_secret.get_secret_value() else "",
+        page_secret=settings.page_secret,
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+    )
+
+
 @asynccontextmanager
 async def serve_jobs(settings: Settings, records: Records, ports: Ports) -> AsyncIterator["asyncio.Task[None]"]:
     """Carry jobs out until the block ends, then let those at work end or hand them back; gives the task that serves."""
-    options = wiring.options(settings)
+    options = options_of(settings)
 
     async def carry_out_one(job_id: str) -> None:
         with bind(job_id=job_id):

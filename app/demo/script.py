@@ -8,12 +8,12 @@ from typing import Final
 
 from app.demo.model import Turn, tool, turn
 
-_TEST: Final = '''
+_TEST: Final = """
     def test_exactly_one_unit(self):
         for seconds, text in ((1, "1s"), (60, "1m"), (60 * 60, "1h"), (24 * 60 * 60, "1d")):
             with self.subTest(text):
                 self.assertEqual(format_duration(timedelta(seconds=seconds)), text)
-'''
+"""
 _LAST_TEST: Final = """        self.assertEqual(parse_duration(format_duration(duration)), duration)
 """
 

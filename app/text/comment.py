@@ -28,11 +28,9 @@ def marker_of(job_id: str) -> str:
 
 def headline(run: Run) -> str:
     """The run's state in a few words."""
-    if run.status is Status.QUEUED:
-        return "🕐 Queued"
-    if run.conclusion is None:
-        return f"⏳ Working · {run.percent} %"
-    return _HEADLINES[run.conclusion]
+    if run.conclusion is not None:
+        return _HEADLINES[run.conclusion]
+    return "🕐 Queued" if run.status is Status.QUEUED else f"⏳ Working · {run.percent} %"
 
 
 def render_comment(run: Run, page_url: str) -> str:

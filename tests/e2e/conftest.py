@@ -12,4 +12,4 @@ from tests.bot import Bot, deployed
 async def bot(tmp_path: Path) -> AsyncIterator[Bot]:
     async with deployed(tmp_path) as bot:
         yield bot
-        assert bot.model.complaints == []
+        assert list(bot.model.complaints) == []

@@ -57,11 +57,11 @@ class AppAuth(BaseAuthStrategy, httpx.Auth):
 
 
 class Tokens:
-    """Mints tokens of one installation for one repository."""
+    """Mints tokens of one installation for one repository. An `installation_id` of 0 is looked up at the first token."""
 
     def __init__(self, app: Api, installation_id: int, repo: str) -> None:
         self._app = app
-        self._path = f"/app/installations/{installation_id}/access_tokens"
+        self._installation_id = installation_id
         self._repo = repo
         self._name = repo.partition("/")[2]
 
@@ -73,7 +73,11 @@ class Tokens:
         """
         body = {"repositories": [self._name], "permissions": permissions}
         try:
-            return await self._app.call("POST", self._path, Token, body=body)
+            if not self._installation_id:
+                path = f"{repo_path(self._repo)}/installation"
+                self._installation_id = (await self._app.call("GET", path, Installation)).id
+            path = f"/app/installations/{self._installation_id}/access_tokens"
+            return await self._app.call("POST", path, Token, body=body)
         except GitHubError as error:
             if error.status not in {404, 422}:
                 raise
