@@ -62,6 +62,19 @@ def slash_lines(text: str) -> Iterator[int]:
         position = scan.skip(token)
 
 
+def code_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where a reader sees code: start and end of each fenced block and each inline span, in order.
+
+    Code in quotes, indented code and `<pre>` are not among them.
+    """
+    scan = _Scan(text)
+    position = 0
+    while token := _TOKEN.search(text, position):
+        position = scan.skip(token)
+        if token["fence"] or (token["ticks"] and position > token.end()):
+            yield token.start(), position
+
+
 class _Scan:
     """What has to be found once, so that no construct looks through the rest of the text again."""
 
