@@ -132,7 +132,7 @@ class Workbench:
             if (await self._look(["ls", "-d", "--", path])).exit_code:
                 raise _Failed(await self._no_such(path))
             return Outcome("No matches.")
-        lines = [_clip(line, MAX_MATCH_CHARS) for line in _plain(result.output).splitlines()]
+        lines = [_clip(line.removeprefix("./"), MAX_MATCH_CHARS) for line in _plain(result.output).splitlines()]
         kept = _first_that_fit(lines)
         text = "\n".join(lines[:kept])
         if kept < len(lines) or result.cut:

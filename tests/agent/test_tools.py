@@ -175,7 +175,7 @@ tests/test_greet.py:5:    assert greet('a')\
 
 async def test_search_without_git_still_finds(workbench: Workbench) -> None:
     await done(workbench, Shell(command="rm -rf .git"))
-    assert "greet.py:2:" in await done(workbench, Search(pattern="hel+o", glob="*.py"))
+    assert (await done(workbench, Search(pattern="hel+o", glob="*.py"))).startswith("greet.py:2:")
 
 
 async def test_a_pattern_that_cannot_be_read_is_explained(workbench: Workbench) -> None:
@@ -191,9 +191,6 @@ async def test_too_many_matches_are_cut_and_say_so(workbench: Workbench, sandbox
     text = await done(workbench, Search(pattern="helo"))
     assert len(text) < MAX_RESULT_CHARS + 200
     assert text.endswith("[There is more: narrow the pattern, `path` or `glob`.]")
-
-
-# ------------------------------------------------------------------------------------------------------------- edit
 
 
 async def test_an_edit_changes_the_passage_and_says_the_syntax_is_ok(workbench: Workbench, sandbox: Sandbox) -> None:
@@ -273,9 +270,6 @@ async def test_an_edit_of_a_missing_file_says_where_it_is(workbench: Workbench) 
 async def test_what_cannot_be_edited_is_refused(workbench: Workbench, sandbox: Sandbox, data: bytes) -> None:
     await sandbox.write("data", data)
     assert "change it with a command" in await failed(workbench, Edit(path="data", old="a", new="b"))
-
-
-# ------------------------------------------------------------------------------------------------------------- write
 
 
 async def test_write_makes_a_file_and_its_folders(workbench: Workbench, sandbox: Sandbox) -> None:
