@@ -51,6 +51,10 @@ class Token(Answer):
     expires_at: datetime
 
 
+class Installation(Answer):
+    id: int
+
+
 class Repository(Answer):
     default_branch: str = ""
     role_name: str | None = None

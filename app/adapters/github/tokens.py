@@ -16,7 +16,8 @@ from githubkit import GitHubCore
 from githubkit.auth import BaseAuthStrategy
 from pydantic import SecretStr
 
-from app.adapters.github.answers import Token
+from app.adapters.github.address import repo_path
+from app.adapters.github.answers import Installation, Token
 from app.adapters.github.api import Api
 from app.core.errors import GitHubError, UserError
 
@@ -57,7 +58,7 @@ class AppAuth(BaseAuthStrategy, httpx.Auth):
 
 
 class Tokens:
-    """Mints tokens of one installation for one repository. An `installation_id` of 0 is looked up at the first token."""
+    """Mints tokens of one installation for one repository. An `installation_id` of 0 is looked up first."""
 
     def __init__(self, app: Api, installation_id: int, repo: str) -> None:
         self._app = app

@@ -1,0 +1,58 @@
+"""The status API while and after a run, as the mobile app uses it."""
+
+from app.core.run import PERCENT
+from tests.bot import OPERATOR, REPO, Bot
+from tests.e2e.turns import MEND
+
+
+async def test_a_phone_sees_how_a_run_ended(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    issue = await bot.issue()
+    await bot.label(issue)
+    (run,) = await bot.work()
+
+    (listed,) = (await bot.api.get("/api/jobs", params={"repo": REPO})).json()["jobs"]
+    assert listed["id"] == run.id
+    progress = (await bot.api.get(f"/api/jobs/{run.id}/progress")).json()
+    assert (progress["status"], progress["progress_percentage"]) == ("completed", 100)
+    result = (await bot.api.get(f"/api/jobs/{run.id}/result")).json()
+    (pull,) = bot.pull_requests()
+    assert result["pull_request"]["number"] == pull.number
+    assert result["verification"]["verdict"] == "proven"
+    assert result["branch"] == pull.head
+    whole = (await bot.api.get(f"/api/jobs/{run.id}")).json()
+    assert [stage["name"] for stage in whole["stages"]] == [stage.value for stage in PERCENT]
+
+
+async def test_an_id_may_be_written_as_people_write_it(bot: Bot) -> None:
+    issue = await bot.issue()
+    run = await bot.comment(issue, "/vibecode help")
+    number = run.job.comment_id
+    answer = await bot.api.get(f"/api/jobs/acme%2Fgreeter%23{issue.number}:comment:{number}/progress")
+    assert answer.status_code == 200
+
+
+async def test_a_run_is_nobodys_business_without_its_link(bot: Bot) -> None:
+    issue = await bot.issue()
+    run = await bot.comment(issue, "/vibecode help")
+    assert (await bot.api.get(f"/api/jobs/{run.id}", headers={"Authorization": ""})).status_code == 401
+    member = {"Authorization": f"Bearer {bot.github.user_token('maintainer')}"}
+    assert (await bot.api.get(f"/api/jobs/{run.id}", headers=member)).status_code == 200
+
+
+async def test_a_request_through_the_api_becomes_a_pull_request(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    asked = {"repo": REPO, "request": "Mend the greeting"}
+    key = {"Idempotency-Key": "one-and-only"}
+    answers = [await bot.api.post("/api/jobs", json=asked, headers=key) for _ in range(3)]
+    (run,) = await bot.work()
+
+    assert {answer.json()["id"] for answer in answers} == {run.id}
+    (pull,) = bot.pull_requests()
+    assert "Closes" not in pull.body
+    assert OPERATOR not in pull.body
+
+
+async def test_health_and_readiness_are_told_apart(bot: Bot) -> None:
+    assert (await bot.api.get("/healthz")).json()["status"] == "ok"
+    assert (await bot.api.get("/readyz")).status_code == 200
