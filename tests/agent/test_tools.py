@@ -175,7 +175,8 @@ tests/test_greet.py:5:    assert greet('a')\
 
 async def test_search_without_git_still_finds(workbench: Workbench) -> None:
     await done(workbench, Shell(command="rm -rf .git"))
-    assert (await done(workbench, Search(pattern="hel+o", glob="*.py"))).startswith("greet.py:2:")
+    found = await done(workbench, Search(pattern="hel+o", glob="*.py"))
+    assert 'greet.py:2:    return "helo " + name' in found.splitlines()
 
 
 async def test_a_pattern_that_cannot_be_read_is_explained(workbench: Workbench) -> None:
