@@ -135,6 +135,7 @@ def test_a_slip_never_starts_a_run(slip: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize("verb", [verb for verb in Verb if verb not in {Verb.START, Verb.UNREADABLE}])
+@settings(deadline=None)
 @given(data=st.data())
 def test_no_single_slip_of_the_finger_starts_a_run(verb: Verb, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(verb) - 1))
@@ -230,6 +231,7 @@ def test_git_agrees_what_a_branch_is(name: str) -> None:
 SCRAPS: Final = st.sampled_from(["--", "base", "=", "'", '"', "budget ", "+", "plan ", " ", "\n"])
 
 
+@settings(deadline=None)
 @given(st.text() | st.lists(SCRAPS).map("".join))
 def test_no_text_raises(comment: str) -> None:
     parse(comment)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.delivery import BadDelivery
@@ -142,11 +142,13 @@ JUNK = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(event=st.sampled_from(OURS), body=st.binary())
 def test_no_bytes_raise_anything_else(event: str, body: bytes) -> None:
     _parse_calmly(event, body)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_no_value_in_any_place_raises_anything_else(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(NAMES))

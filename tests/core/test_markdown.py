@@ -127,6 +127,7 @@ def test_nothing_is_read_that_a_page_shows_as_quote_code_or_not_at_all(before: l
         assert "/vibecode status" in voice.text
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES | st.sampled_from(["/vibecode", "/vibecode "])).map("".join))
 def test_no_markup_raises(comment: str) -> None:
     parse(comment)

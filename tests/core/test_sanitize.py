@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.sanitize import CUT, DELIMITERS, clean, disarm
@@ -138,6 +138,7 @@ TAGS: Final = ("<", "< ", "<!a", '<a "', "<a '", "<a b=\"<a c='", "<p hidden>", 
 LINKS: Final = ("![[", "![a\\", '](a "', "](((", "[a]:", "[a]: b\n", "\n[a]: b (", "\ue0000\ue001")
 
 
+@settings(deadline=None)
 @given(st.text() | st.lists(SCRAPS, max_size=30).map("".join), st.integers(0, 60))
 def test_whatever_comes_what_goes_on_is_short_shaped_and_disarmed(text: str, max_chars: int) -> None:
     rest = clean(text, max_chars=max_chars)
@@ -147,6 +148,7 @@ def test_whatever_comes_what_goes_on_is_short_shaped_and_disarmed(text: str, max
     rest.encode()
 
 
+@settings(deadline=None)
 @given(WORDS, WORDS)
 def test_a_comment_between_words_is_all_that_goes(before: str, after: str) -> None:
     assert seen(f"{before}.<!-- {after} -->.{after}") == f"{before}..{after}"

@@ -9,7 +9,7 @@ from typing import Final
 
 import httpx2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from starlette.applications import Starlette
@@ -297,6 +297,7 @@ def test_every_delivery_of_every_event_gets_an_answer(github: TestClient) -> Non
     assert statuses == {200, 202, 400}
 
 
+@settings(deadline=None)
 @given(body=st.binary(max_size=200) | st.text(max_size=50).map(str.encode), event=st.sampled_from(["issues", "ping"]))
 def test_no_signed_bytes_are_a_failure_of_ours(body: bytes, event: str) -> None:
     with TestClient(app(MemoryQueue())) as github:
