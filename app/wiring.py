@@ -109,9 +109,10 @@ async def open_ports(settings: Settings, records: Records) -> AsyncIterator[Port
 
     async with AsyncExitStack() as stack:
         server = settings.github_url.rstrip("/")
+        github = _github(settings)
         model = await stack.enter_async_context(_model(settings))
         repos = GitRepos(settings.data_dir / "repos", url=lambda repo: f"{server}/{repo}.git")
-        yield assemble(settings, records, github=_github(settings), model=model, repos=repos)
+        yield assemble(settings, records, github=github, model=model, repos=repos)
 
 
 def assemble(settings: Settings, records: Records, *, github: GitHubApp, model: Model, repos: Repos) -> Ports:

@@ -1,0 +1,128 @@
+"""`vibecoder run` and `vibecoder demo` as a person types them."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app import wiring
+from app.demo.model import ScriptedModel, say
+from tests.bot import GREETER
+from tests.e2e.turns import MEND, edit, finish, plan
+
+VIBECODER = Path(sys.executable).with_name("vibecoder")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A person's own clone, with work in it that is not committed."""
+    folder = tmp_path / "greeter"
+    for path, content in GREETER.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(content)
+    git(folder, "init", "--quiet", "--initial-branch=trunk")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "--message=Begin")
+    (folder / "README.md").write_text("# Work in progress\n")
+    (folder / "notes.txt").write_text("mine\n")
+    return folder
+
+
+def git(folder: Path, *argv: str) -> str:
+    identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+    return subprocess.run(["git", *identity, *argv], cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+async def vibecoder(*argv: str, folder: Path, **environ: str) -> tuple[int, str, str]:
+    """Run the command; its exit code, standard output and standard error."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    process = await asyncio.create_subprocess_exec(
+        VIBECODER, *argv, cwd=folder, env={**inherited, **environ}, stdout=-1, stderr=-1
+    )
+    async with asyncio.timeout(50):
+        out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+def isolation() -> dict[str, str]:
+    return {"SANDBOX": "unisolated" if wiring.why_not_isolated() else "local"}
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+async def test_a_local_run_leaves_a_branch_and_nothing_else(repository: Path, api: str) -> None:
+    async with ScriptedModel() as model:
+        model.says(*MEND)
+        code, out, err = await vibecoder(
+            "run",
+            "Mend the greeting",
+            folder=repository,
+            OPENAI_BASE_URL=model.url,
+            MODEL="scripted",
+            MODEL_API=api,
+            **isolation(),
+        )
+    assert code == 0, out + err
+    assert "vibecode/mend-the-greeting" in out
+    assert "proven" in out
+    assert "hello" in git(repository, "show", "vibecode/mend-the-greeting:greet.py")
+    assert git(repository, "symbolic-ref", "--short", "HEAD").strip() == "trunk"
+    assert git(repository, "status", "--porcelain").split() == ["M", "README.md", "??", "notes.txt"]
+    assert git(repository, "log", "--format=%s", "trunk..vibecode/mend-the-greeting").strip() == "Say hello with two l"
+    assert git(repository, "worktree", "list").count("\n") == 1
+
+
+async def test_failing_tests_are_told_by_the_exit_code(repository: Path) -> None:
+    async with ScriptedModel() as model:
+        model.says(plan("Break it"), edit("helo, {name}", "hello"), finish("All good."), finish("Still good."))
+        code, out, _ = await vibecoder(
+            "run", "Break it", folder=repository, OPENAI_BASE_URL=model.url, MODEL="scripted", **isolation()
+        )
+    assert code == 1
+    assert "failing" in out
+
+
+async def test_a_model_that_uses_no_tools_is_an_error_and_leaves_no_branch(repository: Path) -> None:
+    async with ScriptedModel() as model:
+        model.says(*[say("I would rather talk.")] * 8)
+        code, out, _ = await vibecoder(
+            "run", "Mend it", folder=repository, OPENAI_BASE_URL=model.url, MODEL="scripted", **isolation()
+        )
+    assert code == 1
+    assert "❌ Failed" in out
+    assert git(repository, "branch", "--format=%(refname:short)").split() == ["trunk"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "argv", "words"),
+    [
+        ({}, ("run", "Mend it"), "OPENAI_API_KEY is needed"),
+        ({"PORT": "http"}, ("web",), "PORT: 'http' is not a number"),
+        ({}, ("web",), "GITHUB_WEBHOOK_SECRET is needed"),
+        ({"GITHUB_WEBHOOK_SECRET": "x" * 20}, ("worker",), "GITHUB_APP_ID and GITHUB_PRIVATE_KEY"),
+        ({"OPENAI_API_KEY": "k" * 20}, ("run", "--repo", "/", "Mend it"), "git"),
+    ],
+)
+async def test_what_is_missing_is_one_clear_line(
+    tmp_path: Path, environ: dict[str, str], argv: tuple[str, ...], words: str
+) -> None:
+    code, _, err = await vibecoder(*argv, folder=tmp_path, **environ)
+    assert code != 0
+    assert words in err
+    assert "Traceback" not in err
+
+
+async def test_the_demo_prints_one_document_and_nothing_else(tmp_path: Path) -> None:
+    code, out, err = await vibecoder("demo", "--once", "--json", folder=tmp_path)
+    assert code == 0, err
+    document = json.loads(out)
+    assert document["conclusion"] == "success"
+    assert len(document["comments"]) == 1
+    assert len(document["commits"]) == 2
+    bare = tmp_path / ".vibecoder" / "demo" / "github" / "acme" / "durations.git"
+    heads = git(bare, "for-each-ref", "--format=%(objectname)", "refs/heads/vibecode").split()
+    assert heads == [document["pull_request"]["head_sha"]] == [document["commits"][-1]["sha"]]
+    assert "SCRIPTED" in err
