@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Final
 
 import httpx2
@@ -20,22 +19,10 @@ from app.core.errors import StoreError, UserError
 from app.core.run import Run, Status
 from app.web.webhook import routes
 from tests.payloads import NAMES, SECRET, Json, headers, payload, signature
+from tests.web.sample import T0
+from tests.web.site import HandClock
 
-NOW: Final = datetime(2026, 11, 22, 15, 3, 11, tzinfo=UTC)
 SECRETS: Final = (SecretStr(SECRET), SecretStr("the one before"))
-
-
-class Frozen:
-    """A clock that stands."""
-
-    def now(self) -> datetime:
-        return NOW
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(f"nobody waits {seconds} s here")
 
 
 class MemoryQueue:
@@ -66,7 +53,7 @@ def app(queue: MemoryQueue, *, max_body_bytes: int = 1_000_000, body_timeout_s: 
             queue,
             secrets=SECRETS,
             label="vibecode",
-            clock=Frozen(),
+            clock=HandClock(),
             max_body_bytes=max_body_bytes,
             body_timeout_s=body_timeout_s,
         )
@@ -98,7 +85,7 @@ def test_a_label_is_stored_and_acknowledged(github: TestClient, queue: MemoryQue
     assert (response.status_code, response.json()) == (202, {"job": "acme~greeter~12~label~20261122T150237Z"})
     run = queue.runs["acme~greeter~12~label~20261122T150237Z"]
     assert (run.status, run.job.delivery_id) == (Status.QUEUED, "72d3162e-cc78-11e3-81ab-4c9367dc0958")
-    assert (run.job.created_at, run.updated_at) == (NOW, NOW)
+    assert (run.job.created_at, run.updated_at) == (T0, T0)
 
 
 def test_a_redelivery_is_known(github: TestClient, queue: MemoryQueue) -> None:
@@ -177,7 +164,7 @@ def test_the_secret_before_is_good_while_it_is_being_changed(github: TestClient)
 @pytest.mark.parametrize("secrets", [[], [""], [SECRET, " "]])
 def test_an_empty_secret_is_refused_at_the_start(queue: MemoryQueue, secrets: list[str]) -> None:
     with pytest.raises(UserError):
-        routes(queue, secrets=[SecretStr(secret) for secret in secrets], label="vibecode", clock=Frozen())
+        routes(queue, secrets=[SecretStr(secret) for secret in secrets], label="vibecode", clock=HandClock())
 
 
 @pytest.mark.parametrize("name", ["X-GitHub-Event", "X-GitHub-Delivery"])
