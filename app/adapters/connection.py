@@ -124,7 +124,7 @@ def explain(error: Exception) -> str:
             return "Redis is full: raise its maxmemory or keep runs for fewer days."
         case ReadOnlyError():
             return "Redis is a read-only replica: use the address of the primary."
-        case AuthenticationError() | NoPermissionError():
+        case AuthenticationError() | NoPermissionError() | RedisConnectionError(__cause__=NoPermissionError()):
             return f"Redis refuses our name or password: {error}."
         case BusyLoadingError():
             return "Redis is still loading its data."

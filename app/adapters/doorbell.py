@@ -30,18 +30,15 @@ logger = logging.getLogger(__name__)
 class DoorbellWorker(Worker):
     """Polls, then blocks on the bell that `put` rings, so that work starts within milliseconds."""
 
-    _is_ending = False
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._finishing: set[asyncio.Task[Any]] = set()
+        self._finishing: set[asyncio.Future[None]] = set()
 
     async def serve(self) -> None:
         """Work until stopped, cancelled, or told so by a signal; then hand back what is not done, and close.
 
         What is handed back stays in the queue, and any worker may take it up at once.
         """
-        self.on_stop = self._end
         self.main_task = working = self.loop.create_task(self.main())
         try:
             await asyncio.wait({working})
@@ -52,17 +49,20 @@ class DoorbellWorker(Worker):
 
     def stop(self) -> None:
         """Start no more jobs; let those at work end within the drain time, then hand them back. `serve` returns."""
-        self.allow_pick_jobs = False
         if self._job_completion_wait:
             self.handle_sig_wait_for_completion(SIGTERM)
         else:
             self.handle_sig(SIGTERM)
 
+    def handle_sig(self, signum: Signals) -> None:
+        self.allow_pick_jobs = False
+        super().handle_sig(signum)
+
     async def close(self) -> None:
         """End every job now and hand it back. Repeatable."""
         if self._pool is None:
             return
-        self._is_ending = True
+        self.allow_pick_jobs = False
         ending = {task for task in (self.main_task, *self.tasks.values()) if task is not None}
         for task in ending:
             task.cancel()
@@ -79,17 +79,11 @@ class DoorbellWorker(Worker):
         await self.pool.aclose(close_connection_pool=True)
         self._pool = None
 
-    def _end(self, signum: Signals) -> None:
-        self._is_ending = True
-
     async def _poll_iteration(self) -> None:
-        if self._is_ending:  # and the cancellation was lost: see `connection.asking`
-            raise asyncio.CancelledError
         try:
             await super()._poll_iteration()
-            # A cancellation can get lost in the client's own time-outs (https://github.com/python/cpython/issues/86296).
             if not self.allow_pick_jobs and not self.tasks:
-                raise asyncio.CancelledError
+                raise asyncio.CancelledError  # a cancellation can get lost: see `connection.asking`
             await self._listen()
         except (RedisError, OSError) as error:
             logger.warning("The worker goes on when Redis does: %s", explain(error))
@@ -107,13 +101,10 @@ class DoorbellWorker(Worker):
 
     async def finish_job(self, *args: Any, **kwargs: Any) -> None:
         """Take a job off the queue. arq shields this from the job's cancellation, so `close` has to wait for it."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 -- coroutines run in tasks
-        self._finishing.add(task)
-        try:
-            await super().finish_job(*args, **kwargs)
-        finally:
-            self._finishing.discard(task)
+        finishing = asyncio.ensure_future(super().finish_job(*args, **kwargs))
+        self._finishing.add(finishing)
+        finishing.add_done_callback(self._finishing.discard)
+        await finishing
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start these jobs, except those at work here: arq would lose hold of the first of two with one id."""

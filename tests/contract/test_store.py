@@ -378,9 +378,10 @@ async def test_a_password_in_the_address_is_percent_decoded(tmp_path: Path) -> N
         await redis.config_set("requirepass", "p@ss/w:rd%")
         async with open_redis(server.url.replace("unix://", "unix://default:p%40ss%2Fw%3Ard%25@")) as known:
             await RedisStore(known).ping()
-            async with open_redis(server.url) as unknown:
-                with pytest.raises(StoreError, match="Redis refuses our name or password"):
-                    await RedisStore(unknown).ping()
+            for url in (server.url, server.url.replace("unix://", "unix://default:wrong@")):
+                async with open_redis(url) as unknown:
+                    with pytest.raises(StoreError, match="Redis refuses our name or password"):
+                        await RedisStore(unknown).ping()
             await known.config_set("requirepass", "")
 
 

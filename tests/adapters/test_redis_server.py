@@ -1,0 +1,203 @@
+"""The embedded Redis, started, shared, killed and started again."""
+
+import asyncio
+import os
+import signal
+import stat
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from app.adapters.redis_server import EmbeddedRedis
+from app.core.errors import StoreError, UserError
+
+ENTER_AND_STAY = """
+import asyncio, sys
+from pathlib import Path
+from app.adapters.redis_server import EmbeddedRedis
+
+async def main():
+    async with EmbeddedRedis(Path(sys.argv[1])) as server:
+        print(server.pid, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+asyncio.run(main())
+"""
+
+
+@asynccontextmanager
+async def client(server: EmbeddedRedis) -> AsyncIterator[Any]:
+    async with Redis.from_url(server.url, socket_timeout=5) as redis:
+        yield redis
+
+
+@asynccontextmanager
+async def another_process(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """A process that has the folder entered, and the server it uses."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", ENTER_AND_STAY, str(folder), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        try:
+            yield process, int(await process.stdout.readline())
+        finally:
+            await process.communicate(b"")
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that is dead and not yet cleared away by its parent does not."""
+    try:
+        return " Z " not in proc(pid, "stat")
+    except FileNotFoundError:
+        return False
+
+
+def proc(pid: int, file: str) -> str:
+    return Path(f"/proc/{pid}/{file}").read_text("utf-8")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_what_was_written_is_there_the_next_time(tmp_path: Path) -> None:
+    for expected in (1, 2, 3):
+        async with EmbeddedRedis(tmp_path) as server, client(server) as redis:
+            assert await redis.incr("times") == expected
+        assert not is_alive(server.pid)
+
+
+async def test_it_is_for_this_user_alone_and_for_nobody_on_the_network(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path / "redis") as server, client(server) as redis:
+        assert mode(tmp_path / "redis") == 0o700
+        assert mode(Path(server.url.removeprefix("unix://"))) == 0o700
+        assert (await redis.config_get("port"))["port"] == "0"
+
+
+async def test_it_lives_in_a_session_of_its_own_and_sees_no_secret(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path) as server:
+        assert os.getsid(server.pid) == server.pid
+        assert proc(server.pid, "environ") == ""
+
+
+async def test_it_never_evicts_and_always_keeps_a_file(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path, max_memory="64mb") as server, client(server) as redis:
+        assert await redis.config_get("maxmemory*") == {
+            **await redis.config_get("maxmemory*"),
+            "maxmemory": str(64 * 1024 * 1024),
+            "maxmemory-policy": "noeviction",
+        }
+        assert await redis.config_get("append*") == {
+            **await redis.config_get("append*"),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+        }
+
+
+async def test_a_folder_is_shared_and_the_last_one_ends_the_server(tmp_path: Path) -> None:
+    first, second = EmbeddedRedis(tmp_path), EmbeddedRedis(tmp_path)
+    async with second:
+        async with first:
+            assert first.pid == second.pid
+        async with client(second) as redis:
+            assert await redis.ping()
+    assert not is_alive(second.pid)
+
+
+async def test_five_that_enter_at_once_share_one_server(tmp_path: Path) -> None:
+    servers = [EmbeddedRedis(tmp_path) for _ in range(5)]
+    async with asyncio.TaskGroup() as together:
+        for server in servers:
+            together.create_task(server.__aenter__())
+
+    assert len({server.pid for server in servers}) == 1
+
+    for server in servers:
+        assert is_alive(server.pid)
+        await server.__aexit__(None, None, None)
+    assert not is_alive(servers[0].pid)
+
+
+async def test_another_process_shares_it_and_may_end_it(tmp_path: Path) -> None:
+    async with another_process(tmp_path) as (_, pid):
+        async with EmbeddedRedis(tmp_path) as server:
+            assert server.pid == pid
+        assert is_alive(pid)
+    assert not is_alive(pid)
+
+
+async def test_a_server_whose_users_were_killed_is_taken_up(tmp_path: Path) -> None:
+    async with another_process(tmp_path) as (process, pid):
+        process.kill()
+    assert is_alive(pid)
+
+    async with EmbeddedRedis(tmp_path) as server:
+        assert server.pid == pid
+
+    assert not is_alive(pid)
+
+
+async def test_a_killed_server_leaves_a_clean_exit_and_its_data(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path) as server, client(server) as redis:
+        await redis.set("kept", "yes")
+        await redis.execute_command("WAITAOF", 1, 0, 5_000)
+        os.kill(server.pid, signal.SIGKILL)
+    assert not is_alive(server.pid)
+
+    async with EmbeddedRedis(tmp_path) as server, client(server) as redis:
+        assert await redis.get("kept") == b"yes"
+
+
+async def test_a_path_too_long_for_a_socket_is_worked_around(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    async with EmbeddedRedis(deep) as server, EmbeddedRedis(deep) as other, client(other) as redis:
+        socket = Path(server.url.removeprefix("unix://"))
+        assert socket.parent.parent == Path(tempfile.gettempdir())
+        assert mode(socket.parent) == 0o700
+        assert server.pid == other.pid
+        assert await redis.ping()
+    assert not socket.parent.exists()
+    assert (deep / "appendonlydir").is_dir()
+
+
+async def test_a_path_with_odd_characters_is_reached(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path / "a ?#%41") as server, client(server) as redis:
+        assert await redis.ping()
+
+
+async def test_a_folder_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(UserError, match="cannot use"):
+        await EmbeddedRedis(tmp_path / "file" / "redis").__aenter__()
+
+
+async def test_damaged_data_is_an_error_with_the_servers_own_words(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path):
+        pass
+    (tmp_path / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense\n")
+
+    with pytest.raises(StoreError, match=r"(?s)embedded Redis in .* Its log ends: .*manifest"):
+        await EmbeddedRedis(tmp_path).__aenter__()
+
+
+async def test_an_option_that_the_server_refuses_is_an_error_with_its_own_words(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"(?s)did not start. Its log ends: .*much"):
+        await EmbeddedRedis(tmp_path, max_memory="much").__aenter__()
+
+
+async def test_a_frozen_server_is_an_error_that_names_its_process(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path) as server:
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreError, match=rf"process {server.pid}\) does not answer"):
+                await EmbeddedRedis(tmp_path).__aenter__()
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
