@@ -1,0 +1,286 @@
+"""The worker over a real Redis: how soon it starts, and what happens to jobs when it or Redis goes away."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from app.adapters import keys
+from app.adapters.connection import open_redis
+from app.adapters.doorbell import IDLE_S, DoorbellWorker, worker
+from app.adapters.queue import ArqQueue
+from app.adapters.redis_server import EmbeddedRedis
+from app.adapters.store import RedisStore
+from app.core.errors import StoreError
+from app.core.job import Job, Person, Source
+from app.core.run import Run
+
+
+@dataclass
+class Work:
+    """A `carry_out` whose jobs last until they are let go; notes what it saw."""
+
+    started: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+    handed_back: list[str] = field(default_factory=list)
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+    moved: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def carry_out(self, job_id: str) -> None:
+        await self._note(self.started, job_id)
+        try:
+            await self.let_go.wait()
+        except asyncio.CancelledError:
+            await self._note(self.handed_back, job_id)
+            raise
+        await self._note(self.ended, job_id)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(15), self.moved:
+            await self.moved.wait_for(holds)
+
+    async def _note(self, where: list[str], job_id: str) -> None:
+        async with self.moved:
+            where.append(job_id)
+            self.moved.notify_all()
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work()
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
+    async with EmbeddedRedis(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def redis(server: EmbeddedRedis) -> AsyncIterator[Redis]:
+    async with open_redis(server.url) as redis:
+        yield redis
+
+
+@pytest.fixture
+def queue(redis: Redis) -> ArqQueue:
+    return ArqQueue(redis)
+
+
+@asynccontextmanager
+async def working(
+    server: EmbeddedRedis, carry_out: Callable[[str], Awaitable[None]], **options: Any
+) -> AsyncIterator[tuple[DoorbellWorker, "asyncio.Task[None]"]]:
+    """A worker at work until the block ends; then it ends at once."""
+    at_work = worker(server.url, carry_out, **{"max_jobs": 4, "handle_signals": False, **options})
+    serving = asyncio.create_task(at_work.serve())
+    try:
+        yield at_work, serving
+    finally:
+        serving.cancel()
+        await asyncio.wait({serving}, timeout=30)
+
+
+def a_run(key: int = 1) -> Run:
+    sender, at = Person("maintainer", 1), datetime(2026, 11, 22, tzinfo=UTC)
+    return Run(Job(f"acme~greeter~12~comment~{key}", "acme/greeter", 7, Source.COMMENT, sender, at))
+
+
+async def emptied(redis: Redis) -> None:
+    """Wait until arq's queue holds no job, neither waiting nor at work."""
+    async with asyncio.timeout(10):
+        while await redis.exists(keys.ARQ_QUEUE):
+            pass
+
+
+async def test_work_starts_when_the_bell_rings_and_not_at_the_next_look(
+    server: EmbeddedRedis, queue: ArqQueue, work: Work
+) -> None:
+    async with working(server, work.carry_out):
+        await queue.put(a_run(0))
+        await work.until(lambda: len(work.started) == 1)
+        waits = []
+        for run in (a_run(1), a_run(2), a_run(3)):
+            began = time.monotonic()
+            await queue.put(run)
+            await work.until(partial(work.started.__contains__, run.id))
+            waits.append(time.monotonic() - began)
+
+    assert min(waits) < IDLE_S / 4
+
+
+async def test_jobs_are_carried_out_side_by_side_up_to_a_limit(
+    server: EmbeddedRedis, redis: Redis, queue: ArqQueue, work: Work
+) -> None:
+    for key in range(5):
+        await queue.put(a_run(key))
+
+    async with working(server, work.carry_out, max_jobs=2):
+        await work.until(lambda: len(work.started) == 2)
+        assert await queue.depth() == 3
+        work.let_go.set()
+        await work.until(lambda: len(work.ended) == 5)
+        await emptied(redis)
+
+
+async def test_a_job_at_work_here_is_not_started_twice(server: EmbeddedRedis, queue: ArqQueue, work: Work) -> None:
+    async with working(server, work.carry_out):
+        await queue.put(a_run(1))
+        await work.until(lambda: len(work.started) == 1)
+
+        await queue.put_again(a_run(1).id)
+        await queue.put(a_run(2))
+        await work.until(lambda: a_run(2).id in work.started)
+
+    assert work.started == [a_run(1).id, a_run(2).id]
+
+
+async def test_a_worker_that_is_stopped_hands_its_jobs_back(server: EmbeddedRedis, queue: ArqQueue, work: Work) -> None:
+    await queue.put(a_run())
+    async with working(server, work.carry_out) as (at_work, serving):
+        await work.until(lambda: work.started == [a_run().id])
+        at_work.stop()
+        async with asyncio.timeout(5):
+            await serving
+    assert work.handed_back == [a_run().id]
+    assert await queue.depth() == 1
+
+    async with working(server, work.carry_out):
+        await work.until(lambda: len(work.started) == 2)
+
+
+async def test_a_worker_told_by_a_signal_hands_its_jobs_back(
+    server: EmbeddedRedis, queue: ArqQueue, work: Work
+) -> None:
+    await queue.put(a_run())
+    async with working(server, work.carry_out, handle_signals=True) as (_, serving):
+        await work.until(lambda: work.started == [a_run().id])
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(5):
+            await serving
+
+    assert work.handed_back == [a_run().id]
+    assert await queue.depth() == 1
+
+
+async def test_a_worker_that_drains_lets_its_jobs_end_and_starts_none(
+    server: EmbeddedRedis, queue: ArqQueue, work: Work
+) -> None:
+    async with working(server, work.carry_out, drain_s=10) as (at_work, serving):
+        await queue.put(a_run(1))
+        await work.until(lambda: len(work.started) == 1)
+        at_work.stop()
+        await queue.put(a_run(2))
+        work.let_go.set()
+        async with asyncio.timeout(5):
+            await serving
+
+    assert (work.started, work.ended, work.handed_back) == ([a_run(1).id], [a_run(1).id], [])
+    assert await queue.depth() == 1
+
+
+async def test_an_idle_worker_ends_at_once(server: EmbeddedRedis, queue: ArqQueue, work: Work) -> None:
+    work.let_go.set()
+    async with working(server, work.carry_out, drain_s=10) as (at_work, serving):
+        await queue.put(a_run())
+        await work.until(lambda: len(work.ended) == 1)
+        at_work.stop()
+        async with asyncio.timeout(3):
+            await serving
+
+
+@pytest.mark.parametrize("end", ["restart", "kill"])
+async def test_a_worker_goes_on_after_redis_was_away(
+    server: EmbeddedRedis, redis: Any, queue: ArqQueue, work: Work, end: str
+) -> None:
+    async with working(server, work.carry_out):
+        await queue.put(a_run(1))
+        await work.until(lambda: len(work.started) == 1)
+
+        await redis.execute_command("WAITAOF", 1, 0, 5_000)
+        if end == "kill":
+            os.kill(server.pid, signal.SIGKILL)
+        await server.__aexit__(None, None, None)
+        work.let_go.set()
+        await work.until(lambda: len(work.ended) == 1)
+        await server.__aenter__()
+
+        await queue.put(a_run(2))
+        await work.until(lambda: len(work.ended) == 2)
+        await emptied(redis)
+
+    assert work.started == [a_run(1).id, a_run(2).id]
+
+
+async def test_a_job_whose_run_cannot_be_read_is_tried_again(server: EmbeddedRedis, queue: ArqQueue) -> None:
+    tries: asyncio.Queue[str] = asyncio.Queue()
+
+    async def carry_out(job_id: str) -> None:
+        await tries.put(job_id)
+        if tries.qsize() == 1:
+            raise StoreError("Redis does not answer in time.")
+
+    await queue.put(a_run())
+    async with working(server, carry_out), asyncio.timeout(10):
+        while tries.qsize() < 2:
+            await queue.depth()
+
+
+async def test_a_job_that_fails_otherwise_is_over(server: EmbeddedRedis, redis: Redis, queue: ArqQueue) -> None:
+    tries = []
+
+    async def carry_out(job_id: str) -> None:
+        tries.append(job_id)
+        raise ValueError("A bug.")
+
+    await queue.put(a_run())
+    async with working(server, carry_out):
+        await emptied(redis)
+
+    assert tries == [a_run().id]
+
+
+async def test_nothing_of_a_job_is_left_in_arqs_keys(
+    server: EmbeddedRedis, redis: Redis, queue: ArqQueue, work: Work
+) -> None:
+    work.let_go.set()
+    await queue.put(a_run())
+    async with working(server, work.carry_out):
+        await emptied(redis)
+
+    assert await redis.keys("arq:*") == []
+
+
+async def test_a_job_that_a_killed_worker_had_is_found_and_put_again(
+    server: EmbeddedRedis, redis: Any, queue: ArqQueue, work: Work
+) -> None:
+    await queue.put(a_run())
+    await redis.set(keys.ARQ_IN_PROGRESS + a_run().id, "1", ex=9_999)  # what a killed worker leaves behind
+
+    async with working(server, work.carry_out):
+        for job_id in await RedisStore(redis).leaseless():
+            await queue.put_again(job_id)
+        await work.until(lambda: work.started == [a_run().id])
+
+
+async def test_a_live_worker_shows_that_it_is_well(
+    server: EmbeddedRedis, redis: Redis, queue: ArqQueue, work: Work
+) -> None:
+    await queue.put(a_run())
+    async with working(server, work.carry_out):
+        await work.until(lambda: len(work.started) == 1)
+        async with asyncio.timeout(5):
+            while (lives_s := await redis.ttl("arq:queue:health-check")) < 0:
+                pass
+
+    assert 14 <= lives_s <= 16
