@@ -4,6 +4,7 @@ Every field carries its help; the README's table is generated from them (`python
 given in a file instead: `OPENAI_API_KEY_FILE=/run/secrets/openai`.
 """
 
+import json
 import os
 import typing
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from pydantic import SecretStr
 
 from app.core.errors import UserError
 
+APP_FILE: Final = "app.json"
+"""In `DATA_DIR`: what GitHub told of the App when `/setup` made it. The environment goes before it."""
 _YES: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -109,6 +112,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         UserError: with every fault, one a line.
     """
     source = os.environ if environ is None else environ
+    source = {**_kept(Path(source.get("DATA_DIR") or Settings.data_dir) / APP_FILE), **source}
     values: dict[str, Any] = {}
     faults: list[str] = []
     for each in fields(Settings):
@@ -121,6 +125,24 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     if faults:
         raise UserError("\n".join(faults))
     return Settings(**values)
+
+
+def keep_app(settings: Settings, values: Mapping[str, str]) -> None:
+    """Keep what GitHub told of the App it made, by variable, where only this account reads; `load` finds it there."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    path = settings.data_dir / APP_FILE
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump(dict(values), file)
+
+
+def _kept(path: Path) -> dict[str, str]:
+    try:
+        return {str(name): str(value) for name, value in json.loads(path.read_text("utf-8")).items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} cannot be read: {error}. Delete it and set the App up again.") from error
 
 
 def _raw(each: "Field[Any]", source: Mapping[str, str]) -> str | None:

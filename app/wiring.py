@@ -3,6 +3,8 @@
 Adapters are imported where they are opened, so that the web process never loads githubkit, openai or e2b.
 """
 
+import secrets
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -10,15 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
 from app.core.errors import UserError
+from app.core.links import setup_url
 from app.core.ports import Clock, GitHubApp, Model, Ports, Queue, Repos, SandboxProvider, Store
 from app.core.redact import Redactor
-from app.settings import Settings
+from app.settings import APP_FILE, Settings, keep_app
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from app.adapters.doorbell import DoorbellWorker
+    from app.web.setup import SetupOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +64,21 @@ async def open_records(settings: Settings) -> AsyncIterator[Records]:
 async def open_web(
     settings: Settings, records: Records, *, is_closing: Callable[[], bool]
 ) -> AsyncIterator["Starlette"]:
-    """The web process's application.
-
-    Raises:
-        UserError: there is no webhook secret.
-    """
+    """The web process's application. Without a webhook secret there is no webhook yet, only the App's set-up."""
     from app.adapters.github.accounts import Accounts
     from app.web.access import Access, digest_of
     from app.web.app import WebOptions, create_app
 
+    link_secret = settings.page_secret
+    setup = None
     if not settings.webhook_secrets:
-        raise UserError("GITHUB_WEBHOOK_SECRET is needed: without it anybody could start runs.")
+        link_secret = SecretStr(secrets.token_hex(32))
+        setup = _setup(settings)
+        link = setup_url(settings.public_address, link_secret)
+        sys.stderr.write(f"There is no GitHub App yet. Make it here, then start again:\n  {link}\n")
     async with aclosing(Accounts(settings.github_url, keep_s=0)) as accounts:
         token = settings.api_token.get_secret_value()
-        access = Access(clock(), settings.page_secret, digest_of(settings.api_token) if token else "", accounts.role)
+        access = Access(clock(), link_secret, digest_of(settings.api_token) if token else "", accounts.role)
         yield create_app(
             queue=records.queue,
             store=records.store,
@@ -84,8 +91,34 @@ async def open_web(
                 github_url=settings.github_url,
                 redact=Redactor(settings.secrets).redact,
                 is_closing=is_closing,
+                setup=setup,
             ),
         )
+
+
+def _setup(settings: Settings) -> "SetupOptions":
+    """How the set-up page makes the App, from `app.yml`."""
+    import yaml
+
+    from app.adapters.github.address import api_url
+    from app.web.setup import Credentials, SetupOptions
+
+    def save(made: Credentials) -> None:
+        values = {
+            "GITHUB_APP_ID": str(made.id),
+            "GITHUB_PRIVATE_KEY": made.pem.get_secret_value(),
+            "GITHUB_WEBHOOK_SECRET": made.webhook_secret.get_secret_value(),
+        }
+        keep_app(settings, values)
+
+    package = Path(__file__).parent
+    manifest = next(path for path in (package / "app.yml", package.parent / "app.yml") if path.exists())
+    return SetupOptions(
+        manifest=yaml.safe_load(manifest.read_text("utf-8")),
+        save=save,
+        is_configured=(settings.data_dir / APP_FILE).exists,
+        api_url=api_url(settings.github_url),
+    )
 
 
 def open_worker(settings: Settings, records: Records, carry_out: Callable[[str], Awaitable[None]]) -> "DoorbellWorker":
@@ -133,7 +166,10 @@ def _github(settings: Settings) -> GitHubApp:
     from app.adapters.github.app import GithubkitApp
 
     if not settings.github_app_id or not settings.github_private_key.get_secret_value():
-        raise UserError("GITHUB_APP_ID and GITHUB_PRIVATE_KEY (or GITHUB_PRIVATE_KEY_FILE) are needed by the worker.")
+        raise UserError(
+            "GITHUB_APP_ID and GITHUB_PRIVATE_KEY (or GITHUB_PRIVATE_KEY_FILE) are needed by the worker. "
+            "Is there no GitHub App yet? `vibecoder web` helps you make it."
+        )
     return GithubkitApp(settings.github_app_id, settings.github_private_key, server_url=settings.github_url)
 
 

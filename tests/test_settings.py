@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import UserError
-from app.settings import load
+from app.settings import APP_FILE, keep_app, load
 
 
 def test_without_an_environment_everything_has_its_default() -> None:
@@ -23,6 +23,20 @@ def test_secrets_are_not_shown() -> None:
     settings = load({"OPENAI_API_KEY": "s3cret-value", "GITHUB_WEBHOOK_SECRET": "another"})
     assert "s3cret-value" not in repr(settings)
     assert [secret.get_secret_value() for secret in settings.webhook_secrets] == ["another"]
+
+
+def test_what_set_up_keeps_is_found_again_and_the_environment_goes_before_it(tmp_path: Path) -> None:
+    environ = {"DATA_DIR": str(tmp_path / "data")}
+    keep_app(load(environ), {"GITHUB_APP_ID": "7", "GITHUB_WEBHOOK_SECRET": "s3cret"})
+    assert load(environ).github_app_id == "7"
+    assert load({**environ, "GITHUB_APP_ID": "8"}).github_app_id == "8"
+    assert (tmp_path / "data" / APP_FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_damaged_file_of_the_app_is_named(tmp_path: Path) -> None:
+    (tmp_path / APP_FILE).write_text("{")
+    with pytest.raises(UserError, match="Delete it and set the App up again"):
+        load({"DATA_DIR": str(tmp_path)})
 
 
 def test_every_fault_is_named_at_once() -> None:
