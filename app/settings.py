@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from app.core.errors import UserError
 
+DATA_DIR: Final = Path(".vibecoder")
 APP_FILE: Final = "app.json"
 """In `DATA_DIR`: what GitHub told of the App when `/setup` made it. The environment goes before it."""
 _YES: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -67,7 +68,7 @@ class Settings:
     max_tokens: int = _setting(4_000_000, "Tokens that one run may use, in and out")
 
     redis_url: str = _setting("", "Redis; empty: one is embedded, kept in `DATA_DIR`")
-    data_dir: Path = _setting(Path(".vibecoder"), "Repository caches, local sandboxes, the embedded Redis")
+    data_dir: Path = _setting(DATA_DIR, "Repository caches, local sandboxes, the embedded Redis")
     keep_days: int = _setting(90, "Days that a finished run is kept")
     worker_runs: int = _setting(4, "Runs that one worker carries at a time")
     drain_seconds: float = _setting(
@@ -112,7 +113,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         UserError: with every fault, one a line.
     """
     source = os.environ if environ is None else environ
-    source = {**_kept(Path(source.get("DATA_DIR") or Settings.data_dir) / APP_FILE), **source}
+    source = {**_kept(Path(source.get("DATA_DIR") or DATA_DIR) / APP_FILE), **source}
     values: dict[str, Any] = {}
     faults: list[str] = []
     for each in fields(Settings):
