@@ -1,5 +1,6 @@
 """Runs to keep, a bare one and one with something in every field, and where to keep them."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -73,3 +74,12 @@ def completed(run: Run) -> Run:
 
 def in_progress(run: Run) -> Run:
     return replace(run, status=Status.IN_PROGRESS)
+
+
+async def taken(records: Records, run: Run, *, ttl_s: float = 30) -> Run:
+    """Put a run, unless it is there, and take its lease as soon as it is free."""
+    await records.queue.put(run)
+    async with asyncio.timeout(5):
+        while (held := await records.store.acquire(run.id, worker="w", ttl_s=ttl_s)) is None:
+            pass
+    return held
