@@ -47,6 +47,10 @@ class Box:
     network: dict[str, Any] = field(default_factory=dict)
     pids: set[int] = field(default_factory=set)
 
+    @property
+    def tmp(self) -> Path:
+        return self.home.with_suffix(".tmp")
+
 
 class E2BServer:
     """The state of the double, and what a test may do to it."""
@@ -86,6 +90,7 @@ class E2BServer:
             home = self.folder / name
             home.mkdir()
             self.prepare(home)
+            (self.folder / f"{name}.tmp").mkdir()
             now = datetime.now(UTC)
             ends_at = now + timedelta(seconds=body["timeout"])
             self._by_key[key] = self.boxes[name] = Box(name, home, body["metadata"], ends_at, now)
@@ -153,7 +158,7 @@ class Envd(Process):
         process = await asyncio.create_subprocess_exec(
             asked.cmd,
             *asked.args,
-            env={"HOME": str(box.home), "PATH": os.defpath, **asked.envs},
+            env={"HOME": str(box.home), "TMPDIR": str(box.tmp), "PATH": os.defpath, **asked.envs},
             cwd=box.home,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

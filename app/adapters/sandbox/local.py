@@ -16,7 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, Final
 
-from app.adapters.sandbox import bubblewrap, machine, process, script, toolchains
+from app.adapters.sandbox import bubblewrap, cgroup, machine, process, script, toolchains
 from app.adapters.sandbox.machine import MARK, Machine
 from app.adapters.sandbox.output import CappedOutput, Ended
 from app.adapters.sandbox.watch import GIB, Limits, Watch
@@ -29,10 +29,17 @@ _FILE_TIMEOUT_S: Final = 60.0
 _UPLOAD_TIMEOUT_S: Final = 600.0
 _MESSAGE_BYTES: Final = 2_000
 _OPEN_FILES: Final = 4_096
-_THREADS_PER_PROCESS: Final = 8
 _HOST_PATH: Final = ":".join(toolchains.SYSTEM_PATH)
-_LAST: Final = '{ echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null; exec nice -n 5 "$@"'
-"""Around bubblewrap: the first to go when memory runs out, and not in the way of the worker."""
+_NPROC: Final = "ulimit -u {0} 2>/dev/null || ulimit -p {0} 2>/dev/null"
+_OUTSIDE: Final = """{ echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null
+while [ "$1" != -- ]; do
+  { echo $$ >"$1"; } 2>/dev/null
+  shift
+done
+shift
+exec "$@"
+"""
+"""Around bubblewrap: be the first to go when the host's memory runs out; enter the cgroups named before the `--`."""
 
 
 @dataclass
@@ -114,6 +121,7 @@ class LocalSandbox:
         self.work_tree = bubblewrap.WORK_TREE if options else str(mounts[bubblewrap.WORK_TREE])
         self._home = bubblewrap.HOME if options else str(mounts[bubblewrap.HOME])
         self._watch = Watch(provider.limits, made.folder) if options else None
+        self._cgroups = cgroup.make(made.cgroup, provider.limits) if options else ()
 
     async def exec(
         self,
@@ -202,7 +210,7 @@ class LocalSandbox:
             command = process.Command(limited, inside | mark, timeout_s, limit, stdin)
         else:
             isolated = self._isolated(inside, has_network=network.is_open and self._provider.share_network)
-            outer = script.sh(_LAST, *isolated, *limited)
+            outer = script.sh(_OUTSIDE, *map(str, self._cgroups), "--", *isolated, *limited)
             command = process.Command(outer, {"PATH": _HOST_PATH} | mark, timeout_s, limit, stdin, self._watch)
         try:
             return await process.run(command)
@@ -223,14 +231,14 @@ class LocalSandbox:
 
 def _limited(limits: Limits, *, has_own_users: bool) -> str:
     """Set the limits of each process alone, then run the command as a child: the namespace's first process must not be
-    the command itself, which signals would then pass by. `-u` is bash's name for `-p`; `-f` counts 512 bytes."""
-    threads = limits.processes * _THREADS_PER_PROCESS
+    the command itself, which signals would then pass by, and needs more of the processor, to be able to end the rest.
+    `-u` is bash's name for `-p`; `-f` counts 512 bytes."""
     return f"""ulimit -c 0
 ulimit -n {_OPEN_FILES} 2>/dev/null
 ulimit -f {limits.file_bytes // 512}
 ulimit -d {limits.memory_bytes // 1024}
-{f"ulimit -u {threads} 2>/dev/null || ulimit -p {threads} 2>/dev/null" if has_own_users else ""}
-"$@"
+{_NPROC.format(limits.threads) if has_own_users else ""}
+nice -n 10 "$@"
 exit $?
 """
 

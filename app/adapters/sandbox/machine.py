@@ -18,6 +18,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from app.adapters.sandbox import cgroup
 from app.adapters.sandbox.bubblewrap import Folders
 from app.adapters.sandbox.process import kill_marked
 from app.core.errors import SandboxError
@@ -60,6 +61,11 @@ class Machine:
         """The environment entry that its processes on the host carry."""
         return str(self.folder)
 
+    @property
+    def cgroup(self) -> str:
+        """A name that no machine under another root has."""
+        return f"vibecoder-{hashlib.sha256(bytes(self.folder)).hexdigest()[:16]}"
+
     def load(self) -> Record:
         """The record.
 
@@ -90,6 +96,7 @@ class Machine:
         kill_marked(f"{MARK}={self.mark}")
         for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
             subprocess.run([*command, "--", self.folder], capture_output=True, check=False, timeout=600)
+        cgroup.remove(self.cgroup)
         if self.folder.exists():
             raise SandboxError(f"The sandbox's folder {self.folder} cannot be deleted. Delete it by hand.")
 

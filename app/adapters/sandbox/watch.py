@@ -1,10 +1,11 @@
 """Limits over all processes of a local machine together, which rlimits cannot give: they count each process alone.
 
-The kernel's own answer is a cgroup, but its tree is read-only in most containers. So the worker looks a few times a
-second: cheap counters first, exact ones only when those look too high. Whatever slips through between two looks is
-bounded by the rlimits, and the kernel's out-of-memory killer takes a sandbox before anything else.
+The kernel's own answer is a cgroup (`cgroup`), but its tree is read-only in most containers, and it knows no disks. So
+the worker looks a few times a second: cheap counters first, exact ones only when those look too high. What slips
+through between two looks is bounded by the rlimits, and the out-of-memory killer takes a sandbox before all others.
 """
 
+import itertools
 import os
 import subprocess
 from dataclasses import dataclass
@@ -27,6 +28,16 @@ class Limits:
     disk_bytes: int
     disk_files: int = 1_000_000
 
+    @property
+    def hard_memory_bytes(self) -> int:
+        """Where the kernel steps in, which says less about why."""
+        return self.memory_bytes * 5 // 4
+
+    @property
+    def threads(self) -> int:
+        """What the kernel counts as processes."""
+        return self.processes * 8
+
 
 class Watch:
     """Looks after one machine; keeps what it knows of the disk from one command to the next."""
@@ -44,7 +55,9 @@ class Watch:
             return ""  # it has just ended, or is only just starting
 
     def _processes(self, proc: Path) -> str:
-        pids = [entry.name for entry in proc.iterdir() if entry.name.isdigit()]
+        with os.scandir(proc) as entries:  # not to its end: a fork bomb adds to it faster than it can be read
+            running = (entry.name for entry in entries if entry.name.isdigit())
+            pids = list(itertools.islice(running, self._limits.processes + 1))
         if len(pids) > self._limits.processes:
             return f"more than {self._limits.processes} processes"
         resident = sum(_resident_bytes(proc / pid) for pid in pids)
