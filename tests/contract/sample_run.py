@@ -81,5 +81,5 @@ async def taken(records: Records, run: Run, *, ttl_s: float = 30) -> Run:
     await records.queue.put(run)
     async with asyncio.timeout(5):
         while (held := await records.store.acquire(run.id, worker="w", ttl_s=ttl_s)) is None:
-            pass
+            await asyncio.sleep(0)
     return held
