@@ -36,6 +36,11 @@ class Records:
     redis_url: str
 
 
+def deployment(settings: Settings) -> str:
+    """A name for this deployment, so that two which share an account leave each other's sandboxes alone."""
+    return f"vibecoder {urlsplit(settings.github_url).hostname} {settings.github_app_id}".strip()
+
+
 def clock() -> Clock:
     from app.adapters.clock import SystemClock
 
@@ -202,6 +207,7 @@ def open_sandboxes(settings: Settings) -> SandboxProvider:
             api_url=settings.e2b_api_url or None,
             sandbox_url=settings.e2b_sandbox_url or None,
             domain=settings.e2b_domain or None,
+            owner=deployment(settings),
         )
     from app.adapters.sandbox.local import LocalSandboxes
     from app.adapters.sandbox.toolchains import host_toolchains

@@ -24,7 +24,7 @@ def options_of(settings: Settings) -> Options:
     """What the deployment decides for every run."""
     return Options(
         budget=Budget(settings.max_usd, settings.max_minutes, settings.max_turns, settings.max_tokens),
-        deployment=f"{settings.github_url} {settings.github_app_id}",
+        deployment=wiring.deployment(settings),
         public_url=settings.public_address if settings.page_secret.get_secret_value() else "",
         page_secret=settings.page_secret,
         worker=f"{socket.gethostname()}:{os.getpid()}",

@@ -12,8 +12,7 @@ from typing import Final
 
 from app.adapters.document import pack, read_cursor, thread_of
 from app.core.errors import LeaseLost
-from app.core.ports import Page, Signal
-from app.core.run import Run, Status, decode
+from app.core.run import Page, Run, Signal, Status, decode
 
 MAX_RUNS: Final = 1_000
 """The oldest go first."""

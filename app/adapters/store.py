@@ -19,8 +19,7 @@ from app.adapters.connection import Script, ask, asking
 from app.adapters.document import pack, read_cursor
 from app.adapters.news import News
 from app.core.errors import LeaseLost, StoreError
-from app.core.ports import Page, Signal
-from app.core.run import Run, Status, decode
+from app.core.run import Page, Run, Signal, Status, decode
 
 _LOOK_S: Final = 5.0
 """How often a follower looks without being told, in case it was not."""

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from app.core.ports import CommandTimeout, Sandbox
+from app.core.machine import CommandTimeout
+from app.core.ports import Sandbox
 from app.text.prompt import Brief
 
 __all__ = ["Brief", "survey"]

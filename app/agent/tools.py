@@ -12,7 +12,8 @@ from typing import Final, assert_never
 from app.agent.call import MAX_SHELL_TIMEOUT_S, Edit, Read, Search, Shell, Work, Write
 from app.agent.edit import NoEdit, in_style_of, number, replace
 from app.agent.syntax import Fault, check, introduced
-from app.core.ports import CommandTimeout, ExecResult, Sandbox
+from app.core.machine import CommandTimeout, ExecResult
+from app.core.ports import Sandbox
 
 MAX_RESULT_CHARS: Final = 16_000
 MAX_FILE_BYTES: Final = 2 * 1024 * 1024

@@ -15,8 +15,9 @@ from pydantic import SecretStr
 
 from app.core.conversation import Conversation, Reply, ToolSpec
 from app.core.job import Person
+from app.core.machine import ExecResult, Network, SandboxInfo
 from app.core.policy import Change, Role
-from app.core.run import Commit, PullRequest, Run, Status
+from app.core.run import Commit, Page, PullRequest, Run, Signal, Status
 
 
 class Clock(Protocol):
@@ -30,9 +31,6 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
-
-
-# ---------------------------------------------------------------------------------------------------------- GitHub
 
 
 class GitHub(Protocol):
@@ -95,38 +93,6 @@ class GitHubApp(Protocol):
         """Open one repository (`owner/name`) for one job, in the job's own task."""
 
 
-# --------------------------------------------------------------------------------------------------------- sandbox
-
-
-@dataclass(frozen=True, slots=True)
-class ExecResult:
-    """How a command ended. `output` is stdout and stderr interleaved; `cut` is True when its middle was left out.
-
-    `exit_code` is 128 + n when signal n ended it.
-    """
-
-    exit_code: int
-    output: str
-    seconds: float
-    cut: bool = False
-
-
-class CommandTimeout(TimeoutError):
-    """A command ran past its time; its process group is dead. `output` is what it had printed, capped alike."""
-
-    def __init__(self, seconds: float, output: str) -> None:
-        super().__init__(f"The command did not end within {seconds:g} s.")
-        self.output = output
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """Where a sandbox may connect: everywhere, to `hosts` only, or (neither) nowhere."""
-
-    is_open: bool = False
-    hosts: tuple[str, ...] = ()
-
-
 class Sandbox(Protocol):
     """One isolated machine with one work tree. Paths are relative to the work tree or absolute inside the machine.
 
@@ -163,7 +129,11 @@ class Sandbox(Protocol):
         """
 
     async def write(self, path: str, data: bytes) -> None:
-        """Write a file, making its folders. Keeps an existing file's mode. Repeatable."""
+        """Write a file, making its folders. Keeps an existing file's mode. Repeatable.
+
+        Raises:
+            OSError: there is a folder, a device or a read-only file at `path`.
+        """
 
     async def upload(self, tar: Path, to: str) -> None:
         """Unpack a tar of the host into a folder of the machine. Repeatable."""
@@ -176,15 +146,6 @@ class Sandbox(Protocol):
 
     async def close(self) -> None:
         """Destroy the machine and all that is on it. Repeatable; never raises for a machine that is gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class SandboxInfo:
-    """A machine that exists. `metadata` is what `create` was given."""
-
-    id: str
-    metadata: Mapping[str, str]
-    created_at: datetime
 
 
 class SandboxProvider(Protocol):
@@ -205,9 +166,6 @@ class SandboxProvider(Protocol):
 
     async def kill(self, sandbox_id: str) -> bool:
         """Destroy a machine by id; False when there was none. Repeatable."""
-
-
-# ----------------------------------------------------------------------------------------------------------- model
 
 
 class Model(Protocol):
@@ -231,9 +189,6 @@ class Model(Protocol):
         """
 
 
-# ------------------------------------------------------------------------------------------------- queue and store
-
-
 class Queue(Protocol):
     """Carries jobs from web to worker, at least once. Raises `StoreError` within 3 s when Redis is away."""
 
@@ -248,23 +203,6 @@ class Queue(Protocol):
 
     async def depth(self) -> int:
         """How many jobs wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of runs, newest first. `cursor` asks for the next page; empty on the last."""
-
-    runs: tuple[Run, ...]
-    cursor: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """Something a person said to a run at work. `kind` is `stop`, `status` or `budget` (`amount` in dollars)."""
-
-    kind: str
-    by: str
-    amount: float = 0.0
 
 
 class Store(Protocol):
@@ -319,9 +257,6 @@ class Store(Protocol):
 
     async def ping(self) -> None:
         """Ask whether the store answers. Repeatable."""
-
-
-# ----------------------------------------------------------------------------------------------------------- repos
 
 
 class Repos(Protocol):

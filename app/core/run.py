@@ -240,6 +240,23 @@ class Run:
         return replace(self, notices=(*self.notices, text)[-MAX_NOTICES:])
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of runs, newest first. `cursor` asks for the next page; empty on the last."""
+
+    runs: tuple[Run, ...]
+    cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Something a person said to a run at work. `kind` is `stop`, `status` or `budget` (`amount` in dollars)."""
+
+    kind: str
+    by: str
+    amount: float = 0.0
+
+
 _RUN: Final = TypeAdapter(Run)
 
 

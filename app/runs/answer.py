@@ -2,8 +2,7 @@
 
 from app.core.errors import UserError
 from app.core.job import Verb
-from app.core.ports import Signal
-from app.core.run import Conclusion, Run, Status
+from app.core.run import Conclusion, Run, Signal, Status
 from app.runs.work import Work
 from app.text.comment import render_help
 

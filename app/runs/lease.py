@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from app.core.errors import LeaseLost, Stopped, StoreError
-from app.core.ports import Ports, Signal
-from app.core.run import Run
+from app.core.ports import Ports
+from app.core.run import Run, Signal
 from app.runs.progress import Progress
 
 LEASE_S: Final = 30.0

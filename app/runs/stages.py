@@ -11,10 +11,10 @@ from app.agent.context import Brief
 from app.core import repo_config
 from app.core.errors import CommandFailed, UserError
 from app.core.job import Job, Source
+from app.core.machine import CommandTimeout, ExecResult, Network
 from app.core.policy import BRANCH_PREFIX
-from app.core.ports import CommandTimeout, ExecResult, Network
 from app.core.run import Kind, Stage, Verdict
-from app.core.sanitize import clean
+from app.core.sanitize import clean, disarm
 from app.runs import tree, verify
 from app.runs.publish import publish
 from app.runs.work import Work
@@ -135,7 +135,7 @@ async def _brief(work: Work) -> Brief:
     for path in repo_config.INSTRUCTION_FILES:
         raw = await work.ports.repos.read(job.installation_id, job.repo, work.run.base_sha, path)
         if raw is not None:
-            instructions.append((path, raw.decode("utf-8", "replace")[:REQUEST_CHARS]))
+            instructions.append((path, disarm(raw.decode("utf-8", "replace")[:REQUEST_CHARS])))
     return Brief(
         repo=job.repo,
         number=job.number,

@@ -9,7 +9,7 @@ base with the changed tests: they must fail there, or they prove nothing
 from typing import Final
 
 from app.agent.coder import repair
-from app.core.ports import CommandTimeout
+from app.core.machine import CommandTimeout
 from app.core.repo_config import is_test
 from app.core.run import Kind, SuiteRun, Verdict, Verification
 from app.runs import tree

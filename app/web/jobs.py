@@ -17,15 +17,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.core.commands import is_branch
 from app.core.job import Command, Job, Mode, Source, Verb, canonical_id, job_id
-from app.core.ports import Clock, Queue, Signal, Store
-from app.core.run import Run, Status
+from app.core.ports import Clock, Queue, Store
+from app.core.run import Run, Signal, Status
 from app.web.access import Access
 from app.web.status import Document, Documents
 from app.web.wire import as_json, read_body, tagged
 
 MAX_REQUEST_CHARS: Final = 20_000
-_REF: Final = re.compile(r"(?!.*(\.\.|//|@\{|\.lock$))[A-Za-z0-9_][A-Za-z0-9._/@+-]{0,199}(?<![./])")
 _REPO: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
 
 
@@ -55,7 +55,7 @@ class Asked(BaseModel):
     @field_validator("base")
     @classmethod
     def _is_branch(cls, value: str | None) -> str | None:
-        if value is not None and not _REF.fullmatch(value):
+        if value is not None and not is_branch(value):
             raise ValueError("that is not the name of a branch")
         return value
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from app.adapters.sandbox.e2b import E2BSandbox, E2BSandboxes
 from app.core.errors import SandboxError
-from app.core.ports import Network
+from app.core.machine import Network
 from tests.contract.e2b_server import API_KEY, E2BServer, e2b_server
 
 

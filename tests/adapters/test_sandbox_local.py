@@ -13,7 +13,7 @@ import pytest
 from app.adapters.sandbox.local import LocalSandbox, LocalSandboxes
 from app.adapters.sandbox.watch import MIB
 from app.core.errors import SandboxError
-from app.core.ports import Network
+from app.core.machine import Network
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ import pytest
 from app.adapters.document import MAX_DOCUMENT_BYTES
 from app.core.errors import LeaseLost, StoreError, UserError
 from app.core.job import Verb
-from app.core.ports import Signal
-from app.core.run import Run, Status
+from app.core.run import Run, Signal, Status
 from tests.contract.sample_run import Records, a_full_run, a_run, completed, in_progress, taken
 
 pytest_plugins = ["tests.contract.records"]

@@ -37,7 +37,7 @@ from pydantic import SecretStr
 from app.adapters.sandbox import remote, script
 from app.adapters.sandbox.output import CappedOutput, Ended
 from app.core.errors import SandboxError
-from app.core.ports import ExecResult, Network, SandboxInfo
+from app.core.machine import ExecResult, Network, SandboxInfo
 
 _DOMAIN: Final = "e2b.app"
 _OWNER: Final = "owner"

@@ -21,7 +21,7 @@ from app.adapters.sandbox.machine import MARK, Machine
 from app.adapters.sandbox.output import CappedOutput, Ended
 from app.adapters.sandbox.watch import GIB, Limits, Watch
 from app.core.errors import SandboxError
-from app.core.ports import ExecResult, Network, SandboxInfo
+from app.core.machine import ExecResult, Network, SandboxInfo
 
 _log = logging.getLogger(__name__)
 

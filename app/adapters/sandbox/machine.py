@@ -22,7 +22,7 @@ from app.adapters.sandbox import cgroup
 from app.adapters.sandbox.bubblewrap import Folders
 from app.adapters.sandbox.process import kill_marked
 from app.core.errors import SandboxError
-from app.core.ports import Network
+from app.core.machine import Network
 
 MARK: Final = "VIBECODER_SANDBOX"
 _ID: Final = re.compile(r"local-[0-9a-f]{20}")

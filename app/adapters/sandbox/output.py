@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from app.core.ports import CommandTimeout, ExecResult
+from app.core.machine import CommandTimeout, ExecResult
 
 _MARKER: Final = "\n[... {} bytes left out ...]\n"
 _MARKER_BYTES: Final = 48
