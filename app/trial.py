@@ -229,6 +229,10 @@ async def _show_result(stage: Stage, run: Run, console: Console) -> None:
     if pull is not None:
         console.print(f"#{pull.number} [bold]{run.plan.title if run.plan else ''}[/]\n  {pull.url}", highlight=False)
     show_end(console, run, diff)
+    model = Settings().model
+    usd = wiring.price_of(model, run.cost.usage)
+    if usd is not None:
+        console.print(f"Cost: nothing, as the model is scripted. {model} would have cost ${usd:.2f} for these tokens.")
     console.print(f"The repository is real: git -C {DEMO_FOLDER / 'github' / DEMO_REPO}.git log --all", highlight=False)
 
 

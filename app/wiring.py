@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from app.core.conversation import Usage
 from app.core.errors import UserError
 from app.core.links import setup_url
 from app.core.ports import Clock, GitHubApp, Model, Ports, Queue, Repos, SandboxProvider, Store
@@ -220,6 +221,14 @@ def open_sandboxes(settings: Settings) -> SandboxProvider:
         read_only=read_only,
         share_network=settings.sandbox_share_network,
     )
+
+
+def price_of(model: str, usage: Usage) -> float | None:
+    """What these tokens cost in dollars at OpenAI; None when the model's price is not known. Blocks for half a second."""
+    from app.adapters.model.client import OPENAI_URL
+    from app.adapters.model.prices import price
+
+    return price(model, usage, OPENAI_URL)
 
 
 def why_not_isolated() -> str:

@@ -52,7 +52,8 @@ def test_every_template_says_what_it_is_for_and_names_its_variables() -> None:
 
 def _given(source: str) -> set[str]:
     """The names a template gives itself, which count as undeclared inside its blocks."""
-    return set(re.findall(r"\{%-? (?:set|import \S+ as) (\w+)", source))
+    given = re.findall(r"\{%-? (?:set|import \S+ as|for) ([\w, ]+?) ?(?:=|in\b|%\}|-%\})", source)
+    return {name.strip() for names in given for name in names.split(",")}
 
 
 def _without_filters(source: str) -> str:
