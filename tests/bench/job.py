@@ -8,6 +8,7 @@ import asyncio
 import statistics
 from collections import defaultdict
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -42,7 +43,7 @@ async def measure() -> list[Figure]:
             runs.append(await _carry_out(Path(folder), calls[-1]))
             seconds.append(perf_counter() - began)
             await _empty_commands(Path(folder), empty)
-    whole = figure("delivery to last word", [_seconds(run) for run in runs], "s")
+    whole = figure("from delivery to the end of the run", [_seconds(run) for run in runs], "s")
     return [
         figure("with all its servers, from nothing", seconds, "s", against=whole),
         whole,
@@ -111,8 +112,9 @@ def _stages(runs: list[Run], whole: Figure) -> list[Figure]:
 def _port(port: str, calls: list[Times], whole: Figure) -> Figure:
     """All calls to one port together. Calls that ran beside others count in full."""
     rounds = [[s for call, took in each.items() if call.startswith(f"{port}.") for s in took] for each in calls]
-    name = f"{len(rounds[0])} calls to {port}, median {show(statistics.median(sum(rounds, [])) * 1000)} ms"
-    return figure(name, [sum(took) for took in rounds], "s", against=whole)
+    together = figure(f"calls to {port}", [sum(took) for took in rounds], "s", against=whole)
+    typical_ms = statistics.median(seconds for took in rounds for seconds in took) * 1000
+    return replace(together, spread=f"{len(rounds[0])} calls, {show(typical_ms)} ms each")
 
 
 def _commands(empty: Times) -> list[Figure]:

@@ -1,7 +1,8 @@
 """Processes: what `vibecoder web` and `vibecoder worker` weigh, and how long they take to be ready.
 
 Small machines run several of each. Web must stay clear of what only a worker needs; a worker is weighed after a whole
-job, since that is what it weighs from then on. Each is beside a Python that does nothing.
+job, since that is what it weighs from then on; with E2B's library, only before it. Each is beside a Python that does
+nothing.
 """
 
 import asyncio
@@ -44,6 +45,7 @@ async def measure() -> list[Figure]:
         figure("web, memory after a delivery", found["web MB later"], "MB", against=python_mb, budget=WEB_MB),
         figure("worker, memory when ready", found["worker MB"], "MB", against=python_mb),
         figure("worker, memory after a job", found["worker MB later"], "MB", against=python_mb, budget=WORKER_MB),
+        figure("worker for E2B, memory when ready", found["E2B MB"], "MB", against=python_mb, budget=WORKER_MB),
     ]
 
 
@@ -68,6 +70,9 @@ async def _weigh(folder: Path, found: defaultdict[str, list[float]]) -> None:
             raise RuntimeError(f"The job ended as {run.conclusion}: {run.failure}")
         for name, process in started.items():
             found[f"{name} MB later"].append(process.rss_mb)
+        environ |= {"SANDBOX": "e2b", "E2B_API_KEY": "e2b_no_key_of_anybody"}
+        async with running(folder / "e2b.log", VIBECODER, "worker", ready="worker is ready", environ=environ) as worker:
+            found["E2B MB"].append(worker.rss_mb)
 
 
 async def _ask(outside: Outside) -> None:

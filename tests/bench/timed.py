@@ -8,7 +8,8 @@ from inspect import iscoroutinefunction
 from time import perf_counter
 from typing import Any, cast
 
-from app.core.ports import GitHub, GitHubApp, Model, Ports, Repos, Sandbox, SandboxInfo, SandboxProvider, Store
+from app.core.machine import SandboxInfo
+from app.core.ports import GitHub, GitHubApp, Model, Ports, Repos, Sandbox, SandboxProvider, Store
 
 Times = defaultdict[str, list[float]]
 """Seconds of each call, by `port.method`."""
