@@ -144,7 +144,7 @@ def run(  # noqa: PLR0913 -- click hands over each option by its name
 
     from app.trial import Asked, run_locally
 
-    settings = _settings()
+    settings = _settings(is_quiet=True)
     if unisolated:
         click.secho("The agent's commands run as you, WITHOUT any isolation.", fg="red", bold=True, err=True)
         settings = replace(settings, sandbox="unisolated")
@@ -176,13 +176,13 @@ def demo(once: bool, as_json: bool) -> None:
     sys.exit(0 if result["conclusion"] == Conclusion.SUCCESS else 1)
 
 
-def _settings() -> Settings:
+def _settings(*, is_quiet: bool = False) -> Settings:
     """The settings, with logging set up from them; a fault in them ends the program."""
     try:
         settings = load()
     except VibecoderError as error:
         raise click.ClickException(str(error)) from error
-    logs.configure(settings.log_level, Redactor(settings.secrets).redact)
+    logs.configure("error" if is_quiet else settings.log_level, Redactor(settings.secrets).redact)
     return settings
 
 

@@ -11,6 +11,7 @@ from app.text.comment import headline
 
 _STYLES = {Kind.STAGE: "bold cyan", Kind.TOOL: "dim", Kind.MODEL: "", Kind.NOTE: "green"}
 _MAX_CHARS = 160
+_TAIL_CHARS = 2_000
 
 
 class Screen:
@@ -60,10 +61,13 @@ def show_end(console: Console, run: Run, diff: str = "") -> None:
             table.add_row(suite.on, str(suite.exit_code), f"{suite.seconds:.1f}")
         console.print(table)
         console.print(f"Verdict: [bold]{run.verification.verdict}[/]")
+        head = run.verification.runs[-1]
+        if not head.passed:
+            console.print(head.tail[-_TAIL_CHARS:], style="dim", markup=False, highlight=False)
     for notice in run.notices:
         console.print(f"[yellow]{escape(notice)}[/]")
     style = "bold green" if run.conclusion is Conclusion.SUCCESS else "bold yellow"
-    console.print(f"[{style}]{headline(run)}[/] {escape(run.failure.message if run.failure else run.message)}")
+    console.print(f"[{style}]{headline(run)}.[/] {escape(run.failure.message if run.failure else run.message)}")
     if run.failure is not None and run.failure.excerpt:
         console.print(escape(run.failure.excerpt), style="dim")
     if run.status is Status.COMPLETED and run.cost.turns:

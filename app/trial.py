@@ -66,7 +66,8 @@ async def run_locally(settings: Settings, asked: Asked, console: Console) -> Run
             assert run is not None  # noqa: S101 -- it was put a few lines above
     show_end(console, run)
     if run.commits:
-        console.print(f"The work is on the branch [bold]{run.branch}[/], {len(run.commits)} commits on {run.base_ref}.")
+        count = f"{len(run.commits)} commit{'' if len(run.commits) == 1 else 's'}"
+        console.print(f"The work is on the branch [bold]{run.branch}[/], {count} on {run.base_ref}.")
         console.print(f"  git -C {asked.repo} diff {run.base_ref}...{run.branch}", highlight=False, markup=False)
     return run
 

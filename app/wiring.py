@@ -224,7 +224,7 @@ def open_sandboxes(settings: Settings) -> SandboxProvider:
 
 
 def price_of(model: str, usage: Usage) -> float | None:
-    """What these tokens cost in dollars at OpenAI; None when the model's price is not known. Blocks for half a second."""
+    """What these tokens cost in dollars at OpenAI; None when the price is not known. Blocks for half a second."""
     from app.adapters.model.client import OPENAI_URL
     from app.adapters.model.prices import price
 

@@ -51,7 +51,10 @@ class LocalRepository:
             found = await self._run("rev-parse", "--absolute-git-dir", cwd=self.path)
         except GitFailed as error:
             if "dubious ownership" in error.stderr:
-                raise UserError(f"Git does not trust {self.path}, which belongs to somebody else.") from error
+                raise UserError(
+                    f"Git does not trust {self.path}, which belongs to somebody else. If you do: "
+                    f"git config --global --add safe.directory {self.path}"
+                ) from error
             raise UserError(f"{self.path} is no git repository; run `git init` there and commit something.") from error
         self._git_dir = Path(found)
         if await self._sha("HEAD") is None and not await self._git("for-each-ref", "--count=1", "refs/heads"):

@@ -106,9 +106,9 @@ async def _walk(work: Work) -> tuple[Conclusion, str]:
     await stages.publish_rest(work)
     await stages.open_pull_request(work)
     verification = work.run.verification
-    if verification is not None and verification.verdict is Verdict.FAILING:
-        return Conclusion.FAILURE, "The work is published, and the tests fail"
-    return Conclusion.SUCCESS, "Done"
+    verdict = verification.verdict if verification is not None else Verdict.UNTESTED
+    conclusion = Conclusion.FAILURE if verdict is Verdict.FAILING else Conclusion.SUCCESS
+    return conclusion, f"The work is published. {stages.SENTENCES[verdict]}"
 
 
 async def _hand_over(work: Work) -> None:
