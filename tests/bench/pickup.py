@@ -25,7 +25,7 @@ from tests.bench.figure import Figure, figure
 from tests.bench.load import connect
 
 DELIVERIES: Final = 120
-SECONDS: Final = 6.0
+SECONDS: Final = 5.0
 LAST_S: Final = 5.0
 
 CarryOut = Callable[[str], Awaitable[None]]
