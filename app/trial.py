@@ -20,7 +20,7 @@ from rich.panel import Panel
 from app import wiring
 from app.core.errors import UserError
 from app.core.job import Command, Job, Mode, Person, Source, Verb, job_id
-from app.core.ports import Store
+from app.core.records import Store
 from app.core.run import Run, Status
 from app.demo.github import DemoGitHub
 from app.demo.loopback import free_port

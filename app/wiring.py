@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from app.core.conversation import Usage
 from app.core.errors import UserError
 from app.core.links import setup_url
-from app.core.ports import Clock, GitHubApp, Model, Ports, Queue, Repos, SandboxProvider, Store
+from app.core.ports import Clock, GitHubApp, Model, Ports, Repos, SandboxProvider
+from app.core.records import Queue, Store
 from app.core.redact import Redactor
 from app.settings import APP_FILE, Settings, keep_app
 

@@ -9,6 +9,7 @@ import hmac
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from pydantic import SecretStr
@@ -63,3 +64,23 @@ def verify(body: bytes, signature: str | None, secrets: Sequence[SecretStr]) -> 
     matches = [hmac.compare_digest(digest, claimed) for digest in digests]
     if not any(matches):
         raise BadSignature("The delivery is not signed with this App's webhook secret.")
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryAttempt:
+    """One attempt of GitHub's to deliver, from its own log. Attempts at the same delivery share `guid`.
+
+    https://docs.github.com/en/rest/apps/webhooks#list-deliveries-for-an-app-webhook. `status_code` is what we answered,
+    0 when we did not.
+    """
+
+    id: int
+    guid: str
+    event: str
+    action: str
+    delivered_at: datetime
+    status_code: int
+
+    @property
+    def arrived(self) -> bool:
+        return 200 <= self.status_code < 300

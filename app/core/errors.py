@@ -63,16 +63,25 @@ class LeaseLost(VibecoderError):
 
 
 class OutsideError(VibecoderError):
-    """Another system failed and the adapter's own retries are used up."""
+    """Another system failed and the adapter's own retries are used up.
+
+    `is_passing` says that the same request may well work later: the run waits instead of failing. `retry_after_s` is
+    how long that system asked to be left alone, None when it did not say.
+    """
+
+    def __init__(self, message: str, *, is_passing: bool = False, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.is_passing = is_passing
+        self.retry_after_s = retry_after_s
 
 
 class GitHubError(OutsideError):
     """GitHub refused or failed. `status` is the HTTP status, 0 when there was no answer."""
 
     def __init__(self, message: str, *, status: int = 0, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
+        is_passing = status in {0, 408, 429} or status >= 500 or retry_after_s is not None
+        super().__init__(message, is_passing=is_passing, retry_after_s=retry_after_s)
         self.status = status
-        self.retry_after_s = retry_after_s
 
 
 class HeadMoved(GitHubError):

@@ -4,7 +4,7 @@ An adapter translates its vendor's exceptions into `core.errors` at the edge, re
 sets a timeout on everything. "Repeatable" means that a second call after an unclear ending does no harm.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,10 +14,13 @@ from typing import Protocol
 from pydantic import SecretStr
 
 from app.core.conversation import Conversation, Reply, ToolSpec
+from app.core.delivery import DeliveryAttempt
 from app.core.job import Person
 from app.core.machine import ExecResult, Network, SandboxInfo
 from app.core.policy import Change, Role
-from app.core.run import Commit, Page, PullRequest, Run, Signal, Status
+from app.core.records import Queue, Store
+from app.core.run import Commit, PullRequest
+from app.core.triggers import Labelled
 
 
 class Clock(Protocol):
@@ -69,12 +72,20 @@ class GitHub(Protocol):
     async def commit(self, branch: str, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
         """Put one commit by the App on the branch and return it (`step` unset).
 
-        `message` is subject, blank line, body. Not repeatable by itself, and safe all the same: a second call finds
-        the head moved.
+        `message` is subject, blank line, body. Repeatable: when the head is already a commit of ours with this message
+        on top of `expected_head`, that one is returned.
 
         Raises:
             HeadMoved: the branch is not at `expected_head`.
         """
+
+    async def commits(self, base: str, head: str) -> tuple[Commit, ...]:
+        """The commits that `head` (sha or branch) has and `base` has not, oldest first, at most 250; `files` are empty.
+        Repeatable."""
+
+    async def labelled(self, label: str) -> tuple[Labelled, ...]:
+        """Open issues (no pull requests) that carry the label, newest first, at most 100, each with who put it there
+        last and when. Repeatable."""
 
     async def pull_request(self, branch: str) -> PullRequest | None:
         """The open pull request from this branch of this repository, None when there is none. Repeatable."""
@@ -91,6 +102,17 @@ class GitHubApp(Protocol):
 
     def open(self, installation_id: int, repo: str) -> AbstractAsyncContextManager[GitHub]:
         """Open one repository (`owner/name`) for one job, in the job's own task."""
+
+    async def repositories(self) -> tuple[tuple[int, str], ...]:
+        """Installation id and `owner/name` of each repository the App works on, suspended ones left out; at most 1,000.
+        Repeatable."""
+
+    async def deliveries(self, since: datetime) -> tuple[DeliveryAttempt, ...]:
+        """GitHub's attempts to deliver since then, newest first, at most 1,000. GitHub forgets them after days.
+        Repeatable."""
+
+    async def redeliver(self, attempt_id: int) -> None:
+        """Ask GitHub to make this attempt again; it does so soon, under the same guid."""
 
 
 class Sandbox(Protocol):
@@ -187,76 +209,6 @@ class Model(Protocol):
         Raises:
             ModelError: refused, away, or an answer with neither words nor calls, after the adapter's own retries.
         """
-
-
-class Queue(Protocol):
-    """Carries jobs from web to worker, at least once. Raises `StoreError` within 3 s when Redis is away."""
-
-    async def put(self, run: Run) -> bool:
-        """Store a new run and queue its job in one atomic write; wake a worker.
-
-        Returns False, changing nothing, when this id was put within the last seven days. Repeatable.
-        """
-
-    async def put_again(self, job_id: str) -> None:
-        """Queue a stored run once more. Repeatable: a job waits in the queue at most once."""
-
-    async def depth(self) -> int:
-        """How many jobs wait."""
-
-
-class Store(Protocol):
-    """Keeps runs, for `Settings.keep_days`. Raises `StoreError` within 3 s when Redis is away."""
-
-    async def load(self, job_id: str) -> Run | None:
-        """The run, None when there is none. Repeatable."""
-
-    async def save(self, run: Run) -> None:
-        """Keep the run and tell its followers. Fenced by `run.attempt`. Repeatable.
-
-        Raises:
-            LeaseLost: another attempt holds the run, or none does.
-        """
-
-    async def list(self, *, repo: str = "", status: Status | None = None, cursor: str = "", limit: int = 50) -> Page:
-        """A page of runs, newest first; `limit` at most 100. Repeatable."""
-
-    def follow(self, job_id: str) -> AsyncIterator[Run]:
-        """The run as it stands, then each time it was saved, until it is completed. Skips what comes too fast.
-
-        Empty when there is no such run.
-        """
-
-    async def latest(self, repo: str, number: int) -> Run | None:
-        """The newest run of a thread that started (verb start, plan, approve or retry), None when there is none."""
-
-    async def acquire(self, job_id: str, *, worker: str, ttl_s: float) -> Run | None:
-        """Take the run's lease: the run with `attempt` raised by one, or None when it is held, completed or unknown.
-
-        Not repeatable: each success raises the fence.
-        """
-
-    async def renew(self, run: Run, *, ttl_s: float) -> None:
-        """Hold the lease for `ttl_s` more.
-
-        Raises:
-            LeaseLost: it is not this attempt's any more.
-        """
-
-    async def release(self, run: Run) -> None:
-        """Let the lease go if it is still this attempt's. Repeatable."""
-
-    async def leaseless(self, *, limit: int = 100) -> tuple[str, ...]:
-        """Ids of runs in progress that nobody holds."""
-
-    async def signal(self, job_id: str, signal: Signal) -> None:
-        """Leave word for the worker that carries this run; kept for a day, at most 100."""
-
-    async def signals(self, job_id: str) -> tuple[Signal, ...]:
-        """Take the words left for this run, oldest first. They are gone afterwards."""
-
-    async def ping(self) -> None:
-        """Ask whether the store answers. Repeatable."""
 
 
 class Repos(Protocol):

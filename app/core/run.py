@@ -7,6 +7,7 @@ values of GitHub's check runs (https://docs.github.com/en/rest/checks/runs), so 
                    └─ stages in the order of `Stage`, each saved before and after
 """
 
+import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -183,6 +184,10 @@ class Run:
 
     `attempt` counts the workers that held it and is the fence of every write. `commits` are in order of publication.
     `needs` says what a person must do: `approval`, `budget`, `reading` (held-back paths), or nothing.
+
+    For the next worker: `handed_back` of the attempts ended in order; `waits` times in a row another system was away,
+    and until `wake_at` nobody need try; the trees (see `runs/work.py`) and `test_command` are the sandbox's. `unknown`
+    is JSON of fields that a newer version wrote: kept, not understood.
     """
 
     job: Job
@@ -214,10 +219,22 @@ class Run:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     updated_at: datetime | None = None
+    handed_back: int = 0
+    waits: int = 0
+    wake_at: datetime | None = None
+    start_tree: str = ""
+    published_tree: str = ""
+    test_command: str = ""
+    unknown: str = ""
 
     @property
     def id(self) -> str:
         return self.job.id
+
+    @property
+    def lost_workers(self) -> int:
+        """How many workers died with this run in their hands."""
+        return max(0, self.attempt - 1 - self.handed_back)
 
     @property
     def stage(self) -> Stage | None:
@@ -261,17 +278,22 @@ _RUN: Final = TypeAdapter(Run)
 
 
 def encode(run: Run) -> bytes:
-    """The run as UTF-8 JSON, as the store and the status API carry it."""
-    return _RUN.dump_json(run)
+    """The run as UTF-8 JSON, as the store keeps it; what a newer version wrote is still there."""
+    document = _RUN.dump_json(run, exclude={"unknown"})
+    if not run.unknown:
+        return document
+    return json.dumps({**json.loads(run.unknown), **json.loads(document)}).encode()
 
 
 def decode(document: bytes | str) -> Run:
-    """Read what `encode` wrote.
+    """Read what `encode` wrote, in this version or another.
 
     Raises:
         StoreError: it is no run of a version this program reads.
     """
     try:
-        return _RUN.validate_json(document)
+        run = _RUN.validate_json(document)
     except ValidationError as error:
         raise StoreError(f"A stored run cannot be read: {error.error_count()} faults.") from error
+    unknown = {name: value for name, value in json.loads(document).items() if name not in Run.__slots__}
+    return replace(run, unknown=json.dumps(unknown)) if unknown else run

@@ -15,6 +15,7 @@
 - Whether the sender may is asked when the job is admitted, not here: no call leaves the web process.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -44,7 +45,7 @@ def decide(event: Event, *, delivery_id: str, label: str, now: datetime) -> Job 
     is_pull_request = issue.pull_request is not None
     comment_id = event.comment.id if isinstance(event, CommentCreated) else None
     source = Source.COMMENT if comment_id else Source.LABEL
-    key = str(comment_id) if comment_id else f"{issue.updated_at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    key = str(comment_id) if comment_id else _moment(issue.updated_at)
     return Job(
         id=job_id(repository.full_name, issue.number, source, key),
         repo=repository.full_name,
@@ -91,3 +92,37 @@ def _mode(verb: Verb, *, is_pull_request: bool) -> Mode:
 
 def _person(account: Account) -> Person:
     return Person(account.login, account.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """An open issue that carries the label now. `labelled_by` put it there at `labelled_at`, whole seconds, UTC."""
+
+    number: int
+    title: str
+    body: str
+    author: Person | None
+    labelled_by: Person
+    labelled_at: datetime
+    is_private: bool = False
+
+
+def catch_up(found: Labelled, *, repo: str, installation_id: int, now: datetime) -> Job:
+    """The job of a label whose delivery never came: the same id that the delivery would have given, were it to come."""
+    return Job(
+        id=job_id(repo, found.number, Source.LABEL, _moment(found.labelled_at)),
+        repo=repo,
+        installation_id=installation_id,
+        source=Source.LABEL,
+        sender=found.labelled_by,
+        created_at=now,
+        number=found.number,
+        title=found.title[:MAX_TITLE_CHARS],
+        body=found.body[:MAX_BODY_CHARS],
+        author=found.author,
+        is_private=found.is_private,
+    )
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"

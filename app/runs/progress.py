@@ -14,7 +14,8 @@ from typing import Any
 from app.core.budget import Budget, check, wrap_up
 from app.core.conversation import Reply
 from app.core.errors import OutsideError
-from app.core.ports import Clock, Store
+from app.core.ports import Clock
+from app.core.records import Store
 from app.core.redact import Redactor
 from app.core.run import PERCENT, Cost, Kind, Run, Stage, StageRecord, Status
 

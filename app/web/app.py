@@ -14,7 +14,8 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import Lifespan
 
 from app.core.errors import OutsideError, UserError
-from app.core.ports import Clock, Queue, Store
+from app.core.ports import Clock
+from app.core.records import Queue, Store
 from app.text.page import render_problem, render_sign_in
 from app.web import webhook
 from app.web.access import Access

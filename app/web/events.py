@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.core.errors import StoreError
 from app.core.job import canonical_id
-from app.core.ports import Store
+from app.core.records import Store
 from app.core.run import Run, Status
 from app.web.access import Access
 from app.web.jobs import load

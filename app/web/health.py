@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from app.core.errors import StoreError
-from app.core.ports import Queue, Store
+from app.core.records import Queue, Store
 from app.web.access import Access
 from app.web.problems import problem
 

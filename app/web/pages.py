@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from app.core.job import canonical_id
-from app.core.ports import Store
+from app.core.records import Store
 from app.core.run import Status
 from app.text.page import render_docs, render_list, render_run, render_sign_in
 from app.web.access import COOKIE, SESSION, SESSION_S, Access

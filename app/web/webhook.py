@@ -25,7 +25,8 @@ from app.core import delivery, events, triggers
 from app.core.delivery import BadDelivery, BadSignature, Delivery
 from app.core.errors import StoreError
 from app.core.events import InstallationChanged, Ping
-from app.core.ports import Clock, Queue
+from app.core.ports import Clock
+from app.core.records import Queue
 from app.core.run import Run
 from app.web.problems import problem
 

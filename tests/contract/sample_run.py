@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from app.core.conversation import Usage
 from app.core.job import Command, Job, Person, Source, Verb, job_id
 from app.core.plan import Plan, Step
-from app.core.ports import Queue, Store
+from app.core.records import Queue, Store
 from app.core.run import (
     Commit,
     Conclusion,

@@ -1,0 +1,103 @@
+"""The queue and the store: what web and worker share, as ports. The rest of the outside world is in `core/ports.py`.
+
+Every method raises `StoreError` within 3 s when Redis is away. "Repeatable" means as it does there.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from app.core.conversation import Conversation
+from app.core.run import Page, Run, Signal, Status
+
+
+class Queue(Protocol):
+    """Carries jobs from web to worker, at least once. Raises `StoreError` within 3 s when Redis is away."""
+
+    async def put(self, run: Run) -> bool:
+        """Store a new run and queue its job in one atomic write; wake a worker.
+
+        Returns False, changing nothing, when this id was put within the last seven days. Repeatable.
+        """
+
+    async def put_again(self, job_id: str, *, after_s: float = 0.0) -> None:
+        """Queue a stored run once more, to begin no sooner than `after_s` from now. Repeatable: a job waits at most
+        once, and the last call says when."""
+
+    async def depth(self) -> int:
+        """How many jobs wait."""
+
+
+class Store(Protocol):
+    """Keeps runs, for `Settings.keep_days`. Raises `StoreError` within 3 s when Redis is away."""
+
+    async def load(self, job_id: str) -> Run | None:
+        """The run, None when there is none. Repeatable."""
+
+    async def save(self, run: Run) -> None:
+        """Keep the run and tell its followers. Fenced by `run.attempt`. Repeatable.
+
+        Raises:
+            LeaseLost: another attempt holds the run, or none does.
+        """
+
+    async def list(self, *, repo: str = "", status: Status | None = None, cursor: str = "", limit: int = 50) -> Page:
+        """A page of runs, newest first; `limit` at most 100. Repeatable."""
+
+    def follow(self, job_id: str) -> AsyncIterator[Run]:
+        """The run as it stands, then each time it was saved, until it is completed. Skips what comes too fast.
+
+        Empty when there is no such run.
+        """
+
+    async def latest(self, repo: str, number: int) -> Run | None:
+        """The newest run of a thread that started (verb start, plan, approve or retry), None when there is none."""
+
+    async def acquire(self, job_id: str, *, worker: str, ttl_s: float) -> Run | None:
+        """Take the run's lease: the run with `attempt` raised by one, or None when it is held, completed or unknown.
+
+        Not repeatable: each success raises the fence.
+        """
+
+    async def renew(self, run: Run, *, ttl_s: float) -> None:
+        """Hold the lease for `ttl_s` more.
+
+        Raises:
+            LeaseLost: it is not this attempt's any more.
+        """
+
+    async def release(self, run: Run) -> None:
+        """Let the lease go if it is still this attempt's. Repeatable."""
+
+    async def leaseless(self, *, limit: int = 100) -> tuple[str, ...]:
+        """Ids of runs in progress that nobody holds."""
+
+    async def signal(self, job_id: str, signal: Signal) -> None:
+        """Leave word for the worker that carries this run; kept for a day, at most 100."""
+
+    async def signals(self, job_id: str) -> tuple[Signal, ...]:
+        """Take the words left for this run, oldest first. They are gone afterwards."""
+
+    async def keep_conversation(self, run: Run, task: str, conversation: Conversation) -> None:
+        """Keep what was said in a task of the run (`plan`, `step 0`, …) in place of what was kept of any task before.
+
+        Only what is new is written when the conversation kept so far is a beginning of this one. Fenced like `save`;
+        gone with the run's completion or after two days. Repeatable.
+
+        Raises:
+            LeaseLost: another attempt holds the run, or none does.
+        """
+
+    async def conversation(self, job_id: str, task: str) -> Conversation:
+        """What was kept of this task; empty when nothing was, or of another. Repeatable."""
+
+    async def claim(self, name: str, *, ttl_s: float) -> bool:
+        """Be the only one over all processes who does `name` for `ttl_s` from now; False when another is."""
+
+    async def note(self, name: str, text: str) -> None:
+        """Remember a short text under a name, for a month. Repeatable."""
+
+    async def recall(self, name: str) -> str:
+        """The text under that name, empty when there is none. Repeatable."""
+
+    async def ping(self) -> None:
+        """Ask whether the store answers. Repeatable."""
