@@ -18,8 +18,9 @@ from rich.markdown import Markdown
 from rich.panel import Panel
 
 from app import wiring
-from app.core.errors import UserError
+from app.core.errors import PutOff, UserError
 from app.core.job import Command, Job, Mode, Person, Source, Verb, job_id
+from app.core.ports import Ports
 from app.core.records import Store
 from app.core.run import Run, Status
 from app.demo.github import DemoGitHub
@@ -58,11 +59,13 @@ async def run_locally(settings: Settings, asked: Asked, console: Console) -> Run
             await records.queue.put(Run(job))
             showing = asyncio.create_task(_show(records.store, job.id, console))
             try:
-                await carry_out(ports, options_of(settings), job.id)
+                await _carry_out_patiently(ports, settings, job.id, console)
                 await showing
             finally:
                 showing.cancel()
-            run = await records.store.load(job.id)
+                run = await records.store.load(job.id)
+                if run is not None and run.sandbox_id:
+                    await ports.sandboxes.kill(run.sandbox_id)
             assert run is not None  # noqa: S101 -- it was put a few lines above
     show_end(console, run)
     if run.commits:
@@ -70,6 +73,18 @@ async def run_locally(settings: Settings, asked: Asked, console: Console) -> Run
         console.print(f"The work is on the branch [bold]{run.branch}[/], {count} on {run.base_ref}.")
         console.print(f"  git -C {asked.repo} diff {run.base_ref}...{run.branch}", highlight=False, markup=False)
     return run
+
+
+async def _carry_out_patiently(ports: Ports, settings: Settings, run_id: str, console: Console) -> None:
+    """Go on until the run has ended, waiting where another system is away."""
+    while True:
+        try:
+            await carry_out(ports, options_of(settings), run_id)
+        except PutOff as wait:
+            console.print(f"[yellow]{wait}[/] I try again in {wait.after_s:.0f} s. Ctrl-C ends it.", highlight=False)
+            await ports.clock.sleep(wait.after_s)
+        else:
+            return
 
 
 def _local_job(asked: Asked) -> Job:

@@ -42,7 +42,9 @@ async def serve_jobs(settings: Settings, records: Records, ports: Ports) -> Asyn
 
     worker = wiring.open_worker(settings, records, carry_out_one)
     working = asyncio.create_task(worker.serve(), name="worker")
-    recovering = asyncio.create_task(recover_forever(ports, options.deployment), name="recover")
+    recovering = asyncio.create_task(
+        recover_forever(ports, deployment=options.deployment, label=settings.label), name="recover"
+    )
     log.info("worker is ready", extra={"worker": options.worker, "runs": settings.worker_runs})
     try:
         yield working

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from app.adapters import keys
 from app.adapters.connection import ANSWER_S, Patience, explain, open_pool
-from app.core.errors import StoreError
+from app.core.errors import PutOff, StoreError
 
 IDLE_S: Final = 0.5
 """How long a worker listens for the bell before it looks for itself."""
@@ -135,6 +135,8 @@ def worker(
         (job_id,) = args
         try:
             await carry_out(job_id)
+        except PutOff as wait:
+            raise Retry(defer=wait.after_s) from wait
         except StoreError as error:
             logger.warning("%s is tried again: %s", job_id, error)
             raise Retry(defer=AGAIN_S) from error

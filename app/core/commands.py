@@ -85,6 +85,8 @@ def parse(comment: str) -> Command | None:
 
     Takes linear time and never raises, whatever the text.
     """
+    if "/vibecode" not in comment.casefold():
+        return None
     text = comment.replace("\r\n", "\n").replace("\r", "\n")
     for slash in slash_lines(text):
         if opening := _OPENING.match(text, slash):

@@ -7,6 +7,7 @@
     ├── LimitReached         a budget ended; what was done is kept and handed over
     ├── Stopped              a person said stop
     ├── LeaseLost            another worker carries this run now; this one may write nothing more
+    ├── PutOff               another system is away; the run goes on later, where it stopped
     └── OutsideError         another system failed; one line, with what to try next
         ├── GitHubError      carries the HTTP status and, when GitHub named one, the wait
         │   └── HeadMoved    the branch is not where the commit expected it
@@ -60,6 +61,14 @@ class Stopped(VibecoderError):
 
 class LeaseLost(VibecoderError):
     """The store refused a write because another worker holds the run."""
+
+
+class PutOff(VibecoderError):
+    """The run waits for another system. Whoever took its job takes it again after `after_s` seconds."""
+
+    def __init__(self, message: str, after_s: float) -> None:
+        super().__init__(message)
+        self.after_s = after_s
 
 
 class OutsideError(VibecoderError):

@@ -186,8 +186,8 @@ class Run:
     `needs` says what a person must do: `approval`, `budget`, `reading` (held-back paths), or nothing.
 
     For the next worker: `handed_back` of the attempts ended in order; `waits` times in a row another system was away,
-    and until `wake_at` nobody need try; the trees (see `runs/work.py`) and `test_command` are the sandbox's. `unknown`
-    is JSON of fields that a newer version wrote: kept, not understood.
+    `waited_s` seconds in all, and until `wake_at` nobody need try; the trees (see `runs/work.py`) and `test_command`
+    are the sandbox's. `unknown` is JSON of fields that a newer version wrote: kept, not understood.
     """
 
     job: Job
@@ -222,6 +222,7 @@ class Run:
     handed_back: int = 0
     waits: int = 0
     wake_at: datetime | None = None
+    waited_s: float = 0.0
     start_tree: str = ""
     published_tree: str = ""
     test_command: str = ""

@@ -4,14 +4,17 @@ held ──renew every 10 s──▶ held ──30 s without──▶ free ─�
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from app.core.errors import LeaseLost, Stopped, StoreError
+from app.core.errors import LeaseLost, SandboxError, Stopped, StoreError
 from app.core.ports import Ports
 from app.core.run import Run, Signal
 from app.runs.progress import Progress
+
+log = logging.getLogger(__name__)
 
 LEASE_S: Final = 30.0
 RENEW_S: Final = 10.0
@@ -21,15 +24,21 @@ LISTEN_S: Final = 1.0
 T = TypeVar("T")
 
 
-async def hold(
-    ports: Ports, run: Run, work: Coroutine[None, None, T], on_signal: Callable[[Signal], Awaitable[None]]
-) -> T:
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What is done beside the work: `on_signal` with each word people leave, `on_renew` each time the lease is."""
+
+    on_signal: Callable[[Signal], Awaitable[None]]
+    on_renew: Callable[[], Awaitable[None]]
+
+
+async def hold(ports: Ports, run: Run, work: Coroutine[None, None, T], beat: Beat) -> T:
     """Carry `work` out in a task of its own while the lease is renewed beside it.
 
-    When the lease is lost, or `on_signal` raises (a stop does), the work is cancelled and that error raised.
+    When the lease is lost, or `beat` raises (a stop does), the work is cancelled and that error raised.
     """
     at_work = asyncio.create_task(work, name=f"work {run.id}")
-    keeper = asyncio.create_task(_keep(ports, run, on_signal), name=f"lease {run.id}")
+    keeper = asyncio.create_task(_keep(ports, run, beat), name=f"lease {run.id}")
     try:
         await asyncio.wait({at_work, keeper}, return_when=asyncio.FIRST_COMPLETED)
         if not at_work.done():
@@ -41,22 +50,24 @@ async def hold(
         await asyncio.wait({at_work, keeper})
 
 
-async def _keep(ports: Ports, run: Run, on_signal: Callable[[Signal], Awaitable[None]]) -> None:
+async def _keep(ports: Ports, run: Run, beat: Beat) -> None:
     """Renew and listen for ever. Redis may be away for as long as the lease lasts, not longer."""
-    held_until = ports.clock.monotonic() + LEASE_S
-    renew_at = ports.clock.monotonic() + RENEW_S
+    clock = ports.clock
+    held_until, renew_at = clock.monotonic() + LEASE_S, clock.monotonic() + RENEW_S
     while True:
-        await ports.clock.sleep(LISTEN_S)
+        await clock.sleep(LISTEN_S)
         try:
             for signal in await ports.store.signals(run.id):
-                await on_signal(signal)
-            if ports.clock.monotonic() >= renew_at:
+                await beat.on_signal(signal)
+            if clock.monotonic() >= renew_at:
                 await ports.store.renew(run, ttl_s=LEASE_S)
-                renew_at = ports.clock.monotonic() + RENEW_S
-                held_until = ports.clock.monotonic() + LEASE_S
+                held_until, renew_at = clock.monotonic() + LEASE_S, clock.monotonic() + RENEW_S
+                await beat.on_renew()
         except StoreError as error:
-            if ports.clock.monotonic() > held_until:
+            if clock.monotonic() > held_until:
                 raise LeaseLost("Redis was away for longer than the lease lasts.") from error
+        except SandboxError as error:
+            log.warning("sandbox not kept alive", extra={"reason": str(error)})
 
 
 def stop_on_signal(progress: Progress | None) -> Callable[[Signal], Awaitable[None]]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from app.core.budget import Budget, check, wrap_up
-from app.core.conversation import Reply
+from app.core.conversation import Conversation, Reply
 from app.core.errors import OutsideError
 from app.core.ports import Clock
 from app.core.records import Store
@@ -41,8 +41,8 @@ class Progress:
 
     # ------------------------------------------------------------------------------------------------- the document
 
-    async def change(self, **fields: Any) -> None:
-        """Set fields of the run, save it, show it.
+    async def save(self, **fields: Any) -> None:
+        """Set fields of the run and save it.
 
         Raises:
             LeaseLost: another worker holds the run; nothing was written.
@@ -50,6 +50,14 @@ class Progress:
         run = replace(self.run, **fields, updated_at=self._clock.now())
         await self._store.save(run)
         self.run = run
+
+    async def change(self, **fields: Any) -> None:
+        """Set fields of the run, save it, show it.
+
+        Raises:
+            LeaseLost: another worker holds the run; nothing was written or shown.
+        """
+        await self.save(**fields)
         await self.redraw()
 
     async def notice(self, text: str) -> None:
@@ -122,7 +130,12 @@ class Progress:
         await self.change(
             cost=Cost(cost.usage + reply.usage, cost.usd + (reply.usd or 0.0), cost.turns + 1, is_priced),
             model=reply.model or self.run.model,
+            waits=0,
         )
+
+    async def keep(self, task: str, conversation: Conversation) -> None:
+        """Keep the conversation, so that another worker can go on with it."""
+        await self._store.keep_conversation(self.run, task, conversation)
 
     async def show(self, kind: Kind, text: str) -> None:
         """Add a line to the timeline."""
@@ -131,6 +144,6 @@ class Progress:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the run began, over all its attempts."""
+        """Seconds since the run began, over all its attempts, without those it waited for another system."""
         began: datetime | None = self.run.started_at
-        return (self._clock.now() - began).total_seconds() if began else 0.0
+        return (self._clock.now() - began).total_seconds() - self.run.waited_s if began else 0.0

@@ -11,6 +11,7 @@ from app.core.policy import Caps, Inspection, inspect
 from app.core.redact import find_secret
 from app.core.run import Commit, Kind
 from app.runs import tree
+from app.runs.lease import LEASE_S
 from app.runs.work import Work
 
 SUBJECT_CHARS = 72
@@ -23,10 +24,11 @@ async def publish(work: Work, subject: str, body: str, *, step: int | None = Non
 
     Raises:
         Refused: the gate said no; nothing was written.
+        LeaseLost: another worker holds the run; nothing was written.
         HeadMoved: somebody else pushed to the branch.
     """
     now = await tree.snapshot(work.sandbox)
-    changes = await tree.read_changes(work.sandbox, work.published_tree, now, Caps())
+    changes = await tree.read_changes(work.sandbox, work.run.published_tree, now, Caps())
     if not changes:
         return None
     inspection = inspect(changes, protected=work.config.protected)
@@ -35,12 +37,12 @@ async def publish(work: Work, subject: str, body: str, *, step: int | None = Non
         now = await tree.snapshot(work.sandbox)
     if not inspection.passed:
         return None
+    await work.ports.store.renew(work.run, ttl_s=LEASE_S)
     head = await _open_branch(work)
     message = compose_message(work.run.job, subject, body)
     commit = await work.github.commit(work.run.branch, head, message, inspection.passed)
     commit = replace(commit, step=step, files=tuple(change.path for change in inspection.passed))
-    work.published_tree = now
-    await work.progress.change(commits=(*work.run.commits, commit), head_sha=commit.sha)
+    await work.progress.change(commits=(*work.run.commits, commit), head_sha=commit.sha, published_tree=now)
     await work.progress.show(Kind.NOTE, f"Published {commit.sha[:7]}: {commit.subject}")
     return commit
 
@@ -58,7 +60,7 @@ async def _open_branch(work: Work) -> str:
 
 async def _hold_back(work: Work, inspection: Inspection) -> None:
     names = ", ".join(f"`{path}`" for path in inspection.held)
-    await tree.lay_over(work.sandbox, work.published_tree, inspection.held)
+    await tree.lay_over(work.sandbox, work.run.published_tree, inspection.held)
     work.progress.tell(f"These paths are protected and were put back as they were: {names}. Do not change them again.")
     await work.progress.notice(
         f"Held back, because the paths are protected: {names}. A person has to make these changes."
@@ -68,11 +70,17 @@ async def _hold_back(work: Work, inspection: Inspection) -> None:
 def compose_message(job: Job, subject: str, body: str) -> str:
     """Subject, blank line, body, trailers. A secret-shaped line is left out."""
     lines = [line for line in body.splitlines() if find_secret(line) is None]
-    title = " ".join(subject.split())
-    subject = title if len(title) <= SUBJECT_CHARS else title[: SUBJECT_CHARS - 1].rstrip() + "…"
-    parts = [subject if find_secret(subject) is None else "Change the code", "\n".join(lines).strip()]
+    parts = [subject_of(subject), "\n".join(lines).strip()]
     trailers = [f"Refs #{job.number}"] if job.number is not None else []
     if job.source is not Source.LOCAL and job.sender.id:
         login, number = job.sender.login, job.sender.id
         trailers.append(f"Co-authored-by: {login} <{number}+{login}@users.noreply.github.com>")
     return "\n\n".join(part for part in (*parts, "\n".join(trailers)) if part)
+
+
+def subject_of(title: str) -> str:
+    """A commit's first line for the title of a step."""
+    title = " ".join(title.split())
+    if find_secret(title) is not None:
+        return "Change the code"
+    return title if len(title) <= SUBJECT_CHARS else title[: SUBJECT_CHARS - 1].rstrip() + "…"

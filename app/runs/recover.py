@@ -1,37 +1,64 @@
-"""Frees what a dead worker held: runs without a lease go back to the queue, machines without a run are killed."""
+"""Brings back what was lost: runs of dead workers, deliveries that never arrived, labels that nobody told us of.
+
+    every 10 s      runs in progress without a lease go back to the queue; sandboxes without a run are killed
+    every 5 min     what GitHub's log says did not arrive is asked for again (and at start)
+    every 30 min    open issues with the label and without a run get one: GitHub's log reaches back some days only
+
+One worker at a time does each, whoever claims it first. All of it may be repeated, since a job's id names the request.
+"""
 
 import logging
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
-from app.core.errors import OutsideError
+from app.core.delivery import DeliveryAttempt
+from app.core.errors import OutsideError, StoreError
+from app.core.events import HANDLED
 from app.core.ports import Ports
-from app.core.run import Status
+from app.core.run import Run, Status
+from app.core.triggers import catch_up
 
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 10.0
+DELIVERIES_EVERY_S: Final = 300.0
+SWEEP_EVERY_S: Final = 1_800.0
 ORPHAN_AGE: Final = timedelta(minutes=10)
+GITHUB_REMEMBERS: Final = timedelta(days=3)
+OVERLAP: Final = timedelta(minutes=15)
+"""How far behind the newest seen attempt the next look begins: an attempt may be logged late."""
+MAX_ATTEMPTS: Final = 5
+"""At one delivery; then GitHub is not asked again."""
+_SEEN: Final = "deliveries seen up to"
 
 
-async def recover_forever(ports: Ports, deployment: str) -> None:
+async def recover_forever(ports: Ports, *, deployment: str, label: str) -> None:
     """Recover now and every few seconds, until cancelled. An outage of another system costs one round."""
+    rounds = (free_runs, partial(kill_orphans, deployment=deployment), ask_again, partial(sweep, label=label))
     while True:
-        try:
-            await free_runs(ports)
-            await kill_orphans(ports, deployment)
-        except OutsideError as error:
-            log.warning("recovery put off", extra={"reason": str(error)})
+        for recover in rounds:
+            try:
+                await recover(ports)
+            except OutsideError as error:
+                log.warning("recovery put off", extra={"reason": str(error)})
         await ports.clock.sleep(EVERY_S)
 
 
 async def free_runs(ports: Ports) -> int:
-    """Queue again every run in progress that nobody holds; the number of them. Repeatable."""
-    job_ids = await ports.store.leaseless()
-    for job_id in job_ids:
+    """Queue again every run in progress that nobody holds, unless it waits on purpose; the number of them."""
+    if not await ports.store.claim("free runs", ttl_s=EVERY_S / 2):
+        return 0
+    freed = 0
+    for job_id in await ports.store.leaseless():
+        run = await ports.store.load(job_id)
+        if run is None or (run.wake_at is not None and run.wake_at > ports.clock.now()):
+            continue
         await ports.queue.put_again(job_id)
-        log.info("run freed", extra={"job_id": job_id})
-    return len(job_ids)
+        freed += 1
+        log.info("run freed", extra={"job_id": job_id, "attempt": run.attempt})
+    return freed
 
 
 async def kill_orphans(ports: Ports, deployment: str) -> int:
@@ -46,3 +73,63 @@ async def kill_orphans(ports: Ports, deployment: str) -> int:
             killed += await ports.sandboxes.kill(info.id)
             log.info("orphaned sandbox killed", extra={"sandbox_id": info.id})
     return killed
+
+
+async def ask_again(ports: Ports) -> int:
+    """Ask GitHub for the deliveries of ours that never arrived; the number of them."""
+    if not await ports.store.claim("ask again", ttl_s=DELIVERIES_EVERY_S):
+        return 0
+    now = ports.clock.now()
+    seen = await ports.store.recall(_SEEN)
+    since = max(datetime.fromisoformat(seen) - OVERLAP, now - GITHUB_REMEMBERS) if seen else now - GITHUB_REMEMBERS
+    attempts = await ports.github.deliveries(since)
+    lost = find_lost(attempts)
+    for attempt in lost:
+        await ports.github.redeliver(attempt.id)
+        log.info("delivery asked for again", extra={"delivery_id": attempt.guid, "event": attempt.event})
+    if attempts and not lost:
+        await ports.store.note(_SEEN, max(attempt.delivered_at for attempt in attempts).isoformat())
+    return len(lost)
+
+
+def find_lost(attempts: Iterable[DeliveryAttempt]) -> list[DeliveryAttempt]:
+    """Of each delivery of ours that never arrived and was not tried too often, the newest attempt; oldest first."""
+    by_guid: dict[str, list[DeliveryAttempt]] = {}
+    for attempt in attempts:
+        if attempt.event in HANDLED:
+            by_guid.setdefault(attempt.guid, []).append(attempt)
+    lost = [
+        max(tries, key=lambda attempt: attempt.delivered_at)
+        for tries in by_guid.values()
+        if len(tries) < MAX_ATTEMPTS and not any(attempt.arrived for attempt in tries)
+    ]
+    return sorted(lost, key=lambda attempt: attempt.delivered_at)
+
+
+async def sweep(ports: Ports, label: str) -> int:
+    """Give every open issue that carries the label and never had a run its job; the number of them."""
+    if not await ports.store.claim("sweep", ttl_s=SWEEP_EVERY_S):
+        return 0
+    put = 0
+    for installation_id, repo in await ports.github.repositories():
+        try:
+            put += await _sweep_repo(ports, label, installation_id, repo)
+        except StoreError:
+            raise
+        except OutsideError as error:
+            log.warning("repository not swept", extra={"repo": repo, "reason": str(error)})
+    return put
+
+
+async def _sweep_repo(ports: Ports, label: str, installation_id: int, repo: str) -> int:
+    put = 0
+    async with ports.github.open(installation_id, repo) as github:
+        for found in await github.labelled(label):
+            if await ports.store.latest(repo, found.number) is not None:
+                continue
+            now = ports.clock.now()
+            job = catch_up(found, repo=repo, installation_id=installation_id, now=now)
+            if await ports.queue.put(Run(job=job, updated_at=now)):
+                put += 1
+                log.info("label caught up", extra={"job_id": job.id})
+    return put

@@ -1,61 +1,128 @@
 """The order of the stages, and the one ladder from what went wrong to what is said.
 
-UserError     → skipped (before the sandbox) or failure, posted as written
-LimitReached  → timed_out; what is done is published and handed over in a draft
-OutsideError  → failure, one line
-Stopped       → cancelled; what is done stays on the branch
-LeaseLost     → nothing: another worker tells the story
-cancelled     → handed back to the queue (a deploy)
-anything else → failure, an apology, and raised again: it is a bug
+    UserError     → skipped (before the sandbox) or failure, posted as written
+    LimitReached  → timed_out; what is done is published and handed over in a draft
+    OutsideError  → put off when it may pass, and taken up where it stopped; else failure, one line
+    Stopped       → cancelled; what is done stays on the branch
+    LeaseLost     → nothing: another worker tells the story
+    cancelled     → handed back to the queue (a deploy)
+    anything else → failure, an apology, and raised again: it is a bug
+
+A run is in progress until its last words are posted. A worker that dies leaves it to the next one.
 """
 
 import asyncio
 import logging
+from contextlib import suppress
+from datetime import timedelta
 from typing import Final
 
-from app.core.errors import CommandFailed, GitHubError, LeaseLost, LimitReached, OutsideError, Stopped, UserError
-from app.core.ports import GitHub, Ports
-from app.core.run import Conclusion, Failure, Run, Stage, Status, Verdict
+from app.core.errors import (
+    CommandFailed,
+    LeaseLost,
+    LimitReached,
+    OutsideError,
+    PutOff,
+    SandboxError,
+    Stopped,
+    StoreError,
+    UserError,
+)
+from app.core.ports import Ports
+from app.core.run import Conclusion, Failure, Stage, Status, Verdict
 from app.runs import stages
 from app.runs.admit import STARTING, admit
 from app.runs.answer import answer
-from app.runs.lease import LEASE_S, hold, stop_on_signal
+from app.runs.lease import LEASE_S, Beat, hold, stop_on_signal
 from app.runs.publish import publish
 from app.runs.work import Options, Work, open_work
 
 log = logging.getLogger(__name__)
 
 EXCERPT_CHARS: Final = 2_000
+MAX_LOST_WORKERS: Final = 3
+WAITS_S: Final = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+"""How long a run waits for another system, the first time, the second, and so on; the last for all after."""
+MAX_WAITS: Final = 20
+"""In a row, some 80 minutes; then the run fails."""
+MAX_SILENCE: Final = timedelta(days=3)
+"""How long last words are tried."""
+HAND_BACK_S: Final = 5.0
 _ENDS_WELL: Final = frozenset({Conclusion.SUCCESS, Conclusion.NEUTRAL, Conclusion.ACTION_REQUIRED})
 
 
 async def carry_out(ports: Ports, options: Options, job_id: str) -> None:
-    """Carry a queued job out, or go on with one whose worker died. Does nothing for a run that is held or completed."""
+    """Carry a queued job out, or go on with one whose worker died. Does nothing for a run that is held or completed.
+
+    Raises:
+        PutOff: another system is away; call this again later.
+    """
     run = await ports.store.acquire(job_id, worker=options.worker, ttl_s=LEASE_S)
     if run is None:
         return
-    log.info("run begins", extra={"attempt": run.attempt, "repo": run.job.repo})
+    log.info("run begins", extra={"attempt": run.attempt, "repo": run.job.repo, "lost_workers": run.lost_workers})
     try:
         async with ports.github.open(run.job.installation_id, run.job.repo) as github:
-            await _carry_out(ports, options, run, github)
+            await _carry_out(open_work(ports, options, run, github))
     except LeaseLost:
         log.warning("lease lost", extra={"attempt": run.attempt})
-    except GitHubError as error:
-        log.warning("last words not said yet", extra={"reason": str(error)})
     finally:
-        await ports.store.release(run)
+        with suppress(StoreError):
+            await ports.store.release(run)
 
 
-async def _carry_out(ports: Ports, options: Options, run: Run, github: GitHub) -> None:
-    work = open_work(ports, options, run, github)
+async def _carry_out(work: Work) -> None:
+    ports, run = work.ports, work.run
     try:
-        walk = _walk_ladder(work) if run.conclusion is None else _say_last_words(work)
-        await hold(ports, run, walk, stop_on_signal(work.progress))
+        await hold(ports, run, _attempt(work), Beat(stop_on_signal(work.progress), work.hold_on))
     except Stopped as stop:
-        await hold(ports, run, _end(work, Conclusion.CANCELLED, str(stop)), stop_on_signal(None))
-    finally:
-        await stages.clean_up(work)
+        await hold(ports, run, _end(work, Conclusion.CANCELLED, str(stop)), Beat(stop_on_signal(None), work.hold_on))
+    except StoreError:
+        raise
+    except OutsideError as error:
+        raise await _put_off(work, error) from error
+    except asyncio.CancelledError:
+        await _hand_back(work)
+        raise
     log.info("run ended", extra={"conclusion": work.run.conclusion, "usd": work.run.cost.usd})
+
+
+async def _put_off(work: Work, error: OutsideError) -> PutOff:
+    """Let the run wait for another system, its sandbox alive. A lost sandbox counts as a lost worker does."""
+    run, now = work.run, work.ports.clock.now()
+    after_s = max(error.retry_after_s or 0.0, WAITS_S[min(run.waits, len(WAITS_S) - 1)])
+    is_in_order = not isinstance(error, SandboxError)
+    log.warning("run put off", extra={"reason": str(error), "after_s": after_s, "stage": run.stage})
+    await work.progress.save(
+        waits=run.waits + 1,
+        handed_back=run.handed_back + is_in_order,
+        waited_s=run.waited_s + after_s,
+        wake_at=now + timedelta(seconds=after_s),
+        message=work.redactor.redact(f"Waiting: {error}"),
+    )
+    if work.machine is not None and is_in_order:
+        with suppress(SandboxError):
+            await work.machine.keep_alive(after_s + work.options.sandbox_ttl_s)
+    return PutOff(str(error), after_s)
+
+
+async def _hand_back(work: Work) -> None:
+    """Say that this attempt ended in order, as the worker is told to go; the sandbox stays for the next."""
+    log.info("run handed back", extra={"stage": work.run.stage})
+    with suppress(LeaseLost, StoreError, TimeoutError):
+        async with asyncio.timeout(HAND_BACK_S):
+            await work.progress.save(handed_back=work.run.handed_back + 1)
+
+
+async def _attempt(work: Work) -> None:
+    run = work.run
+    if run.conclusion is not None:
+        await _say_last_words(work)
+    elif run.lost_workers >= MAX_LOST_WORKERS:
+        words = f"I lost {run.lost_workers} workers on this, so I leave it. `/vibecode retry` tries once more."
+        await _fail(work, Conclusion.FAILURE, words, kind="outside")
+    else:
+        await _walk_ladder(work)
 
 
 async def _walk_ladder(work: Work) -> None:
@@ -68,7 +135,11 @@ async def _walk_ladder(work: Work) -> None:
     except LimitReached as limit:
         await _hand_over(work)
         await _fail(work, Conclusion.TIMED_OUT, str(limit), kind=limit.kind)
+    except StoreError:
+        raise
     except OutsideError as error:
+        if error.is_passing and work.run.waits < MAX_WAITS:
+            raise
         log.warning("run failed", extra={"reason": str(error), "stage": work.run.stage})
         await _fail(work, Conclusion.FAILURE, str(error), kind="outside")
     except (LeaseLost, asyncio.CancelledError):
@@ -113,7 +184,7 @@ async def _walk(work: Work) -> tuple[Conclusion, str]:
 
 async def _hand_over(work: Work) -> None:
     """Publish what is there when a limit ends the run, untested, in a draft. What fails here is logged, not raised."""
-    if work.machine is None or not work.published_tree:
+    if work.machine is None or not work.run.published_tree:
         return
     try:
         for step in work.plan.steps[work.run.steps_done :][:1]:
@@ -148,6 +219,13 @@ async def _end(work: Work, conclusion: Conclusion, message: str) -> None:
 
 async def _say_last_words(work: Work) -> None:
     """Draw the comment a last time. Only then is the run completed: until it is said, the run is taken up again."""
-    await work.progress.redraw(now=True)
-    await work.react("rocket" if work.run.conclusion in _ENDS_WELL else "confused")
-    await work.progress.change(status=Status.COMPLETED)
+    try:
+        await work.progress.redraw(now=True)
+        await work.react("rocket" if work.run.conclusion in _ENDS_WELL else "confused")
+    except OutsideError as error:
+        ended_at = work.run.ended_at
+        is_hopeless = ended_at is not None and work.ports.clock.now() - ended_at > MAX_SILENCE
+        if error.is_passing and not is_hopeless:
+            raise
+        log.error("last words not said", extra={"reason": str(error)})  # noqa: TRY400 -- no traceback is wanted
+    await work.progress.save(status=Status.COMPLETED)

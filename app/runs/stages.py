@@ -3,22 +3,26 @@
 `runs/runner.py` gives their order and what happens when one of them fails.
 """
 
+import logging
 import re
+from dataclasses import replace
 from typing import Final
 
 from app.agent import coder, planner
 from app.agent.context import Brief
 from app.core import repo_config
-from app.core.errors import CommandFailed, UserError
+from app.core.errors import CommandFailed, SandboxError, UserError
 from app.core.job import Job, Source
 from app.core.machine import CommandTimeout, ExecResult, Network
 from app.core.policy import BRANCH_PREFIX
 from app.core.run import Kind, Stage, Verdict
 from app.core.sanitize import clean, disarm
 from app.runs import tree, verify
-from app.runs.publish import publish
+from app.runs.publish import publish, subject_of
 from app.runs.work import Work
 from app.text.pull_request import render_pull_request
+
+log = logging.getLogger(__name__)
 
 SLUG_CHARS: Final = 40
 REQUEST_CHARS: Final = 32_768
@@ -26,37 +30,76 @@ MAX_BRANCHES: Final = 20
 
 
 async def open_sandbox(work: Work) -> None:
+    """The machine of an earlier attempt when it lives and was set up, else a new one."""
+    if await _reconnect(work):
+        return
     async with work.progress.stage(Stage.SANDBOX, "Starting a sandbox"):
         run = work.run
         metadata = {"job_id": run.id, "repo": run.job.repo, "deployment": work.options.deployment}
         key = f"{run.id}-{run.attempt}"
         ttl_s = work.options.sandbox_ttl_s
         work.machine = await work.ports.sandboxes.create(key=key, metadata=metadata, timeout_s=ttl_s)
-        await work.progress.change(sandbox_id=work.machine.id, message="The sandbox is ready")
+        await work.progress.change(sandbox_id=work.machine.id, start_tree="", message="The sandbox is ready")
+
+
+async def _reconnect(work: Work) -> bool:
+    run = work.run
+    if not run.sandbox_id:
+        return False
+    if not run.start_tree:
+        await work.ports.sandboxes.kill(run.sandbox_id)
+        return False
+    try:
+        work.machine = await work.ports.sandboxes.reconnect(run.sandbox_id)
+        await work.hold_on()
+        await work.progress.show(Kind.NOTE, "Going on in the same sandbox")
+    except SandboxError as error:
+        work.machine = None
+        log.info("sandbox gone", extra={"sandbox_id": run.sandbox_id, "reason": str(error)})
+        return False
+    work.is_reconnected = True
+    return True
 
 
 async def clone(work: Work) -> None:
     """Fill the sandbox with base, set it up there, and add what an earlier attempt published."""
+    if work.is_reconnected:
+        return
     async with work.progress.stage(Stage.CLONE, "Fetching the repository"):
         job, base_sha = work.run.job, work.run.base_sha
         head_sha = await _published_head(work)
         async with work.ports.repos.pack(job.installation_id, job.repo, head_sha or base_sha) as pack:
             await tree.check_out(work.sandbox, pack, base_sha)
         await _set_up(work)
-        work.start_tree = work.published_tree = await tree.snapshot(work.sandbox)
+        start_tree = published_tree = await tree.snapshot(work.sandbox)
         if head_sha:
             await tree.carry_over(work.sandbox, base_sha, head_sha)
-            work.published_tree = await tree.snapshot(work.sandbox)
-        work.test_command = await _find_tests(work)
-        await work.progress.change(head_sha=head_sha, message=f"`{work.run.base_ref}` at {base_sha[:7]}")
+            published_tree = await tree.snapshot(work.sandbox)
+        test_command = await _find_tests(work, start_tree)
+        await work.progress.change(
+            start_tree=start_tree,
+            published_tree=published_tree,
+            test_command=test_command,
+            message=f"`{work.run.base_ref}` at {base_sha[:7]}",
+        )
 
 
 async def _published_head(work: Work) -> str:
-    """The head of the branch that this run has on GitHub, fetched; empty when nothing was published yet."""
+    """The head of the branch that this run has on GitHub, fetched; empty when nothing was published yet.
+
+    A commit that was published by a worker which died before it could say so is put on record here.
+    """
     run = work.run
     head = await work.github.head(run.branch) if run.branch else None
     if not head or head == run.base_sha:
         return ""
+    if head != run.head_sha:
+        known = {commit.sha for commit in run.commits}
+        steps = {subject_of(step.title): index for index, step in enumerate(work.plan.steps)}
+        found = [commit for commit in await work.github.commits(run.base_sha, run.branch) if commit.sha not in known]
+        commits = (*run.commits, *(replace(commit, step=steps.get(commit.subject)) for commit in found))
+        done = max((commit.step + 1 for commit in commits if commit.step is not None), default=0)
+        await work.progress.change(commits=commits, head_sha=head, steps_done=max(run.steps_done, done))
     token = await work.github.read_token()
     return await work.ports.repos.fetch(run.job.installation_id, run.job.repo, run.branch, token)
 
@@ -75,10 +118,10 @@ async def _set_up(work: Work) -> None:
     await work.sandbox.set_network(Network(is_open=network == "all", hosts=hosts))
 
 
-async def _find_tests(work: Work) -> str:
+async def _find_tests(work: Work, start_tree: str) -> str:
     if work.config.test:
         return work.config.test
-    files: dict[str, bytes | None] = dict.fromkeys(await tree.list_files(work.sandbox, work.start_tree))
+    files: dict[str, bytes | None] = dict.fromkeys(await tree.list_files(work.sandbox, start_tree))
     for path in ("package.json", "Makefile"):
         if path in files:
             files[path] = await work.sandbox.read(path)
@@ -123,7 +166,7 @@ async def plan(work: Work) -> None:
     async with work.progress.stage(Stage.PLAN, "Reading the code and planning"):
         work.brief = await _brief(work)
         if work.run.plan is None:
-            made = await planner.plan(work.open_session(), work.brief)
+            made = await planner.plan(await work.open_session("plan"), work.brief)
             await work.progress.change(plan=made)
         steps = len(work.run.plan.steps) if work.run.plan else 0
         await work.progress.change(message=f"{steps} step{'' if steps == 1 else 's'}")
@@ -145,7 +188,7 @@ async def _brief(work: Work) -> Brief:
         sender=job.sender.login,
         instruction=clean(job.command.instruction, max_chars=REQUEST_CHARS),
         instructions=tuple(instructions),
-        test_command=work.test_command,
+        test_command=work.run.test_command,
         lint_command=work.config.lint,
         base_ref=work.run.base_ref,
     )
@@ -161,7 +204,8 @@ async def carry_out_steps(work: Work) -> None:
             percent = 40 + 40 * index // len(made.steps)
             message = f"Step {index + 1} of {len(made.steps)}: {step.title}"
             await work.progress.change(message=message, percent=percent)
-            summary = await coder.carry_out_step(work.open_session(), made, index)
+            session = await work.open_session(f"step {index}")
+            summary = await coder.carry_out_step(session, made, index)
             await publish(work, step.title, summary, step=index)
             await work.progress.change(steps_done=index + 1, summary=work.redactor.redact(summary))
         await work.progress.change(message=f"{len(work.run.commits)} commits")
@@ -169,7 +213,7 @@ async def carry_out_steps(work: Work) -> None:
 
 async def verify_work(work: Work) -> None:
     async with work.progress.stage(
-        Stage.VERIFY, f"Running `{work.test_command}`" if work.test_command else "No tests found"
+        Stage.VERIFY, f"Running `{work.run.test_command}`" if work.run.test_command else "No tests found"
     ):
         verification = await verify.verify(work)
         await work.progress.change(verification=verification, message=SENTENCES[verification.verdict])

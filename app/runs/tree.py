@@ -31,6 +31,7 @@ __pycache__/
 node_modules/
 .DS_Store
 """
+_ADD: Final = f"git {' '.join(_CONFIG)} add --all --ignore-errors"
 _TIMEOUT_S: Final = 120.0
 _LISTING_BYTES: Final = 1_048_576
 
@@ -45,14 +46,13 @@ async def check_out(sandbox: Sandbox, pack: Path, sha: str) -> None:
 
 async def snapshot(sandbox: Sandbox) -> str:
     """The sha of the tree that the work tree holds now, without what git ignores."""
-    await _git(sandbox, "add", "--all", "--ignore-errors", is_ours=True)
-    return (await _git(sandbox, "write-tree", is_ours=True)).strip()
+    output = await _ours(sandbox, f"{_ADD} && git write-tree")
+    return output.split()[-1]
 
 
 async def show(sandbox: Sandbox, tree: str) -> None:
     """Put the work tree to `tree`: files made since are removed, files that git ignores stay."""
-    await snapshot(sandbox)
-    await _git(sandbox, "read-tree", "--reset", "-u", tree, is_ours=True)
+    await _ours(sandbox, f'{_ADD} && git read-tree --reset -u "$1"', tree)
 
 
 async def lay_over(sandbox: Sandbox, tree: str, paths: Sequence[str]) -> None:
@@ -150,8 +150,17 @@ async def _shell(sandbox: Sandbox, command: str, shas: Sequence[str], max_output
     return await _run(sandbox, ["sh", "-c", script, "sh", *shas], max_output_bytes=max_output_bytes)
 
 
+async def _ours(sandbox: Sandbox, script: str, *argv: str) -> str:
+    """Run a few git commands on our index in one go: a call into a sandbox far away costs a round trip."""
+    return await _run(sandbox, ["sh", "-c", script, "sh", *argv], env=_index(sandbox))
+
+
+def _index(sandbox: Sandbox) -> dict[str, str]:
+    return {"GIT_INDEX_FILE": f"{sandbox.work_tree}/.git/vibecoder-index"}
+
+
 async def _git(sandbox: Sandbox, *argv: str, is_ours: bool = False, may_be_cut: bool = False) -> str:
-    env = {"GIT_INDEX_FILE": f"{sandbox.work_tree}/.git/vibecoder-index"} if is_ours else {}
+    env = _index(sandbox) if is_ours else {}
     return await _run(sandbox, ["git", *_CONFIG, *argv], env=env, may_be_cut=may_be_cut)
 
 

@@ -23,31 +23,31 @@ NO_TESTS: Final = ("Ran 0 tests", "NO TESTS RAN", "no tests ran", "no test files
 
 async def verify(work: Work) -> Verification:
     """Run the tests on head and base and say what they prove. The work tree is left as it was published."""
-    if not work.test_command:
+    if not work.run.test_command:
         return Verification(Verdict.UNTESTED)
-    head = await _run_on(work, "head", work.published_tree)
-    base = await _run_on(work, "base", work.start_tree)
-    for _ in range(REPAIRS):
+    head = await _run_on(work, "head", work.run.published_tree)
+    base = await _run_on(work, "base", work.run.start_tree)
+    for number in range(REPAIRS):
         if head.passed or not base.passed:
             break
         await work.progress.show(Kind.NOTE, "The tests fail. The agent repairs.")
-        await tree.show(work.sandbox, work.published_tree)
-        summary = await repair(work.open_session(), _evidence(head))
+        await tree.show(work.sandbox, work.run.published_tree)
+        summary = await repair(await work.open_session(f"repair {number}"), _evidence(head), number)
         if await publish(work, "Repair what the tests found", summary) is None:
             break
-        head = await _run_on(work, "head", work.published_tree)
+        head = await _run_on(work, "head", work.run.published_tree)
     return await _compare(work, base, head)
 
 
 async def _compare(work: Work, base: SuiteRun, head: SuiteRun) -> Verification:
-    changed = await tree.list_changed(work.sandbox, work.start_tree, work.published_tree)
+    changed = await tree.list_changed(work.sandbox, work.run.start_tree, work.run.published_tree)
     tests = tuple(path for path in changed if is_test(path))
     runs = [base]
     if tests:
-        runs.append(await _run_on(work, "base with the new tests", work.start_tree, over=tests))
-    await tree.show(work.sandbox, work.published_tree)
+        runs.append(await _run_on(work, "base with the new tests", work.run.start_tree, over=tests))
+    await tree.show(work.sandbox, work.run.published_tree)
     verdict = judge(head, runs[-1] if tests else None)
-    return Verification(verdict, (*runs, head), work.published_tree, tests)
+    return Verification(verdict, (*runs, head), work.run.published_tree, tests)
 
 
 def judge(head: SuiteRun, base_with_tests: SuiteRun | None) -> Verdict:
@@ -65,17 +65,17 @@ async def _run_on(work: Work, name: str, state: str, *, over: tuple[str, ...] = 
     """Run the test command on a tree, with the paths of `over` taken from what was published."""
     await tree.show(work.sandbox, state)
     if over:
-        await tree.lay_over(work.sandbox, work.published_tree, over)
+        await tree.lay_over(work.sandbox, work.run.published_tree, over)
     began = work.ports.clock.monotonic()
     try:
-        result = await work.sandbox.exec(["sh", "-c", work.test_command], timeout_s=work.options.test_timeout_s)
+        result = await work.sandbox.exec(["sh", "-c", work.run.test_command], timeout_s=work.options.test_timeout_s)
         exit_code, output, timed_out = result.exit_code, result.output, False
     except CommandTimeout as error:
         exit_code, output, timed_out = 124, error.output, True
     seconds = round(work.ports.clock.monotonic() - began, 2)
-    await work.progress.show(Kind.NOTE, f"`{work.test_command}` on {name}: exit code {exit_code}, {seconds} s")
+    await work.progress.show(Kind.NOTE, f"`{work.run.test_command}` on {name}: exit code {exit_code}, {seconds} s")
     tail = work.redactor.redact(output.strip()[-TAIL_CHARS:])
-    return SuiteRun(name, work.test_command, exit_code, seconds, tail, timed_out)
+    return SuiteRun(name, work.run.test_command, exit_code, seconds, tail, timed_out)
 
 
 def _evidence(run: SuiteRun) -> str:

@@ -48,8 +48,9 @@ class Options:
 class Work:
     """One attempt at one run. Whatever must outlive a crash is in the run; this may be lost.
 
-    Trees are shas of git trees in the sandbox: `start_tree` is the base after set-up, `published_tree` what is on the
-    branch. `brief` is what the agent is told of the task.
+    `brief` is what the agent is told of the task. `is_reconnected` says that the sandbox is the one of an earlier
+    attempt, as that left it. The run's trees are shas of git trees there: `start_tree` is the base after set-up,
+    `published_tree` what is on the branch.
     """
 
     ports: Ports
@@ -60,9 +61,7 @@ class Work:
     config: RepoConfig = field(default_factory=RepoConfig)
     machine: Sandbox | None = None
     brief: Brief | None = None
-    start_tree: str = ""
-    published_tree: str = ""
-    test_command: str = ""
+    is_reconnected: bool = False
 
     @property
     def run(self) -> Run:
@@ -96,9 +95,14 @@ class Work:
             return False
         return job.mode is Mode.PLAN or job.command.verb is Verb.PLAN or self.config.plan == "approve"
 
-    def open_session(self) -> Session:
-        """A new conversation with the model: one for the plan, one for each step, one for each repair."""
+    async def open_session(self, task: str) -> Session:
+        """A conversation with the model: one for the `plan`, one for each `step n`, one for each `repair n`.
+
+        One that an earlier attempt began is gone on with, unless it speaks of a sandbox that is no more.
+        """
+        is_still_true = self.is_reconnected or task == "plan"
         return Session(
+            conversation=await self.ports.store.conversation(self.run.id, task) if is_still_true else (),
             model=self.ports.model,
             sandbox=self.sandbox,
             watcher=self.progress,
@@ -108,14 +112,21 @@ class Work:
         )
 
     async def react(self, content: str) -> None:
-        """React to what triggered; a courtesy, so its failure is only logged."""
+        """React to what triggered. A courtesy: where it is refused for good, that is only logged."""
         job = self.run.job
         if job.number is None:
             return
         try:
             await self.github.react(content, number=job.number, comment_id=job.comment_id)
         except OutsideError as error:
+            if error.is_passing:
+                raise
             log.warning("no reaction", extra={"reason": str(error)})
+
+    async def hold_on(self) -> None:
+        """Keep the sandbox alive; called now and then while work goes on."""
+        if self.machine is not None:
+            await self.machine.keep_alive(self.options.sandbox_ttl_s)
 
     async def draw(self, run: Run) -> int | None:
         """Draw a run's comment; its id, None where there is no thread to write in."""
