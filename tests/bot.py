@@ -6,7 +6,7 @@ model is scripted.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import httpx
 
 from app import wiring
 from app.core.job import Source, job_id
+from app.core.ports import Ports
 from app.core.run import Run, Status
 from app.demo.github import DemoGitHub
 from app.demo.loopback import free_port
@@ -54,6 +55,26 @@ class Bot:
     records: Records
     url: str
     api: httpx.AsyncClient
+    ports: Ports
+    worker: AsyncExitStack
+
+    async def start_worker(self) -> None:
+        await self.worker.enter_async_context(serve_jobs(self.settings, self.records, self.ports))
+
+    async def stop_worker(self) -> None:
+        """Tell the worker to go, as a deploy does."""
+        await self.worker.aclose()
+
+    async def at_work_on(self, words: str) -> Run:
+        """Wait until a run's timeline shows these words."""
+        async with asyncio.timeout(SETTLE_S):
+            while not (page := await self.records.store.list(limit=1)).runs:  # noqa: ASYNC110 -- nobody tells of it yet
+                await asyncio.sleep(0.01)
+            async with aclosing(self.records.store.follow(page.runs[0].id)) as runs:
+                async for run in runs:
+                    if any(words in activity.text for activity in run.activities):
+                        return run
+        raise AssertionError(f"No run ever showed {words!r}.")
 
     async def issue(self, title: str = "The greeting has a typo", body: str = "It says helo.") -> Issue:
         return await self.github.issue(REPO, title=title, body=body, author="maintainer")
@@ -91,41 +112,47 @@ class Bot:
 
 
 @asynccontextmanager
-async def deployed(folder: Path, **environ: str) -> AsyncIterator[Bot]:
+async def deployed(folder: Path, *, is_worker_up: bool = True, **environ: str) -> AsyncIterator[Bot]:
     """A deployment with everything in `folder`; `environ` adds settings."""
     async with AsyncExitStack() as stack:
         github = await stack.enter_async_context(DemoGitHub(folder / "github", webhook_secret=SECRET))
         model = await stack.enter_async_context(ScriptedModel())
-        settings = load(
-            {
-                "GITHUB_APP_ID": "1",
-                "GITHUB_PRIVATE_KEY": github.private_key_pem,
-                "GITHUB_WEBHOOK_SECRET": SECRET,
-                "GITHUB_URL": github.url,
-                "OPENAI_BASE_URL": model.url,
-                "OPENAI_API_KEY": "sk-scripted-model-key-for-tests",
-                "MODEL_API": "responses",
-                "MODEL": "scripted",
-                "DATA_DIR": str(folder / "data"),
-                "PORT": str(free_port()),
-                "API_TOKEN": OPERATOR,
-                "SANDBOX": "unisolated" if wiring.why_not_isolated() else "local",
-                "PATH": "/usr/local/bin:/usr/bin:/bin",
-                "DRAIN_SECONDS": "0",
-                **environ,
-            }
-        )
+        settings = load(environment(github, model.url, folder) | environ)
         records = await stack.enter_async_context(wiring.open_records(settings))
         url, _ = await stack.enter_async_context(serve_web(settings, records))
         github.webhook_url = f"{url}/webhook"
-        github.grant(await _found(github), "maintainer", "maintain")
+        github.grant(await found(github), "maintainer", "maintain")
         ports = await stack.enter_async_context(wiring.open_ports(settings, records))
-        await stack.enter_async_context(serve_jobs(settings, records, ports))
+        worker = await stack.enter_async_context(AsyncExitStack())
         api = httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {OPERATOR}"})
-        yield Bot(github, model, settings, records, url, await stack.enter_async_context(api))
+        await stack.enter_async_context(api)
+        bot = Bot(github, model, settings, records, url, api, ports, worker)
+        if is_worker_up:
+            await bot.start_worker()
+        yield bot
 
 
-async def _found(github: DemoGitHub) -> str:
+def environment(github: DemoGitHub, model_url: str, folder: Path) -> dict[str, str]:
+    """The settings of a deployment that talks to this GitHub and this model, with what it keeps in `folder`."""
+    return {
+        "GITHUB_APP_ID": "1",
+        "GITHUB_PRIVATE_KEY": github.private_key_pem,
+        "GITHUB_WEBHOOK_SECRET": SECRET,
+        "GITHUB_URL": github.url,
+        "OPENAI_BASE_URL": model_url,
+        "OPENAI_API_KEY": "sk-scripted-model-key-for-tests",
+        "MODEL_API": "responses",
+        "MODEL": "scripted",
+        "DATA_DIR": str(folder / "data"),
+        "PORT": str(free_port()),
+        "API_TOKEN": OPERATOR,
+        "SANDBOX": "unisolated" if wiring.why_not_isolated() else "local",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "DRAIN_SECONDS": "0",
+    }
+
+
+async def found(github: DemoGitHub) -> str:
     """Found the repository that the tests talk about."""
     await github.repo(REPO, files=GREETER)
     return REPO

@@ -1,0 +1,99 @@
+"""What breaks in the middle goes on where it stopped; what never arrived is found."""
+
+from pathlib import Path
+
+from app.core.run import Conclusion
+from tests.bot import REPO, Bot, deployed
+from tests.e2e.turns import MEND, TEST_IT, edit, finish, plan, shell, write
+
+
+async def test_a_run_that_a_deploy_interrupts_goes_on_in_the_same_conversation(bot: Bot) -> None:
+    turns = (
+        plan("Say hello with two l"),
+        edit("helo", "hello"),
+        shell("sleep 2"),
+        write("tests/test_spelling.py", TEST_IT),
+        finish("The greeting is spelled right."),
+    )
+    bot.model.says(*turns)
+    issue = await bot.issue()
+    await bot.label(issue)
+    begun = await bot.at_work_on("sleep 2")
+    await bot.stop_worker()
+    await bot.start_worker()
+    (run,) = await bot.work()
+
+    assert run.conclusion is Conclusion.SUCCESS
+    assert (run.attempt, run.handed_back, run.lost_workers) == (2, 1, 0)
+    assert run.sandbox_id == begun.sandbox_id
+    assert len(bot.model.requests) == len(turns), "no turn was paid twice"
+    assert len(bot.pull_requests()) == len(bot.comments(issue)) == 1
+
+
+async def test_a_pull_request_waits_for_github_to_come_back(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    bot.github.fails("POST", r"/pulls$", status=502, times=1)
+    issue = await bot.issue()
+    await bot.label(issue)
+    (run,) = await bot.work()
+
+    assert run.conclusion is Conclusion.SUCCESS
+    assert run.lost_workers == 0
+    assert len(bot.model.requests) == len(MEND)
+    assert len(bot.pull_requests()) == len(bot.comments(issue)) == 1
+
+
+async def test_last_words_are_said_once_github_is_back(bot: Bot) -> None:
+    issue = await bot.issue()
+    fault = bot.github.fails("POST", r"/issues/\d+/comments$", status=503, times=1)
+    run = await bot.comment(issue, "/vibecode help")
+
+    assert fault.times == 0
+    assert run.conclusion is Conclusion.NEUTRAL
+    assert len(bot.comments(issue)) == 1
+
+
+async def test_a_delivery_that_never_arrived_is_asked_for_again(tmp_path: Path) -> None:
+    async with deployed(tmp_path, is_worker_up=False) as bot:
+        bot.model.says(*MEND)
+        issue = await bot.issue()
+        address, bot.github.webhook_url = bot.github.webhook_url, "http://127.0.0.1:9/webhook"
+        await bot.label(issue)
+        bot.github.webhook_url = address
+        await bot.start_worker()
+        await bot.at_work_on("Published")
+        (run,) = await bot.work()
+
+        assert run.job.delivery_id, "it came by delivery, not by the sweep"
+        assert len(bot.pull_requests()) == 1
+
+
+async def test_a_label_that_nobody_told_us_of_is_found(tmp_path: Path) -> None:
+    async with deployed(tmp_path, is_worker_up=False) as bot:
+        bot.model.says(*MEND)
+        issue = await bot.issue()
+        address, bot.github.webhook_url = bot.github.webhook_url, ""
+        await bot.label(issue)
+        bot.github.webhook_url = address
+        await bot.start_worker()
+        await bot.at_work_on("Published")
+        (run,) = await bot.work()
+
+        assert run.conclusion is Conclusion.SUCCESS
+        assert run.job.sender.login == "maintainer"
+        assert bot.pull_requests()[0].body.count(f"Closes #{issue.number}") == 1
+
+
+async def test_a_forgotten_run_is_not_done_again_when_its_pull_request_is_there(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    issue = await bot.issue()
+    await bot.label(issue)
+    await bot.work()
+    await bot.stop_worker()
+    await bot.forget_everything()
+    await bot.start_worker()
+    await bot.swept()
+
+    assert (await bot.records.store.list()).runs == ()
+    assert len(bot.pull_requests()) == 1
+    assert await bot.github.head(REPO, bot.pull_requests()[0].head) is not None

@@ -1,0 +1,160 @@
+from dataclasses import replace
+
+from inline_snapshot import snapshot
+
+from app.core.run import Conclusion, Run, Status
+from app.text.comment import MAX_CHARS, marker_of, render_comment, render_help
+from tests.text.runs import DONE, FAILED, JOB, WORKING
+
+
+def test_a_run_at_work_shows_its_step_and_how_to_end_it() -> None:
+    assert render_comment(WORKING, "https://bot.example/jobs/1") == snapshot("""\
+<!-- vibecoder:run=cf4374eeb09ab7f5 -->
+### ⏳ Working · 60 %
+
+Step 2 of 2: Say so in the README
+
+**Mend the greeting**
+
+- [x] Mend it (abcdef1)
+- [ ] Say so in the README
+
+<details><summary>Stages</summary>
+
+| stage | | |
+|---|---|---|
+| sandbox | The sandbox is ready | 3 s |
+
+</details>
+
+<sub>$0.03 · 6 turns · 12,500 tokens · some-model · branch `vibecode/12-the-greeting-has-a-typo` · [live](https://bot.example/jobs/1) · `/vibecode stop` ends it</sub>
+""")
+
+
+def test_a_run_that_is_done_shows_its_proof() -> None:
+    assert render_comment(DONE, "") == snapshot("""\
+<!-- vibecoder:run=cf4374eeb09ab7f5 -->
+### ✅ Done · #13
+
+The greeting lacked an l.
+
+**Mend the greeting**
+
+- [x] Mend it (abcdef1)
+- [x] Say so in the README
+
+**Tests pass**, and the changed tests fail without the change.
+
+| run by the harness on | exit code | seconds |
+|---|---|---|
+| base | 0 | 1.2 |
+| base with the new tests | 1 | 1.3 |
+| head | 0 | 1.25 |
+
+<details><summary><code>pytest -q</code></summary>
+
+On base:
+
+```
+1 passed
+```
+
+On base with the new tests:
+
+```
+1 failed
+```
+
+On head:
+
+```
+2 passed
+```
+
+</details>
+
+> Held back, because the paths are protected: `CODEOWNERS`.
+
+<details><summary>Stages</summary>
+
+| stage | | |
+|---|---|---|
+| sandbox | The sandbox is ready | 3 s |
+
+</details>
+
+<sub>$0.03 · 6 turns · 12,500 tokens · some-model · branch `vibecode/12-the-greeting-has-a-typo`</sub>
+""")
+
+
+def test_a_failure_shows_where_and_the_last_lines() -> None:
+    assert render_comment(FAILED, "") == snapshot("""\
+<!-- vibecoder:run=cf4374eeb09ab7f5 -->
+### ❌ Failed
+
+The set-up command failed. Ask @\u200bops. (in the stage `clone`)
+
+<details><summary>Last lines</summary>
+
+````
+```
+boom
+```
+````
+
+</details>
+
+**Mend the greeting**
+
+- [x] Mend it (abcdef1)
+- [ ] Say so in the README
+
+<details><summary>Stages</summary>
+
+| stage | | |
+|---|---|---|
+| sandbox | The sandbox is ready | 3 s |
+
+</details>
+
+<sub>$0.03 · 6 turns · 12,500 tokens · some-model · branch `vibecode/12-the-greeting-has-a-typo` · `/vibecode retry` goes on</sub>
+""")
+
+
+def test_an_answer_is_only_the_answer() -> None:
+    run = Run(JOB, status=Status.IN_PROGRESS, conclusion=Conclusion.NEUTRAL, summary="Nothing is running here.")
+    assert render_comment(run, "") == snapshot("""\
+<!-- vibecoder:run=cf4374eeb09ab7f5 -->
+Nothing is running here.
+""")
+
+
+def test_the_help_lists_every_command() -> None:
+    assert render_help() == snapshot("""\
+| say | and I |
+|---|---|
+| `/vibecode [options] [instruction]` | start on an issue; on the bot's pull request: follow up |
+| `/vibecode plan [instruction]` | plan only, then wait |
+| `/vibecode approve` | carry out the plan that waits here |
+| `/vibecode stop` | stop; keep what is done on the branch and say where |
+| `/vibecode retry` | go on from the last good step, or start over when there is none |
+| `/vibecode status` | redraw the comment now |
+| `/vibecode budget +2` | two more dollars for the run here |
+| `/vibecode help` | show these commands |
+
+Options: `--base BRANCH`, `--model NAME`, `--draft`.
+""")
+
+
+def test_a_queued_run_says_so() -> None:
+    assert "🕐 Queued" in render_comment(Run(JOB), "")
+
+
+def test_a_comment_never_outgrows_what_github_takes() -> None:
+    body = render_comment(replace(DONE, notices=("x" * 70_000,)), "")
+    assert len(body) <= MAX_CHARS + 1
+    assert body.startswith(marker_of(DONE.id))
+
+
+def test_the_marker_ends_no_comment_early_whatever_the_repository_is_called() -> None:
+    assert marker_of("acme~a--b~1").count("--") == 2
