@@ -36,13 +36,20 @@ _SEEN: Final = "deliveries seen up to"
 
 async def recover_forever(ports: Ports, *, deployment: str, label: str) -> None:
     """Recover now and every few seconds, until cancelled. An outage of another system costs one round."""
-    rounds = (free_runs, partial(kill_orphans, deployment=deployment), ask_again, partial(sweep, label=label))
+    is_start = True
     while True:
+        rounds = (
+            free_runs,
+            partial(kill_orphans, deployment=deployment),
+            partial(ask_again, is_due=is_start),
+            partial(sweep, label=label, is_due=is_start),
+        )
         for recover in rounds:
             try:
                 await recover(ports)
             except OutsideError as error:
                 log.warning("recovery put off", extra={"reason": str(error)})
+        is_start = False
         await ports.clock.sleep(EVERY_S)
 
 
@@ -75,9 +82,9 @@ async def kill_orphans(ports: Ports, deployment: str) -> int:
     return killed
 
 
-async def ask_again(ports: Ports) -> int:
-    """Ask GitHub for the deliveries of ours that never arrived; the number of them."""
-    if not await ports.store.claim("ask again", ttl_s=DELIVERIES_EVERY_S):
+async def ask_again(ports: Ports, *, is_due: bool = False) -> int:
+    """Ask GitHub for the deliveries of ours that never arrived, when it is time or `is_due`; the number of them."""
+    if not await ports.store.claim("ask again", ttl_s=DELIVERIES_EVERY_S) and not is_due:
         return 0
     now = ports.clock.now()
     seen = await ports.store.recall(_SEEN)
@@ -106,9 +113,9 @@ def find_lost(attempts: Iterable[DeliveryAttempt]) -> list[DeliveryAttempt]:
     return sorted(lost, key=lambda attempt: attempt.delivered_at)
 
 
-async def sweep(ports: Ports, label: str) -> int:
+async def sweep(ports: Ports, *, label: str, is_due: bool = False) -> int:
     """Give every open issue that carries the label and never had a run its job; the number of them."""
-    if not await ports.store.claim("sweep", ttl_s=SWEEP_EVERY_S):
+    if not await ports.store.claim("sweep", ttl_s=SWEEP_EVERY_S) and not is_due:
         return 0
     put = 0
     for installation_id, repo in await ports.github.repositories():
