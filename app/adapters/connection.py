@@ -88,11 +88,16 @@ async def ask(redis: Redis, *command: Word) -> Any:
         return await client.execute_command(*command)
 
 
+def read_script(name: str) -> str:
+    """A script of `lua/`."""
+    return files("app.adapters").joinpath("lua", f"{name}.lua").read_text("utf-8")
+
+
 class Script:
     """A script of `lua/`, run by its digest and sent again to a Redis that has forgotten it."""
 
     def __init__(self, redis: Redis, name: str) -> None:
-        self._run = redis.register_script(files("app.adapters").joinpath("lua", f"{name}.lua").read_text("utf-8"))
+        self._run = redis.register_script(read_script(name))
 
     async def __call__(self, keys: Sequence[str], arguments: Sequence[Word]) -> Any:
         async with asking():

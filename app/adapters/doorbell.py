@@ -1,12 +1,19 @@
-"""The worker's half of the queue: arq's worker, woken by a bell and not by the clock, and not killed by an outage."""
+"""The worker's half of the queue: arq's worker, woken by a bell and not by the clock, and not killed by an outage.
+
+It takes jobs and lays them down by scripts of our own. What time it is, Redis says: a machine whose clock is wrong
+starts nothing late and nothing early. The mark on a job at work names who took it, so that a worker which slept through
+its lease cannot take a job off the queue that was put again meanwhile.
+"""
 
 import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from math import ceil
 from signal import SIGTERM, Signals
 from typing import Any, Final
+from uuid import uuid4
 
 from arq.connections import ArqRedis
 from arq.worker import Retry, Worker, func
@@ -14,7 +21,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 
 from app.adapters import keys
-from app.adapters.connection import ANSWER_S, Patience, explain, open_pool
+from app.adapters.connection import ANSWER_S, Patience, Word, explain, open_pool, read_script
 from app.core.errors import PutOff, StoreError
 
 IDLE_S: Final = 0.5
@@ -33,6 +40,10 @@ class DoorbellWorker(Worker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._finishing: set[asyncio.Future[None]] = set()
+        self._marks: dict[str, str] = {}
+        self._after_ms: dict[str, int] = {}
+        self._take = self.pool.register_script(read_script("take"))
+        self._finish = self.pool.register_script(read_script("finish"))
 
     async def serve(self) -> None:
         """Work until stopped, cancelled, or told so by a signal; then hand back what is not done, and close.
@@ -81,7 +92,10 @@ class DoorbellWorker(Worker):
 
     async def _poll_iteration(self) -> None:
         try:
-            await super()._poll_iteration()
+            self._clear_away()
+            if self.allow_pick_jobs and self.job_counter < self.max_jobs:
+                await self._take_jobs()
+            await self.heart_beat()
             if not self.allow_pick_jobs and not self.tasks:
                 raise asyncio.CancelledError  # a cancellation can get lost: see `connection.asking`
             await self._listen()
@@ -99,21 +113,49 @@ class DoorbellWorker(Worker):
         else:
             await asyncio.sleep(IDLE_S / 10)
 
-    async def finish_job(self, *args: Any, **kwargs: Any) -> None:
-        """Take a job off the queue. arq shields this from the job's cancellation, so `close` has to wait for it."""
-        finishing = asyncio.ensure_future(super().finish_job(*args, **kwargs))
+    async def _take_jobs(self) -> None:
+        """Start what may start, except jobs at work here: arq would lose hold of the first of two with one id."""
+        mark = uuid4().hex
+        room, lasts_ms = self.max_jobs - self.job_counter, ceil(self.in_progress_timeout_s * 1000)
+        about: list[Word] = [keys.ARQ_IN_PROGRESS, room, lasts_ms, mark]
+        taken = await self._take([self.queue_name], [*about, *self.tasks])
+        for job_id, score in zip(taken[::2], taken[1::2], strict=True):
+            self._start(job_id.decode(), int(float(score)), mark)
+
+    def _start(self, job_id: str, score: int, mark: str) -> None:
+        self._marks[job_id] = mark
+        self.job_counter += 1
+        self.tasks[job_id] = task = self.loop.create_task(self.run_job(job_id, score))
+        task.add_done_callback(lambda _: self._let_go(job_id))
+
+    def _let_go(self, job_id: str) -> None:
+        self.job_counter -= 1
+        self._marks.pop(job_id, None)
+        self._after_ms.pop(job_id, None)
+
+    def _clear_away(self) -> None:
+        for job_id, task in list(self.tasks.items()):
+            if task.done():
+                del self.tasks[job_id]
+                task.result()
+
+    def later(self, job_id: str, after_s: float) -> Retry:
+        """What a job at work raises to start again after so many seconds."""
+        self._after_ms[job_id] = max(1, ceil(after_s * 1000))
+        return Retry()
+
+    async def finish_job(self, job_id: str, finish: bool, *_: Any) -> None:
+        """Lay a job down: it is over, may start again at once, or later. Nothing happens when it was put again.
+
+        arq shields this from the job's cancellation, so `close` has to wait for it.
+        """
+        at = [self.queue_name, *(prefix + job_id for prefix in (keys.ARQ_JOB, keys.ARQ_IN_PROGRESS, keys.ARQ_RETRY))]
+        after_ms = self._after_ms.get(job_id, 0)
+        about: list[Word] = [job_id, self._marks.get(job_id, ""), int(finish), after_ms, keys.JOB_S + after_ms // 1000]
+        finishing = asyncio.ensure_future(self._finish(at, about))
         self._finishing.add(finishing)
         finishing.add_done_callback(self._finishing.discard)
         await finishing
-
-    async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Start these jobs, except those at work here: arq would lose hold of the first of two with one id."""
-        try:
-            await super().start_jobs([job_id for job_id in job_ids if job_id.decode() not in self.tasks])
-        except (RedisError, OSError):
-            # arq counts a job before it asks Redis for it, and would be one short for ever.
-            self._release_sem_dec_counter_on_complete()
-            raise
 
 
 def worker(
@@ -136,14 +178,14 @@ def worker(
         try:
             await carry_out(job_id)
         except PutOff as wait:
-            raise Retry(defer=wait.after_s) from wait
+            raise at_work.later(job_id, wait.after_s) from wait
         except StoreError as error:
             logger.warning("%s is tried again: %s", job_id, error)
-            raise Retry(defer=AGAIN_S) from error
+            raise at_work.later(job_id, AGAIN_S) from error
 
     retry = Patience(ExponentialBackoff(cap=1, base=0.1), 60)
     pool = open_pool(url, max_connections=max_jobs + 8, socket_s=10 * IDLE_S, retry=retry)
-    return DoorbellWorker(
+    at_work = DoorbellWorker(
         [func(call, name="carry_out")],
         redis_pool=ArqRedis(pool, default_queue_name=keys.ARQ_QUEUE),
         queue_name=keys.ARQ_QUEUE,
@@ -159,6 +201,7 @@ def worker(
         job_deserializer=json.loads,
         log_results=False,
     )
+    return at_work
 
 
 def _serialize(call: dict[str, Any]) -> bytes:

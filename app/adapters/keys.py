@@ -6,16 +6,21 @@
                                              worker (who took it last)
     vibecoder:lease:<id>             string  the attempt that holds the run            its ttl (30 s), unless renewed
     vibecoder:signals:<id>           list    words left for the run at work            1 day; the newest 100
+    vibecoder:said:<id>              list    the task at work and a digest of what     2 days after the last turn,
+                                             was said in it, then its messages         or at completion
     vibecoder:latest:<repo>#<n>      string  the thread's newest run that started      keep_days
     vibecoder:runs:<repo>:<status>   zset    ids by the microsecond they were put      keep_days, entries and all
     vibecoder:open                   zset    ids of runs that are not completed        at completion, or keep_days
     vibecoder:bell                   list    one ring per job queued                   the newest 100
+    vibecoder:claim:<name>           string  who does this now                         its ttl
+    vibecoder:note:<name>            string  a short text                              30 days after it was written
     vibecoder:saved                  channel id of the run just saved                  is not kept
 
     arq:queue                        zset    ids by the millisecond from which on      entries when the job ends
                                              they may start, running ones included
-    arq:job:<id>                     string  the call as JSON                          7 days, or when the job ends
-    arq:in-progress:<id>             string  a worker started it                       its time-out, or its end
+    arq:job:<id>                     string  the call as JSON                          7 days after it may start, or
+                                                                                       when the job ends
+    arq:in-progress:<id>             string  a token of the worker that started it     its time-out, or its end
     arq:retry:<id>                   string  how often it was started                  25 h, or when the job ends
     arq:queue:health-check           string  a worker's last sign of life              16 s
     arq:abort                        zset    unused; cleared for a job put again
@@ -43,6 +48,8 @@ ARQ_ABORT: Final = "arq:abort"
 DAY_S: Final = 86_400
 SEEN_S: Final = 7 * DAY_S
 JOB_S: Final = 7 * DAY_S
+SAID_S: Final = 2 * DAY_S
+NOTE_S: Final = 30 * DAY_S
 MAX_SIGNALS: Final = 100
 
 
@@ -60,6 +67,18 @@ def lease(job_id: str) -> str:
 
 def signals(job_id: str) -> str:
     return f"vibecoder:signals:{job_id}"
+
+
+def said(job_id: str) -> str:
+    return f"vibecoder:said:{job_id}"
+
+
+def claim(name: str) -> str:
+    return f"vibecoder:claim:{name}"
+
+
+def note(name: str) -> str:
+    return f"vibecoder:note:{name}"
 
 
 def latest(repo: str, number: int) -> str:

@@ -7,10 +7,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Final
 
 from app.adapters.document import pack, read_cursor, thread_of
+from app.core.conversation import Conversation, decode_message, encode_message
 from app.core.errors import LeaseLost
 from app.core.run import Page, Run, Signal, Status, decode
 
@@ -18,6 +21,8 @@ MAX_RUNS: Final = 1_000
 """The oldest go first."""
 SEEN_S: Final = 7 * 86_400
 SIGNALS_S: Final = 86_400
+SAID_S: Final = 2 * 86_400
+NOTE_S: Final = 30 * 86_400
 
 
 @dataclass(slots=True)
@@ -32,6 +37,9 @@ class _Kept:
     held_by: int = 0
     held_until: float = 0.0
     signals: deque[tuple[float, Signal]] = field(default_factory=lambda: deque(maxlen=100))
+    task: str = ""
+    said: tuple[bytes, ...] = ()
+    said_until: float = 0.0
     followers: set[asyncio.Event] = field(default_factory=set)
 
     @property
@@ -51,7 +59,11 @@ class MemoryStore:
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
         self._latest: dict[tuple[str, int], str] = {}
+        self._claims: dict[str, float] = {}
+        self._notes: dict[str, tuple[float, str]] = {}
         self._count = 0
+        self.waiting: dict[str, float] = {}
+        """When each job that waits may start, for `MemoryQueue`."""
 
     def add(self, run: Run) -> None:
         """Keep a new run, for `MemoryQueue`."""
@@ -72,6 +84,8 @@ class MemoryStore:
         document = pack(run)
         kept = self._held(run)
         kept.document, kept.status = document, run.status
+        if run.status is Status.COMPLETED:
+            kept.said = ()
         for event in kept.followers:
             event.set()
 
@@ -123,10 +137,12 @@ class MemoryStore:
             kept.held_until = 0.0
 
     async def leaseless(self, *, limit: int = 100) -> tuple[str, ...]:
+        now = time.monotonic()
         free = (
             job_id
             for job_id, kept in self._kept.items()
             if kept.attempt and kept.status is not Status.COMPLETED and not kept.is_held
+            if self.waiting.get(job_id, now) <= now
         )
         return tuple(job_id for job_id, _ in zip(free, range(limit), strict=False))
 
@@ -141,6 +157,31 @@ class MemoryStore:
         left, now = tuple(kept.signals), time.monotonic()
         kept.signals.clear()
         return tuple(signal for at, signal in left if now - at < SIGNALS_S)
+
+    async def keep_conversation(self, run: Run, task: str, conversation: Conversation) -> None:
+        kept = self._held(run)
+        kept.task, kept.said = task, tuple(map(encode_message, conversation))
+        kept.said_until = time.monotonic() + SAID_S
+
+    async def conversation(self, job_id: str, task: str) -> Conversation:
+        kept = self._kept.get(job_id)
+        if kept is None or kept.task != task or time.monotonic() > kept.said_until:
+            return ()
+        return tuple(map(decode_message, kept.said))
+
+    async def claim(self, name: str, *, ttl_s: float) -> bool:
+        now = time.monotonic()
+        if self._claims.get(name, -inf) > now:
+            return False
+        self._claims[name] = now + ttl_s
+        return True
+
+    async def note(self, name: str, text: str) -> None:
+        self._notes[name] = (time.monotonic() + NOTE_S, text)
+
+    async def recall(self, name: str) -> str:
+        until, text = self._notes.get(name, (-inf, ""))
+        return text if time.monotonic() < until else ""
 
     async def ping(self) -> None:
         return
@@ -158,7 +199,6 @@ class MemoryQueue:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self._seen: dict[str, float] = {}
-        self._waiting: dict[str, None] = {}
         self._rung = asyncio.Condition()
 
     async def put(self, run: Run) -> bool:
@@ -169,25 +209,33 @@ class MemoryQueue:
             return False
         self._store.add(run)
         self._seen[run.id] = now
-        await self._ring(run.id)
+        await self._ring(run.id, now)
         return True
 
-    async def put_again(self, job_id: str) -> None:
-        if await self._store.load(job_id) is not None:
-            await self._ring(job_id)
+    async def put_again(self, job_id: str, *, after_s: float = 0.0) -> None:
+        if await self._store.load(job_id) is None:
+            return
+        now = time.monotonic()
+        at = now + after_s if after_s > 0 else min(now, self._store.waiting.get(job_id, now))
+        await self._ring(job_id, at)
 
     async def depth(self) -> int:
-        return len(self._waiting)
+        return len(self._store.waiting)
 
     async def take(self) -> str:
-        """The job that has waited longest, once there is one."""
+        """The job that may start and has waited longest, once there is one."""
         async with self._rung:
-            await self._rung.wait_for(lambda: bool(self._waiting))
-            job_id = next(iter(self._waiting))
-            del self._waiting[job_id]
-            return job_id
+            while True:
+                job_id, at = min(self._store.waiting.items(), key=lambda job: job[1], default=("", None))
+                wait_s = None if at is None else at - time.monotonic()
+                if wait_s is not None and wait_s <= 0:
+                    del self._store.waiting[job_id]
+                    return job_id
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._rung.wait()
 
-    async def _ring(self, job_id: str) -> None:
+    async def _ring(self, job_id: str, at: float) -> None:
         async with self._rung:
-            self._waiting.setdefault(job_id)
+            self._store.waiting[job_id] = at
             self._rung.notify()

@@ -5,6 +5,7 @@ The worker's half is in `doorbell`, so that the web process imports no arq.
 """
 
 import json
+from math import ceil
 
 from redis.asyncio import Redis
 
@@ -31,10 +32,12 @@ class ArqQueue:
         about = (job.id, pack(run), str(run.status), job.repo, keys.RUNS)
         return bool(await self._put([*ours, *arqs], [*about, self._keep_s, keys.SEEN_S, keys.JOB_S, _call(job.id)]))
 
-    async def put_again(self, job_id: str) -> None:
+    async def put_again(self, job_id: str, *, after_s: float = 0.0) -> None:
+        """See `ports.Queue`. When a job may start is told by Redis' clock alone, here and where workers take it."""
         arqs = (keys.ARQ_JOB + job_id, keys.ARQ_QUEUE, keys.BELL)
         in_the_way = (keys.ARQ_IN_PROGRESS + job_id, keys.ARQ_RETRY + job_id, keys.ARQ_ABORT)
-        await self._put_again([keys.run(job_id), *arqs, *in_the_way], [job_id, keys.JOB_S, _call(job_id)])
+        job_s, after_ms = keys.JOB_S + ceil(after_s), max(0, ceil(after_s * 1000))
+        await self._put_again([keys.run(job_id), *arqs, *in_the_way], [job_id, job_s, after_ms, _call(job_id)])
 
     async def depth(self) -> int:
         return int(await self._depth([keys.ARQ_QUEUE], [keys.ARQ_IN_PROGRESS]))

@@ -5,11 +5,13 @@ ever has to take the JSON apart.
 """
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
+from uuid import uuid4
 
 from pydantic import TypeAdapter
 from redis.asyncio import Redis
@@ -18,6 +20,7 @@ from app.adapters import keys
 from app.adapters.connection import Script, ask, asking
 from app.adapters.document import pack, read_cursor
 from app.adapters.news import News
+from app.core.conversation import Conversation, decode_message, encode_message
 from app.core.errors import LeaseLost, StoreError
 from app.core.run import Page, Run, Signal, Status, decode
 
@@ -41,6 +44,7 @@ class RedisStore:
         self._acquire = Script(redis, "acquire")
         self._hold = Script(redis, "hold")
         self._leaseless = Script(redis, "leaseless")
+        self._keep = Script(redis, "keep")
 
     async def load(self, job_id: str) -> Run | None:
         document, attempt = await ask(self._redis, "HMGET", keys.run(job_id), "document", "attempt")
@@ -48,7 +52,7 @@ class RedisStore:
 
     async def save(self, run: Run) -> None:
         about = (run.id, run.attempt, pack(run), str(run.status), run.job.repo)
-        held = [keys.lease(run.id), keys.run(run.id), keys.OPEN]
+        held = [keys.lease(run.id), keys.run(run.id), keys.OPEN, keys.said(run.id)]
         if not await self._save(held, [*about, keys.RUNS, self._keep_s, keys.SAVED]):
             raise _lost(run)
 
@@ -75,6 +79,7 @@ class RedisStore:
         return await self.load(job_id.decode()) if job_id else None
 
     async def acquire(self, job_id: str, *, worker: str, ttl_s: float) -> Run | None:
+        await self.load(job_id)  # one that this version cannot read is left to a newer one, with no attempt counted
         taken = await self._acquire([keys.lease(job_id), keys.run(job_id)], [_ms(ttl_s), worker])
         return _fenced(*taken) if taken else None
 
@@ -101,8 +106,48 @@ class RedisStore:
         left = await ask(self._redis, "LPOP", keys.signals(job_id), keys.MAX_SIGNALS)
         return tuple(_SIGNAL.validate_json(signal) for signal in left or ())
 
+    async def keep_conversation(self, run: Run, task: str, conversation: Conversation) -> None:
+        messages = tuple(map(encode_message, conversation))
+        kept = await self._count_kept(run.id, task, messages)
+        about = (run.attempt, keys.SAID_S, _head(task, messages), kept)
+        if not await self._keep([keys.lease(run.id), keys.said(run.id)], [*about, *messages[kept:]]):
+            raise _lost(run)
+
+    async def conversation(self, job_id: str, task: str) -> Conversation:
+        said = await ask(self._redis, "LRANGE", keys.said(job_id), 0, -1)
+        if not said or said[0] != _head(task, said[1:]):
+            return ()
+        try:
+            return tuple(map(decode_message, said[1:]))
+        except StoreError as error:
+            logger.warning("%s of %s begins anew: %s", task, job_id, error)
+            return ()
+
+    async def claim(self, name: str, *, ttl_s: float) -> bool:
+        key, token = keys.claim(name), uuid4().bytes
+        if await ask(self._redis, "SET", key, token, "NX", "PX", _ms(ttl_s)):
+            return True
+        return bool(
+            await ask(self._redis, "GET", key) == token
+        )  # the answer to the first was lost, and it was asked again
+
+    async def note(self, name: str, text: str) -> None:
+        await ask(self._redis, "SET", keys.note(name), text, "EX", keys.NOTE_S)
+
+    async def recall(self, name: str) -> str:
+        return (await ask(self._redis, "GET", keys.note(name)) or b"").decode()
+
     async def ping(self) -> None:
         await ask(self._redis, "PING")
+
+    async def _count_kept(self, job_id: str, task: str, messages: Sequence[bytes]) -> int:
+        """How many of the messages are kept; 0 when what is kept is no beginning of them, or of another task."""
+        async with asking(), self._redis.pipeline(transaction=True) as together:
+            together.lindex(keys.said(job_id), 0)
+            together.llen(keys.said(job_id))
+            head, length = await together.execute()
+        kept = length - 1
+        return kept if 0 < kept <= len(messages) and head == _head(task, messages[:kept]) else 0
 
     async def _readable(self, job_ids: Sequence[str]) -> tuple[Run, ...]:
         """The runs of these ids that exist and can be read; one that cannot is no reason to show no list."""
@@ -139,6 +184,14 @@ class RedisStore:
 
 def _fenced(document: bytes, attempt: bytes | int | None) -> Run:
     return replace(decode(document), attempt=int(attempt or 0))
+
+
+def _head(task: str, messages: Sequence[bytes]) -> bytes:
+    """What stands before the messages of a conversation: a digest of them, and the task they belong to."""
+    digest = hashlib.sha256(usedforsecurity=False)
+    for message in messages:
+        digest.update(b"%d:%s" % (len(message), message))
+    return f"{digest.hexdigest()} {task}".encode()
 
 
 def _lost(run: Run) -> LeaseLost:

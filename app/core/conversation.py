@@ -3,9 +3,14 @@
 A conversation is a tuple of messages that only ever grows at its end, which keeps the vendors' prompt caches warm.
 """
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import Final, TypeAlias
+
+from pydantic import TypeAdapter
+
+from app.core.errors import StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,36 @@ class ToolResult:
 
 Message: TypeAlias = Instructions | Said | Answer | ToolResult
 Conversation: TypeAlias = tuple[Message, ...]
+
+_KINDS: Final[dict[str, type[Message]]] = {
+    "instructions": Instructions,
+    "said": Said,
+    "answer": Answer,
+    "tool_result": ToolResult,
+}
+_NAMES: Final = {kind: name for name, kind in _KINDS.items()}
+_READERS: Final[dict[str, TypeAdapter[Message]]] = {name: TypeAdapter(kind) for name, kind in _KINDS.items()}
+
+
+def encode_message(message: Message) -> bytes:
+    """The message as JSON in ASCII, `kind` beside its fields; the same message gives the same bytes.
+
+    Half a surrogate pair, which models write at times, survives: hence neither UTF-8 nor pydantic's JSON.
+    """
+    return json.dumps({"kind": _NAMES[type(message)], **asdict(message)}).encode()
+
+
+def decode_message(document: bytes | str) -> Message:
+    """Read what `encode_message` wrote.
+
+    Raises:
+        StoreError: it is no message of a kind this program knows.
+    """
+    try:
+        message = json.loads(document)
+        return _READERS[message["kind"]].validate_python(message)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError("A stored message cannot be read.") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,10 @@ class Store(Protocol):
         """Let the lease go if it is still this attempt's. Repeatable."""
 
     async def leaseless(self, *, limit: int = 100) -> tuple[str, ...]:
-        """Ids of runs in progress that nobody holds."""
+        """Ids of runs in progress that nobody holds, oldest first, and of runs that no worker would find in the queue.
+
+        Those that wait in the queue for a later moment are not among them, until then.
+        """
 
     async def signal(self, job_id: str, signal: Signal) -> None:
         """Leave word for the worker that carries this run; kept for a day, at most 100."""

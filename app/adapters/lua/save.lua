@@ -1,5 +1,5 @@
 -- Keep a run, if the lease is still its attempt's, and tell its followers. Answers 0 when it is not.
-local lease, run, open = unpack(KEYS)
+local lease, run, open, said = unpack(KEYS)
 local id, attempt, document, status, repo, runs, keep_s, channel = unpack(ARGV)
 
 if redis.call('GET', lease) ~= attempt then
@@ -21,6 +21,7 @@ if before ~= status then
   end
   if status == 'completed' then
     redis.call('ZREM', open, id)
+    redis.call('DEL', said)
   end
 end
 redis.call('PUBLISH', channel, id)

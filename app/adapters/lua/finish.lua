@@ -1,0 +1,19 @@
+-- A worker is done with a job: it is over, or may start again `after_ms` from now.
+-- Does nothing for a worker whose mark is gone: the job was put again, and is not this worker's to take off the queue.
+local queue, job, in_progress, retry = unpack(KEYS)
+local id, token, is_over, after_ms, job_s = unpack(ARGV)
+
+if redis.call('GET', in_progress) ~= token then
+  return 0
+end
+redis.call('DEL', in_progress, retry)
+if is_over == '1' then
+  redis.call('ZREM', queue, id)
+  redis.call('DEL', job)
+elseif tonumber(after_ms) > 0 then
+  local time = redis.call('TIME')
+  local at_ms = math.floor(time[1] * 1000 + time[2] / 1000) + after_ms
+  redis.call('EXPIRE', job, job_s)
+  redis.call('ZADD', queue, 'XX', string.format('%.0f', at_ms), id)
+end
+return 1
