@@ -8,19 +8,23 @@ import re
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from pydantic import SecretStr
 
 from app.adapters.git import GitFailed, environment, is_branch_name, is_sha, run
+from app.core.delivery import DeliveryAttempt
 from app.core.errors import GitHubError, HeadMoved, UserError
 from app.core.job import Person
 from app.core.policy import Change, Role
 from app.core.ports import GitHub
 from app.core.run import Commit, PullRequest
+from app.core.triggers import Labelled
 
 NOBODY: Final = "0" * 40
+MAX_COMMITS: Final = 250
 FALLBACK_NAME: Final = "vibecoder"
 FALLBACK_EMAIL: Final = "vibecoder@localhost"
 
@@ -61,6 +65,17 @@ class LocalRepository:
             raise UserError(f"{self.path} has no commit yet; commit something first.")
         yield self
 
+    async def repositories(self) -> tuple[tuple[int, str], ...]:
+        """This one."""
+        return ((0, self.repo),)
+
+    async def deliveries(self, since: datetime) -> tuple[DeliveryAttempt, ...]:
+        """Nothing is delivered here."""
+        return ()
+
+    async def redeliver(self, attempt_id: int) -> None:
+        """Nothing is delivered here."""
+
     async def permission(self, person: Person) -> Role:
         """Whoever can start this program here may do everything."""
         return Role.ADMIN
@@ -99,15 +114,31 @@ class LocalRepository:
 
     async def commit(self, branch: str, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
         """Put one commit on the branch. See the port."""
-        if not is_sha(expected_head) or await self.head(branch) != expected_head:
-            raise HeadMoved(f"The branch `{branch}` is no longer at {expected_head[:12]}.", status=409)
+        head = await self.head(branch)
+        if not is_sha(expected_head) or head != expected_head:
+            if head is None or not await self._is_made(head, expected_head, message):
+                raise HeadMoved(f"The branch `{branch}` is no longer at {expected_head[:12]}.", status=409)
+            return _commit(head, message, changes)
         await self._check_not_checked_out(branch)
         tree = await self._write_tree(expected_head, changes)
         sha = await self._git(
             "commit-tree", tree, "-p", expected_head, stdin=f"{message.rstrip()}\n".encode(), env=await self._identity()
         )
         await self._move(branch, sha, expected_head)
-        return Commit(sha, message.partition("\n")[0], tuple(change.path for change in changes))
+        return _commit(sha, message, changes)
+
+    async def commits(self, base: str, head: str) -> tuple[Commit, ...]:
+        """What `head` has and `base` has not. See the port."""
+        ends = [await self._sha(end) for end in (base, head)]
+        if None in ends:
+            raise GitHubError(f"{self.path} has no `{base[:100]}` or no `{head[:100]}`.", status=404)
+        newest = f"--max-count={MAX_COMMITS}"
+        listed = await self._git("log", "--reverse", newest, "--format=%H %s", f"{ends[0]}..{ends[1]}")
+        return tuple(Commit(sha, subject) for sha, _, subject in (line.partition(" ") for line in listed.splitlines()))
+
+    async def labelled(self, label: str) -> tuple[Labelled, ...]:
+        """There are no issues here."""
+        return ()
 
     async def pull_request(self, branch: str) -> PullRequest | None:
         """There are none here."""
@@ -115,11 +146,17 @@ class LocalRepository:
 
     async def put_pull_request(self, *, branch: str, base: str, title: str, body: str, is_draft: bool) -> PullRequest:
         """There are none here."""
-        raise GitHubError("A local repository has no pull requests; merge the branch instead.")
+        raise GitHubError("A local repository has no pull requests; merge the branch instead.", status=422)
 
     async def read_token(self) -> SecretStr:
         """None is needed."""
         return SecretStr("")
+
+    async def _is_made(self, head: str, parent: str, message: str) -> bool:
+        """Whether the head is our own commit with this message on top of `parent`."""
+        parents, name, said = (await self._git("show", "--no-patch", "--format=%P%n%cn%n%B", head)).split("\n", 2)
+        own = (await self._identity())["GIT_COMMITTER_NAME"]
+        return (parents, name, said.strip()) == (parent, own, message.strip())
 
     async def _write_tree(self, parent: str, changes: Sequence[Change]) -> str:
         entries = [f"000000 {NOBODY}\t{change.path}" for change in changes if change.is_deleted]
@@ -149,7 +186,7 @@ class LocalRepository:
         except GitFailed as error:
             if re.search(r"but expected|reference already exists|unable to resolve reference", error.stderr):
                 raise HeadMoved(f"Somebody else moved the branch `{branch}`.", status=409) from error
-            raise GitHubError(f"Git could not set the branch `{branch}`: {error}") from error
+            raise GitHubError(f"Git could not set the branch `{branch}`: {error}", status=422) from error
 
     async def _check_not_checked_out(self, branch: str) -> None:
         """Moving a branch that somebody works on would show them changes that they never made."""
@@ -185,7 +222,7 @@ class LocalRepository:
         try:
             return await self._run(*arguments, cwd=self._git_dir, stdin=stdin, env=env)
         except GitFailed as error:
-            raise GitHubError(f"`git {arguments[0]}` failed in {self.path}: {error}") from error
+            raise GitHubError(f"`git {arguments[0]}` failed in {self.path}: {error}", status=422) from error
 
     async def _run(self, *arguments: str, cwd: Path, stdin: bytes = b"", env: dict[str, str] | None = None) -> str:
         where = {} if cwd == self.path and self._git_dir == self.path else {"GIT_DIR": str(self._git_dir)}
@@ -202,6 +239,10 @@ class LocalRepository:
         except OSError as error:
             raise UserError(f"Git cannot be started on this machine: {error.strerror}.") from error
         return output.decode(errors="surrogateescape").rstrip("\n")
+
+
+def _commit(sha: str, message: str, changes: Sequence[Change]) -> Commit:
+    return Commit(sha, message.partition("\n")[0], tuple(change.path for change in changes))
 
 
 def _checked(branch: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import count
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pydantic import SecretStr
 
 from app.adapters.github.app import GithubkitApp
+from app.adapters.github.pace import Pace
 from app.adapters.github.retry import Retry
 from app.core.ports import GitHub
 
@@ -38,14 +40,22 @@ def private_key() -> SecretStr:
 
 @cache
 def _app(app_id: str, server_url: str) -> GithubkitApp:
-    return GithubkitApp(app_id, private_key(), server_url=server_url, timeout_s=2.0, retry=Retry(first_wait_s=0.0))
+    return GithubkitApp(
+        app_id,
+        private_key(),
+        server_url=server_url,
+        timeout_s=2.0,
+        retry=Retry(first_wait_s=0.0),
+        pace=lambda: Pace(monotonic=count(0, 3_600).__next__),
+    )
 
 
 @dataclass
 class World:
-    """`github` is the adapter; `router` answers it."""
+    """`app` and `github` are the adapter; `router` answers it."""
 
     router: respx.MockRouter
+    app: GithubkitApp
     github: GitHub
     minted: list[dict[str, Any]] = field(default_factory=list)
 
@@ -67,8 +77,10 @@ async def open_world(
     expires_at: str = "2999-01-01T00:00:00Z",
 ) -> AsyncIterator[World]:
     with respx.mock(base_url=api, assert_all_called=False) as router:
-        async with _app(app_id, server_url).open(42, REPO) as github:
-            world = World(router, github)
+        app = _app(app_id, server_url)
+        async with app.open(42, REPO) as github:
+            world = World(router, app, github)
+            router.get("/app").respond(json={"id": 7, "slug": "vibecoder"})
 
             def mint(request: httpx.Request) -> httpx.Response:
                 world.minted.append(json.loads(request.content))
@@ -96,14 +108,17 @@ def ref(sha: str) -> dict[str, Any]:
     return {"ref": "refs/heads/vibecode/12-typo", "object": {"type": "commit", "sha": sha}}
 
 
-def git_commit(sha: str, *, parent: str = HEAD, message: str = "Fix the typo", verified: bool = True) -> dict[str, Any]:
+def git_commit(
+    sha: str, *, parent: str = HEAD, message: str = "Fix the typo", author: str = "vibecoder[bot]"
+) -> dict[str, Any]:
     return {
         "sha": sha,
+        "author": {"name": author, "email": f"1+{author}@users.noreply.github.com", "date": "2026-11-22T10:00:00Z"},
         "html_url": f"https://github.com/{REPO}/commit/{sha}",
         "message": message,
         "tree": {"sha": "d" * 40},
         "parents": [{"sha": parent}],
-        "verification": {"verified": verified},
+        "verification": {"verified": True},
     }
 
 

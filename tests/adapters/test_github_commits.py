@@ -8,7 +8,19 @@ import pytest
 from app.core.errors import GitHubError, HeadMoved
 from app.core.policy import Change
 from app.core.run import Commit
-from tests.adapters.github_world import HEAD, NEXT, OTHER, PATH, REPO, World, git_commit, open_world, ref, refused
+from tests.adapters.github_world import (
+    HEAD,
+    NEXT,
+    OTHER,
+    PATH,
+    REPO,
+    TOKENS,
+    World,
+    git_commit,
+    open_world,
+    ref,
+    refused,
+)
 
 BRANCH = "vibecode/12-typo"
 REF = f"{PATH}/git/ref/heads%2Fvibecode%2F12-typo"
@@ -71,9 +83,30 @@ async def test_plain_files_are_committed_in_one_call() -> None:
 async def test_a_stale_head_is_told(error: dict[str, str]) -> None:
     async with open_world() as world:
         world.router.post("/graphql").mock(return_value=fault(**error))
+        world.router.get(REF).respond(json=ref(OTHER))
+        world.router.get(f"{PATH}/git/commits/{OTHER}").respond(json=git_commit(OTHER, message="Theirs"))
         with pytest.raises(HeadMoved):
             await world.github.commit(BRANCH, HEAD, MESSAGE, PLAIN)
         assert len(world.sent("POST", "/graphql")) == 1
+
+
+async def test_a_stale_head_of_a_branch_that_is_gone_is_told() -> None:
+    async with open_world() as world:
+        world.router.post("/graphql").mock(return_value=fault(**STALE))
+        world.router.get(REF).respond(404)
+        with pytest.raises(HeadMoved):
+            await world.github.commit(BRANCH, HEAD, MESSAGE, PLAIN)
+
+
+async def test_a_commit_that_an_earlier_attempt_made_is_returned() -> None:
+    async with open_world() as world:
+        world.router.post("/graphql").mock(return_value=fault(**STALE))
+        objects(world, head=NEXT)
+        world.router.get(f"{PATH}/git/commits/{NEXT}").respond(json=git_commit(NEXT, message=MESSAGE))
+        assert await world.github.commit(BRANCH, HEAD, MESSAGE, PLAIN) == COMMIT
+        run = await world.github.commit(BRANCH, HEAD, MESSAGE, [Change("run.sh", "100755", b"x")])
+        assert (run.sha, run.files) == (NEXT, ("run.sh",))
+        assert world.sent("PATCH", MOVE) == world.sent("POST", f"{PATH}/git/trees") == []
 
 
 @pytest.mark.parametrize(
@@ -130,11 +163,18 @@ async def test_a_commit_that_lands_late_is_taken_as_made() -> None:
 
 
 @pytest.mark.parametrize(
-    "there", [git_commit(OTHER, message="Theirs"), git_commit(OTHER, message=MESSAGE, parent=NEXT)]
+    "there",
+    [
+        git_commit(OTHER, message="Theirs"),
+        git_commit(OTHER, message=MESSAGE, parent=NEXT),
+        git_commit(OTHER, message=MESSAGE, author="mallory"),
+        git_commit(OTHER, message=MESSAGE) | {"parents": [{"sha": HEAD}, {"sha": NEXT}]},
+    ],
 )
-async def test_somebody_elses_commit_is_not_taken_for_ours(there: dict[str, Any]) -> None:
+@pytest.mark.parametrize("ending", [httpx.Response(502), fault(**STALE)])
+async def test_somebody_elses_commit_is_not_taken_for_ours(there: dict[str, Any], ending: httpx.Response) -> None:
     async with open_world() as world:
-        world.router.post("/graphql").respond(502)
+        world.router.post("/graphql").mock(return_value=ending)
         world.router.get(REF).respond(json=ref(OTHER))
         world.router.get(f"{PATH}/git/commits/{OTHER}").respond(json=there)
         with pytest.raises(HeadMoved):
@@ -199,9 +239,10 @@ async def test_a_mode_that_the_mutation_would_lose_goes_by_objects(old: str, new
 async def test_nothing_is_written_when_the_branch_is_elsewhere() -> None:
     async with open_world() as world:
         objects(world, head=OTHER)
+        world.router.get(f"{PATH}/git/commits/{OTHER}").respond(json=git_commit(OTHER, message="Theirs"))
         with pytest.raises(HeadMoved):
             await world.github.commit(BRANCH, HEAD, MESSAGE, [Change("run.sh", "100755", b"x")])
-        assert [call.request.method for call in world.router.calls] == ["POST", "GET"]
+        assert {call.request.method for call in world.router.calls if call.request.url.path != TOKENS} == {"GET"}
 
 
 async def test_a_push_in_between_is_never_overwritten() -> None:

@@ -1,18 +1,17 @@
 """Which requests are sent again, and when."""
 
-from datetime import timedelta
-
 import httpx
 import pytest
-from githubkit.exception import PrimaryRateLimitExceeded, RequestFailed
+from githubkit.exception import RequestFailed
 from githubkit.response import Response
 
 from app.adapters.github.retry import Retry, is_repeatable
 
 
-def _failed(status: int, method: str = "GET", path: str = "/x") -> RequestFailed:
+def _failed(status: int, method: str = "GET", path: str = "/x", **headers: str) -> RequestFailed:
     request = httpx.Request(method, f"https://api.github.com{path}")
-    return RequestFailed(Response(httpx.Response(status, request=request), object))
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return RequestFailed(Response(httpx.Response(status, request=request, headers=named), object))
 
 
 def test_waits_double_and_end() -> None:
@@ -31,10 +30,16 @@ def test_a_wait_of_nothing_is_not_a_minute() -> None:
 
 
 def test_a_rate_limit_is_waited_for_up_to_ten_seconds() -> None:
-    failed = _failed(403, "POST", "/graphql")
-    for seconds, waits in ((10, True), (11, False)):
-        from_github = PrimaryRateLimitExceeded(failed.response, retry_after=timedelta(seconds=seconds))
-        assert Retry()(from_github, 0).do_retry is waits
+    for seconds, waits in (("10", True), ("11", False)):
+        assert Retry()(_failed(403, "POST", "/graphql", retry_after=seconds), 0).do_retry is waits
+
+
+def test_a_server_that_is_away_for_a_named_time_is_asked_then() -> None:
+    assert Retry()(_failed(503, retry_after="11"), 0).do_retry is False
+    option = Retry()(_failed(503, retry_after="4"), 0)
+    assert option.retry_after is not None
+    assert option.retry_after.total_seconds() == 4.0
+    assert not Retry()(_failed(503, "POST", "/graphql", retry_after="4"), 0).do_retry
 
 
 @pytest.mark.parametrize(

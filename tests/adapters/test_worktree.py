@@ -1,5 +1,6 @@
 """`vibecoder run` on a local repository: commits on a new branch, and nothing else changes."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -98,10 +99,14 @@ async def test_a_head_that_moved_is_told(origin: Origin) -> None:
     base = origin.git("rev-parse", "HEAD")
     async with LocalRepository(origin.path).open(0, "") as github:
         await github.create_branch(BRANCH, base)
-        await github.commit(BRANCH, base, "Mend", [MEND])
+        made = await github.commit(BRANCH, base, "Mend\n\nBecause.", [MEND])
 
+        assert await github.commit(BRANCH, base, "Mend\n\nBecause.", [MEND]) == made
         with pytest.raises(HeadMoved):
-            await github.commit(BRANCH, base, "Mend", [MEND])
+            await github.commit(BRANCH, base, "Mend\n\nOtherwise.", [MEND])
+        origin.git("config", "user.name", "Somebody else")
+        with pytest.raises(HeadMoved):
+            await github.commit(BRANCH, base, "Mend\n\nBecause.", [MEND])
         with pytest.raises(HeadMoved):
             await github.commit("vibecode/none", base, "Mend", [MEND])
 
@@ -238,3 +243,29 @@ async def everything_else(github: GitHub) -> tuple[Role, int, object, str]:
         await github.pull_request(BRANCH),
         (await github.read_token()).get_secret_value(),
     )
+
+
+async def test_the_commits_of_a_branch_come_oldest_first(origin: Origin) -> None:
+    base = origin.git("rev-parse", "HEAD")
+    async with LocalRepository(origin.path).open(0, "") as github:
+        await github.create_branch(BRANCH, base)
+        first = await github.commit(BRANCH, base, "Mend it\n\nBecause.", [MEND])
+        second = await github.commit(BRANCH, first.sha, "Mend more", [Change("x", "100644", b"x")])
+
+        assert [(made.sha, made.subject) for made in await github.commits(base, BRANCH)] == [
+            (first.sha, "Mend it"),
+            (second.sha, "Mend more"),
+        ]
+        assert await github.commits(BRANCH, base) == ()
+        with pytest.raises(GitHubError, match="has no") as caught:
+            await github.commits("--all", BRANCH)
+        assert not caught.value.is_passing
+
+
+async def test_there_is_nothing_to_catch_up_with(origin: Origin) -> None:
+    app = LocalRepository(origin.path)
+    async with app.open(0, "") as github:
+        assert await github.labelled("vibecode") == ()
+    assert await app.deliveries(datetime.now(UTC)) == ()
+    assert await app.repositories() == ((0, "local/greeter"),)
+    await app.redeliver(1)

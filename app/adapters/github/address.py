@@ -16,8 +16,12 @@ _REPO: Final = re.compile(r"[\w.-]{1,100}/[\w.-]{1,100}", re.ASCII)
 
 def api_url(server_url: str) -> str:
     """The REST API's base, no slash at its end (https://docs.github.com/en/enterprise-server/rest/quickstart)."""
-    server = server_url.rstrip("/")
-    return "https://api.github.com" if server == "https://github.com" else f"{server}/api/v3"
+    return "https://api.github.com" if is_cloud(server_url) else f"{server_url.rstrip('/')}/api/v3"
+
+
+def is_cloud(server_url: str) -> bool:
+    """Whether it is github.com, which limits its callers; an Enterprise Server does not, unless told to."""
+    return server_url.rstrip("/") == "https://github.com"
 
 
 def is_repo(repo: str) -> bool:

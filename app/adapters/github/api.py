@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from githubkit import GitHub
+import httpx
+from githubkit import GitHub, Response
 from githubkit.auth import BaseAuthStrategy
 from githubkit.exception import (
     GitHubException,
@@ -24,14 +25,26 @@ from githubkit.exception import (
 from pydantic import BaseModel
 
 from app.adapters.github.address import HEADERS, USER_AGENT
-from app.adapters.github.answers import refusal
+from app.adapters.github.answers import UNSAID_WAIT_S, is_limit_told, named_wait_s, refusal
+from app.adapters.github.pace import Pace
 from app.adapters.github.retry import Retry
 from app.core.errors import GitHubError, HeadMoved
 
 A = TypeVar("A", bound=BaseModel)
 
 _STALE: Final = re.compile(r"Expected branch to point to|is at [0-9a-f]{7,} but expected")
-_STATUS_OF: Final = {"NOT_FOUND": 404, "FORBIDDEN": 403, "UNPROCESSABLE": 422}
+_STATUS_OF: Final = {
+    "NOT_FOUND": 404,
+    "FORBIDDEN": 403,
+    "UNPROCESSABLE": 422,
+    "INTERNAL": 502,
+    "SERVICE_UNAVAILABLE": 503,
+}
+_UNSEEN: Final = re.compile(r"/git/(blobs|trees|commits)$")
+"""What nobody sees before a ref points to it: no content in the sense of GitHub's limits."""
+
+PER_PAGE: Final = 100
+MAX_PAGES: Final = 10
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,8 @@ class Connection:
     tls: ssl.SSLContext
 
     @asynccontextmanager
-    async def open(self, auth: BaseAuthStrategy) -> AsyncIterator["Api"]:
+    async def open(self, auth: BaseAuthStrategy, pace: Pace | None = None) -> AsyncIterator["Api"]:
+        """A client; `pace` holds back what it writes."""
         github = GitHub(
             auth,
             base_url=self.base_url,
@@ -55,15 +69,16 @@ class Connection:
             auto_retry=self.retry,
         )
         async with github:
-            yield Api(github, deadline_s=6 * self.timeout_s)
+            yield Api(github, deadline_s=6 * self.timeout_s, pace=pace)
 
 
 class Api:
     """REST and GraphQL. A request is repeated where `retry.py` says that it may be."""
 
-    def __init__(self, github: GitHub[BaseAuthStrategy], *, deadline_s: float) -> None:
+    def __init__(self, github: GitHub[BaseAuthStrategy], *, deadline_s: float, pace: Pace | None = None) -> None:
         self._github = github
         self._deadline_s = deadline_s
+        self._pace = pace
 
     async def call(
         self,
@@ -74,18 +89,46 @@ class Api:
         body: Mapping[str, object] | None = None,
         params: Mapping[str, str | int] | None = None,
     ) -> A:
-        """Send one REST request and read its answer."""
+        """Send one REST request and read its answer; one without a body reads as `{}`."""
+        if self._pace is not None and method != "GET" and not _UNSEEN.search(path):
+            await self._pace.admit(is_edit=method == "PATCH")
         with _translated(f"{method} {path}"):
-            async with asyncio.timeout(self._deadline_s):
-                response = await self._github.arequest(method, path, params=params, json=body, headers=HEADERS)
-            return answer.model_validate_json(response.content)
+            response = await self._send(method, path, params=params, body=body)
+            return answer.model_validate_json(response.content or b"{}")
+
+    async def pages(self, path: str, answer: type[A], *, max_pages: int = MAX_PAGES) -> AsyncIterator[A]:
+        """Read a list page by page, by the links from each to the next."""
+        params: Mapping[str, str | int] = {"per_page": PER_PAGE}
+        for _ in range(max_pages):
+            with _translated(f"GET {path}"):
+                response = await self._send("GET", path, params=params)
+                page = answer.model_validate_json(response.content)
+            yield page
+            following = response.raw_response.links.get("next")
+            if following is None:
+                return
+            # Not the link itself: it must not lead the token to another place.
+            params = dict(httpx.URL(following["url"]).params)
 
     async def graphql(self, query: str, variables: dict[str, object], answer: type[A]) -> A:
-        """Send one GraphQL request, never twice, and read its `data`."""
+        """Send one GraphQL mutation, never twice, and read its `data`."""
+        if self._pace is not None:
+            await self._pace.admit()
         with _translated("GraphQL"):
             async with asyncio.timeout(self._deadline_s):
                 data = await self._github.graphql.arequest(query, variables)
             return answer.model_validate(data)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> Response[object]:
+        async with asyncio.timeout(self._deadline_s):
+            return await self._github.arequest(method, path, params=params, json=body, headers=HEADERS)
 
 
 def is_unclear(error: GitHubError) -> bool:
@@ -107,10 +150,10 @@ def _translated(what: str) -> Iterator[None]:
 
 def _translate(what: str, error: GitHubException) -> GitHubError:
     match error:
-        case RateLimitExceeded():
-            wait_s = error.retry_after.total_seconds()
+        case RateLimitExceeded() if error.response.status_code < 400:
+            wait_s = named_wait_s(error.response.raw_response)
             words = f"GitHub's rate limit is used up; it asks to wait {wait_s:.0f} s before {what}."
-            return GitHubError(words, status=max(error.response.status_code, 403), retry_after_s=wait_s)
+            return GitHubError(words, status=403, retry_after_s=wait_s)
         case RequestFailed():
             return refusal(what, error.response.raw_response)
         case RequestTimeout():
@@ -131,6 +174,8 @@ def _graphql_refusal(error: GraphQLFailed) -> GitHubError:
     kinds = [fault.type for fault in faults]
     if "STALE_DATA" in kinds or _STALE.search(words):
         return HeadMoved(f"The branch has moved: {words}", status=409)
+    if is_limit_told(words):
+        return GitHubError(f"GitHub limits how much is written: {words}", status=403, retry_after_s=UNSAID_WAIT_S)
     # A fault without a type is GitHub's own ("Something went wrong while executing your query").
     status = next((_STATUS_OF[kind] for kind in kinds if kind in _STATUS_OF), 422 if any(kinds) else 502)
     return GitHubError(f"GitHub refused the request: {words}", status=status)

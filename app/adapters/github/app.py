@@ -1,21 +1,35 @@
 """The App on GitHub or on an Enterprise Server, by way of githubkit."""
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Final
 
 import httpx
 from pydantic import SecretStr
 
-from app.adapters.github.address import api_url
-from app.adapters.github.api import Connection
+from app.adapters.github.address import api_url, is_cloud
+from app.adapters.github.answers import Anything, Attempt, Attempts, Installations, Repositories
+from app.adapters.github.api import Api, Connection
+from app.adapters.github.pace import Pace
 from app.adapters.github.repository import GithubkitRepository
 from app.adapters.github.retry import Retry
-from app.adapters.github.tokens import AppAuth, InstallationAuth, Tokens
+from app.adapters.github.tokens import SEE, AppAuth, InstallationAuth, Tokens
+from app.core.delivery import DeliveryAttempt
+from app.core.errors import GitHubError
 from app.core.ports import GitHub
+
+MAX_REPOSITORIES: Final = 1_000
+_DELIVERIES: Final = "/app/hook/deliveries"
+
+log = logging.getLogger(__name__)
 
 
 class GithubkitApp:
     """Implements `GitHubApp`. `timeout_s` bounds each wait for GitHub; a call with its repeats ends within six of them.
+
+    `pace` makes the limiter of each installation's writes; by default there is one where GitHub has limits.
 
     Raises:
         UserError: the private key is not an RSA key in PEM.
@@ -29,15 +43,68 @@ class GithubkitApp:
         server_url: str = "https://github.com",
         timeout_s: float = 15.0,
         retry: Retry | None = None,
+        pace: Callable[[], Pace] | None = None,
     ) -> None:
         self._app_id = app_id
         self._auth = AppAuth(app_id, private_key)
         self._connection = Connection(api_url(server_url), timeout_s, retry or Retry(), httpx.create_ssl_context())
+        self._new_pace = pace or (Pace if is_cloud(server_url) else None)
+        self._paces: dict[int, Pace] = {}
 
     @asynccontextmanager
     async def open(self, installation_id: int, repo: str) -> AsyncIterator[GitHub]:
-        """Open one repository. No request is sent until the first call, and nothing is kept after the last."""
+        """Open one repository. No request is sent until the first call."""
+        pace = self._pace(installation_id)
         async with self._connection.open(self._auth) as app:
             tokens = Tokens(app, installation_id, repo)
-            async with self._connection.open(InstallationAuth(tokens)) as api:
+            async with self._connection.open(InstallationAuth(tokens), pace) as api:
                 yield GithubkitRepository(repo, app_id=self._app_id, api=api, app=app, tokens=tokens)
+
+    async def repositories(self) -> tuple[tuple[int, str], ...]:
+        """All repositories that can be written to. See the port."""
+        found: list[tuple[int, str]] = []
+        async with self._connection.open(self._auth) as app:
+            async for page in app.pages("/app/installations", Installations):
+                for installation in page.root:
+                    if installation.suspended_at is None and len(found) < MAX_REPOSITORIES:
+                        found += [(installation.id, name) for name in await self._repositories(app, installation.id)]
+        return tuple(found[:MAX_REPOSITORIES])
+
+    async def deliveries(self, since: datetime) -> tuple[DeliveryAttempt, ...]:
+        """The log, page by page. See the port."""
+        found: list[DeliveryAttempt] = []
+        async with self._connection.open(self._auth) as app:
+            async for page in app.pages(_DELIVERIES, Attempts):
+                found += [_attempt(line) for line in page.root if line.delivered_at >= since]
+                if any(line.delivered_at < since for line in page.root):
+                    break
+        return tuple(found)
+
+    async def redeliver(self, attempt_id: int) -> None:
+        """Ask for it. See the port."""
+        async with self._connection.open(self._auth) as app:
+            await app.call("POST", f"{_DELIVERIES}/{attempt_id}/attempts", Anything)
+
+    async def _repositories(self, app: Api, installation_id: int) -> list[str]:
+        """The names of one installation's repositories; none when it has just been suspended or removed."""
+        names: list[str] = []
+        try:
+            async with self._connection.open(InstallationAuth(Tokens(app, installation_id), SEE)) as api:
+                async for page in api.pages("/installation/repositories", Repositories):
+                    names += [repo.full_name for repo in page.repositories if not (repo.archived or repo.disabled)]
+        except GitHubError as error:
+            if error.is_passing:
+                raise
+            log.warning("installation passed over", extra={"installation": installation_id, "reason": str(error)})
+        return names
+
+    def _pace(self, installation_id: int) -> Pace | None:
+        """The installation's limiter. Those that would hold nothing back are forgotten first."""
+        if self._new_pace is None:
+            return None
+        self._paces = {key: pace for key, pace in self._paces.items() if not pace.is_idle}
+        return self._paces.setdefault(installation_id, self._new_pace())
+
+
+def _attempt(line: Attempt) -> DeliveryAttempt:
+    return DeliveryAttempt(line.id, line.guid, line.event, line.action or "", line.delivered_at, line.status_code)

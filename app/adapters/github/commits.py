@@ -5,7 +5,7 @@ symbolic link in a commit, the commit is put together from git's objects and the
 """
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from app.adapters.github.address import path_part, repo_path
@@ -27,7 +27,9 @@ mutation ($input: CreateCommitOnBranchInput!) {
 class Branch:
     """One branch of one repository."""
 
-    def __init__(self, api: Api, repo: str, name: str) -> None:
+    def __init__(self, api: Api, repo: str, name: str, *, bot: Callable[[], Awaitable[str]]) -> None:
+        """`bot` tells the login that the App commits under."""
+        self._bot = bot
         self._api = api
         self._repo = repo
         self._name = name
@@ -47,7 +49,8 @@ class Branch:
     async def commit(self, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
         """Put one commit on the branch.
 
-        After an unclear ending the branch is looked at, and the commit is tried once more only when it is not there.
+        When the head moved, or the ending is unclear, the branch is looked at: the commit may be there already. It is
+        tried once more only when the branch still is where it was.
 
         Raises:
             HeadMoved: the branch is not at `expected_head`.
@@ -56,7 +59,7 @@ class Branch:
         try:
             return await put(expected_head, message, changes)
         except GitHubError as error:
-            if not is_unclear(error):
+            if not _may_have_landed(error):
                 raise
         if (landed := await self._landed(expected_head, message, changes)) is not None:
             return landed
@@ -120,12 +123,17 @@ class Branch:
             raise
 
     async def _landed(self, expected_head: str, message: str, changes: Sequence[Change]) -> Commit | None:
-        """The commit that an unclear request left behind, None when the branch is still where it was."""
+        """The commit that an earlier request made, None when the branch is still where it was or is not there.
+
+        Raises:
+            HeadMoved: the branch's head is another commit than this one of ours.
+        """
         head = await self.head()
         if head is None or head == expected_head:
             return None
         found = await self._read(head)
-        if [parent.sha for parent in found.parents] != [expected_head] or _parts(found.message) != _parts(message):
+        is_same = [each.sha for each in found.parents] == [expected_head] and _parts(found.message) == _parts(message)
+        if not is_same or found.author is None or found.author.name != await self._bot():
             raise self._moved(expected_head)
         return _of_objects(found, message, changes)
 

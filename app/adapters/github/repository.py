@@ -12,6 +12,8 @@ from app.adapters.github.answers import (
     CollaboratorPermission,
     Comment,
     Comments,
+    ComparedCommit,
+    Comparison,
     Pull,
     Pulls,
     Ref,
@@ -19,11 +21,13 @@ from app.adapters.github.answers import (
 )
 from app.adapters.github.api import Api, is_unclear
 from app.adapters.github.commits import Branch
+from app.adapters.github.labels import find_labelled
 from app.adapters.github.tokens import READ, Tokens
 from app.core.errors import GitHubError
 from app.core.job import Person
 from app.core.policy import Change, Role
 from app.core.run import Commit, PullRequest
+from app.core.triggers import Labelled
 
 T = TypeVar("T")
 
@@ -41,6 +45,7 @@ class GithubkitRepository:
         self._api = api
         self._app = app
         self._tokens = tokens
+        self._bot_login = ""
 
     async def permission(self, person: Person) -> Role:
         if not person.id or not person.login:
@@ -86,6 +91,15 @@ class GithubkitRepository:
     async def commit(self, branch: str, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
         return await self._branch(branch).commit(expected_head, message, changes)
 
+    async def commits(self, base: str, head: str) -> tuple[Commit, ...]:
+        path = f"{self._path}/compare/{path_part(f'{base}...{head}')}"
+        # Not in pages: only so are they the newest, and the oldest of them first.
+        compared = await self._api.call("GET", path, Comparison)
+        return tuple(_compared(commit) for commit in compared.commits)
+
+    async def labelled(self, label: str) -> tuple[Labelled, ...]:
+        return await find_labelled(self._api, self._path, label)
+
     async def pull_request(self, branch: str) -> PullRequest | None:
         params = {"state": "open", "head": f"{self.repo.partition('/')[0]}:{branch}"}
         pulls = await self._api.call("GET", f"{self._path}/pulls", Pulls, params=params)
@@ -110,7 +124,13 @@ class GithubkitRepository:
         return (await self._tokens.mint(READ)).token
 
     def _branch(self, name: str) -> Branch:
-        return Branch(self._api, self.repo, name)
+        return Branch(self._api, self.repo, name, bot=self._bot)
+
+    async def _bot(self) -> str:
+        """The login under which the App acts."""
+        if not self._bot_login:
+            self._bot_login = f"{(await self._app.call('GET', '/app', App)).slug}[bot]"
+        return self._bot_login
 
     async def _edit(self, comment_id: int, body: str) -> int | None:
         path = f"{self._path}/issues/comments/{comment_id}"
@@ -134,7 +154,7 @@ class GithubkitRepository:
             return self._app_id in {str(via.id), via.client_id}
         if comment.user is None or comment.user.type != "Bot":
             return False
-        return comment.user.login == f"{(await self._app.call('GET', '/app', App)).slug}[bot]"
+        return comment.user.login == await self._bot()
 
     async def _open_pull(self, wanted: Mapping[str, object]) -> Pull:
         path = f"{self._path}/pulls"
@@ -149,6 +169,12 @@ class GithubkitRepository:
 
 def _pull_request(pull: Pull) -> PullRequest:
     return PullRequest(pull.number, pull.html_url, pull.head.sha, pull.draft)
+
+
+def _compared(found: ComparedCommit) -> Commit:
+    told = found.commit
+    is_verified = told.verification is not None and told.verification.verified
+    return Commit(found.sha, told.message.partition("\n")[0].strip(), is_verified=is_verified, url=found.html_url)
 
 
 def _is_taken(error: GitHubError) -> bool:

@@ -1,8 +1,8 @@
 """Which requests to GitHub are sent again, and after how long.
 
-    refused for a rate limit, wait is short    any request: it was not carried out
-    never connected                            any request: it was not sent
-    5xx, time-out, connection lost             only what may be repeated
+    refused for a limit, wait is short    any request: it was not carried out
+    never connected                       any request: it was not sent
+    5xx, time-out, connection lost        only what may be repeated
 
 Everything else, and the last failure, goes to the caller.
 """
@@ -13,14 +13,17 @@ from datetime import timedelta
 from typing import Final
 
 import httpx
-from githubkit.exception import GitHubException, RateLimitExceeded, RequestError, RequestFailed
+from githubkit.exception import GitHubException, RequestError, RequestFailed
 from githubkit.typing import RetryOption
+
+from app.adapters.github.answers import limit_wait_s
 
 logger = logging.getLogger(__name__)
 
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-_SAFE_POSTS: Final = re.compile(r"/(reactions|access_tokens|git/refs|git/blobs|git/trees)$")
-"""GitHub keeps one reaction, one ref of a name; blobs and trees are named by their content; a spare token expires."""
+_SAFE_POSTS: Final = re.compile(r"/(reactions|access_tokens|attempts|git/refs|git/blobs|git/trees)$")
+"""GitHub keeps one reaction, one ref of a name; blobs and trees are named by their content; a spare token expires; a
+delivery may come twice anyway."""
 
 
 class Retry:
@@ -42,10 +45,11 @@ class Retry:
     def _wait_s(self, error: GitHubException, count: int) -> float | None:
         backoff_s = self._first_wait_s * 2.0**count
         match error:
-            case RateLimitExceeded():
-                return error.retry_after.total_seconds()
-            case RequestFailed():
-                return backoff_s if error.response.status_code >= 500 and is_repeatable(error.request) else None
+            case RequestFailed() if error.response.status_code < 500:
+                return limit_wait_s(error.response.raw_response)
+            case RequestFailed() if is_repeatable(error.request):
+                named = limit_wait_s(error.response.raw_response)
+                return backoff_s if named is None else named
             case RequestError(exc=httpx.TransportError() as cause):
                 return backoff_s if isinstance(cause, _NEVER_SENT) or is_repeatable(cause.request) else None
             case _:

@@ -4,6 +4,7 @@ githubkit's own `AppAuthStrategy` parses the key each time (34 ms), mints for ea
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Generator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -17,14 +18,16 @@ from githubkit.auth import BaseAuthStrategy
 from pydantic import SecretStr
 
 from app.adapters.github.address import repo_path
-from app.adapters.github.answers import Installation, Token
+from app.adapters.github.answers import Installation, Token, server_time
 from app.adapters.github.api import Api
 from app.core.errors import GitHubError, UserError
 
 WORK: Final = {"contents": "write", "issues": "write", "pull_requests": "write", "metadata": "read"}
 READ: Final = {"contents": "read"}
+SEE: Final = {"metadata": "read"}
 
 _SPARE: Final = timedelta(minutes=2)
+_MAX_SKEW_S: Final = 30.0
 
 
 class AppAuth(BaseAuthStrategy, httpx.Auth):
@@ -45,34 +48,48 @@ class AppAuth(BaseAuthStrategy, httpx.Auth):
         if not isinstance(key, RSAPrivateKey):
             raise UserError("The App's private key is not an RSA key; GitHub issues no other kind.")
         self._key = key
+        self._ahead_s = 0.0
 
     def get_auth_flow(self, github: GitHubCore[BaseAuthStrategy]) -> httpx.Auth:
         return self
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        now = datetime.now(UTC)
+        """Sign; when that is refused and GitHub's clock shows another time than ours, sign by GitHub's."""
+        self._sign(request)
+        response = yield request
+        ahead_s = server_time(response) - time.time()
+        if response.status_code == 401 and abs(ahead_s - self._ahead_s) > _MAX_SKEW_S:
+            self._ahead_s = ahead_s
+            self._sign(request)
+            yield request
+
+    def _sign(self, request: httpx.Request) -> None:
+        now = datetime.now(UTC) + timedelta(seconds=self._ahead_s)
         # A minute back, as clocks differ; GitHub allows ten in all.
         claims = {"iss": self._app_id, "iat": now - timedelta(minutes=1), "exp": now + timedelta(minutes=8)}
         request.headers["Authorization"] = f"Bearer {jwt.encode(claims, self._key, algorithm='RS256')}"
-        yield request
 
 
 class Tokens:
-    """Mints tokens of one installation for one repository. An `installation_id` of 0 is looked up first."""
+    """Mints tokens of one installation for one repository, or for all it has when `repo` is empty.
 
-    def __init__(self, app: Api, installation_id: int, repo: str) -> None:
+    An `installation_id` of 0 is looked up first.
+    """
+
+    def __init__(self, app: Api, installation_id: int, repo: str = "") -> None:
         self._app = app
         self._installation_id = installation_id
         self._repo = repo
         self._name = repo.partition("/")[2]
 
     async def mint(self, permissions: Mapping[str, str]) -> Token:
-        """Ask for a token that may this, on this repository alone.
+        """Ask for a token that may this, and nothing more.
 
         Raises:
             GitHubError: never with 404 or 422, which callers would take for an answer about their own request.
         """
-        body = {"repositories": [self._name], "permissions": permissions}
+        where = {"repositories": [self._name]} if self._name else {}
+        body = {**where, "permissions": permissions}
         try:
             if not self._installation_id:
                 path = f"{repo_path(self._repo)}/installation"
@@ -80,17 +97,19 @@ class Tokens:
             path = f"/app/installations/{self._installation_id}/access_tokens"
             return await self._app.call("POST", path, Token, body=body)
         except GitHubError as error:
-            if error.status not in {404, 422}:
+            if error.status not in {404, 422} or error.is_passing:
                 raise
-            words = f"The App is not installed on {self._repo}, or lacks a permission there. {error}"
+            place = self._repo or f"installation {self._installation_id}"
+            words = f"The App is not installed on {place}, or lacks a permission there. {error}"
             raise GitHubError(words, status=403) from error
 
 
 class InstallationAuth(BaseAuthStrategy, httpx.Auth):
     """The installation: its token is minted when needed, by one caller at a time, and once more when it is refused."""
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: Tokens, permissions: Mapping[str, str] = WORK) -> None:
         self._tokens = tokens
+        self._permissions = permissions
         self._lock = asyncio.Lock()
         self._token: Token | None = None
 
@@ -110,5 +129,5 @@ class InstallationAuth(BaseAuthStrategy, httpx.Auth):
         async with self._lock:
             token = self._token
             if token is None or token is refused or token.expires_at - _SPARE < datetime.now(UTC):
-                token = self._token = await self._tokens.mint(WORK)
+                token = self._token = await self._tokens.mint(self._permissions)
             return token

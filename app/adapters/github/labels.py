@@ -1,0 +1,50 @@
+"""Open issues that carry a label, each with the person who put it there: what the deliveries would have told."""
+
+from app.adapters.github.answers import Account, Issue, IssueEvent, IssueEvents, Issues, Repository
+from app.adapters.github.api import PER_PAGE, Api
+from app.core.job import Person
+from app.core.triggers import Labelled
+
+
+async def find_labelled(api: Api, repo: str, label: str) -> tuple[Labelled, ...]:
+    """The newest 100 of the repository at `repo` (a path of the API); pull requests among them are left out, and so is
+    what no person labelled."""
+    params: dict[str, str | int] = {"state": "open", "labels": label, "per_page": PER_PAGE}
+    found = [
+        issue for issue in (await api.call("GET", f"{repo}/issues", Issues, params=params)).root if _is_issue(issue)
+    ]
+    if not found:
+        return ()
+    is_private = (await api.call("GET", repo, Repository)).private
+    labelled = [(issue, await _labelling(api, f"{repo}/issues/{issue.number}", label)) for issue in found]
+    return tuple(
+        Labelled(
+            issue.number,
+            issue.title,
+            issue.body or "",
+            _person(issue.user),
+            Person(event.actor.login, event.actor.id),
+            event.created_at,
+            is_private,
+        )
+        for issue, event in labelled
+        if event is not None and event.actor is not None and event.actor.type != "Bot"
+    )
+
+
+async def _labelling(api: Api, issue: str, label: str) -> IssueEvent | None:
+    """The last time that the label was put on, None when it had another name then."""
+    last = None
+    async for page in api.pages(f"{issue}/events", IssueEvents):
+        for event in page.root:
+            if event.event == "labeled" and event.label and event.label.name.casefold() == label.casefold():
+                last = event
+    return last
+
+
+def _is_issue(issue: Issue) -> bool:
+    return issue.pull_request is None
+
+
+def _person(account: Account | None) -> Person | None:
+    return None if account is None else Person(account.login, account.id)
