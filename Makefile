@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: install format check test bench demo lock clean
+.PHONY: install format check test bench faults demo lock clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -34,6 +34,9 @@ test: install  ## the whole suite
 
 bench: install  ## measure; ratios within one run
 	$(BIN)/python -m tests.bench $(ARGS)
+
+faults: install  ## kill and break things in running deployments; ARGS names some
+	$(BIN)/python -m tests.faults $(ARGS)
 
 demo: install  ## the main job, everything on loopback, the model scripted
 	@$(BIN)/vibecoder demo $(ARGS)

@@ -1,0 +1,39 @@
+"""A fault: what is done to a world at work, and in which world. Modules of faults register theirs here."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.faults.world import World
+
+FAULTS: Final[dict[str, "Fault"]] = {}
+
+Inject = Callable[[World], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`inject` asks for the work, waits for the moment and does the damage; what must hold then is in `truth`.
+
+    `is_direct`: Redis is reached without a tap, on its own socket. `serves`: one process, `vibecoder serve`.
+    `limit_s` bounds the whole fault.
+    """
+
+    name: str
+    inject: Inject
+    workers: int = 1
+    is_direct: bool = False
+    serves: bool = False
+    limit_s: float = 100.0
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+def add(fault: Fault) -> None:
+    """Register a fault.
+
+    Raises:
+        ValueError: there is one of that name.
+    """
+    if fault.name in FAULTS:
+        raise ValueError(f"There are two faults named {fault.name}.")
+    FAULTS[fault.name] = fault

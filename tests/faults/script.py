@@ -1,0 +1,70 @@
+"""What the model says, found by looking at the conversation: a task asked for again is answered again."""
+
+import json
+from collections import deque
+from typing import Final
+
+from app.core.conversation import Answer, Said
+from app.demo.model import Seen, Turn
+from tests.bot import GREETER
+from tests.e2e.turns import TEST_IT, finish, plan, shell, write
+
+PLAN: Final = "plan"
+FIRST: Final = "Say hello with two l"
+SECOND: Final = "Say so in the README"
+REPAIR: Final = "repair"
+SUBJECTS: Final = [FIRST, SECOND]
+
+
+class Script:
+    """Two steps, one commit each. `turns` may be changed by task; `slips` are said once, before the task goes on."""
+
+    def __init__(self) -> None:
+        self.turns: dict[str, list[Turn]] = {
+            PLAN: [plan(FIRST, SECOND)],
+            FIRST: [
+                write("greet.py", GREETER["greet.py"].replace("helo", "hello")),
+                write("tests/test_spelling.py", TEST_IT),
+                finish("The greeting is spelled right, and a test holds it."),
+            ],
+            SECOND: [write("README.md", "# Greeter\n\nSays hello, with two l.\n"), finish("The README says so.")],
+            REPAIR: [finish("There was nothing to repair.")],
+        }
+        self.slips: dict[str, deque[Turn]] = {}
+        self.asked: list[tuple[str, int]] = []
+
+    def sleeps(self, task: str, command: str = "sleep 6") -> None:
+        """Let a task begin with a command that takes its time."""
+        self.turns[task].insert(0, shell(command))
+
+    def answer(self, seen: Seen) -> Turn:
+        task = _task(seen)
+        turns = self.turns[task]
+        taken = 0
+        for message in seen.conversation:
+            if isinstance(message, Answer) and taken < len(turns) and _is_same(message, turns[taken]):
+                taken += 1
+        self.asked.append((task, taken))
+        if slips := self.slips.get(task):
+            return slips.popleft()
+        return turns[min(taken, len(turns) - 1)]
+
+
+def _task(seen: Seen) -> str:
+    if PLAN in seen.tools:
+        return PLAN
+    said = next(message.text for message in seen.conversation if isinstance(message, Said))
+    return next((title for title in SUBJECTS if f": {title}" in said.rpartition("Carry out step")[2]), REPAIR)
+
+
+def _is_same(answer: Answer, turn: Turn) -> bool:
+    said = [(call.name, json.loads(call.arguments)) for call in answer.tool_calls if _is_json(call.arguments)]
+    return said == [(call.name, json.loads(call.arguments)) for call in turn.calls]
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

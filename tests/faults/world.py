@@ -1,0 +1,254 @@
+"""A deployment of real processes in a folder of its own, to be damaged: web, workers, Redis, GitHub, model.
+
+    vibecoder web ─────┐                 ┌── the embedded GitHub   (in this process)
+                       ├── tap ── Redis  │
+    vibecoder worker ──┘                 │
+          └───────────────────── tap ────┴── the scripted model    (in this process)
+"""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from shutil import rmtree
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app import wiring
+from app.adapters import keys
+from app.adapters.redis_server import EmbeddedRedis
+from app.adapters.sandbox.machine import Machine
+from app.core.run import Conclusion, Run, Stage
+from app.demo.front import Fault as Refusal
+from app.demo.github import DemoGitHub
+from app.demo.model import ScriptedModel
+from app.demo.world import Delivery, Issue
+from app.settings import load
+from app.wiring import Records
+from tests.bot import REPO, SECRET, environment, found
+from tests.faults.program import Program
+from tests.faults.script import SUBJECTS, Script
+from tests.faults.story import Story
+from tests.faults.tap import Tap
+
+MOMENT_S: Final = 60.0
+"""How long the moment for a fault may be in coming."""
+SUCCESS: Final = frozenset({Conclusion.SUCCESS})
+
+
+@dataclass(slots=True)
+class Asked:
+    """What was asked of the bot, and how it may end. `is_answer`: it is answered, and no work comes of it."""
+
+    number: int
+    job_id: str
+    ends: frozenset[Conclusion] = SUCCESS
+    is_answer: bool = False
+    subjects: list[str] = field(default_factory=lambda: list(SUBJECTS))
+
+
+class World:
+    """Everything that a fault needs to do its damage."""
+
+    def __init__(
+        self, folder: Path, *, workers: int, is_direct: bool, serves: bool, environ: Mapping[str, str]
+    ) -> None:
+        self.folder = folder
+        self.github = DemoGitHub(folder / "github", webhook_secret=SECRET)
+        self.model = ScriptedModel()
+        self.script = Script()
+        self.redis_folder = folder / "data" / "redis"
+        self.redis_url = f"unix://{self.redis_folder}/redis.sock"
+        self.redis_pid = 0
+        self.redis_tap = Tap(lambda: asyncio.open_unix_connection(f"{self.redis_folder}/redis.sock"))
+        self.model_tap = Tap(self._connect_model)
+        self.workers: list[Program] = []
+        self.asked: list[Asked] = []
+        self._count = workers
+        self._is_direct = is_direct
+        self._serves = serves
+        self._environ = environ
+        self._stack = AsyncExitStack()
+
+    # ------------------------------------------------------------------------------------------- making and unmaking
+
+    async def __aenter__(self) -> Self:
+        self.folder.mkdir(parents=True)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._clear)
+            await stack.enter_async_context(self.github)
+            await stack.enter_async_context(self.model)
+            await stack.enter_async_context(self.redis_tap.open())
+            await stack.enter_async_context(self.model_tap.open())
+            self.model.answers(self.script.answer)
+            self._stack = stack
+            if not self._serves:
+                await self.start_redis()
+            await self._start_programs(stack)
+            records = await stack.enter_async_context(wiring.open_records(load({"REDIS_URL": self.redis_url})))
+            self.records: Records = records
+            self.keys: Any = await stack.enter_async_context(Redis.from_url(self.redis_url, socket_timeout=3))
+            self.story = Story(records.store, self.folder / "story.log")
+            following = asyncio.create_task(self.story.follow())
+            stack.callback(following.cancel)
+            self.github.webhook_url = f"http://127.0.0.1:{self.environ['PORT']}/webhook"
+            self.github.grant(await found(self.github), "maintainer", "maintain")
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _start_programs(self, stack: AsyncExitStack) -> None:
+        model_url = f"http://127.0.0.1:{self.model_tap.port}/v1"
+        self.environ = environment(self.github, model_url, self.folder) | dict(self._environ)
+        if self._serves:
+            self.web = self.program("serve", "serve")
+            self.workers = [self.web]
+        else:
+            self.environ["REDIS_URL"] = (
+                self.redis_url if self._is_direct else f"redis://127.0.0.1:{self.redis_tap.port}/0"
+            )
+            self.web = self.program("web", "web")
+            self.workers = [self.program("worker", f"worker-{number}") for number in range(1, self._count + 1)]
+        async with asyncio.TaskGroup() as group:
+            for program in {self.web, *self.workers}:
+                group.create_task(program.start())
+
+    def program(self, command: str, name: str, **environ: str) -> Program:
+        """A process of this deployment, killed at the end; not started."""
+        program = Program(command, self.folder / f"{name}.log", {**self.environ, **environ})
+        self._stack.push_async_callback(program.kill)
+        return program
+
+    async def _connect_model(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        parts = urlsplit(self.model.url)
+        return await asyncio.open_connection(parts.hostname, parts.port)
+
+    async def _clear(self) -> None:
+        """Leave nothing behind, whatever was killed: the Redis that `serve` left, machines and their processes."""
+        if self._serves and self.redis_folder.exists():
+            async with EmbeddedRedis(self.redis_folder):
+                pass
+        for machine in self.machines():
+            await asyncio.to_thread(machine.destroy)
+
+    # ---------------------------------------------------------------------------------------------------------- Redis
+
+    async def start_redis(self) -> None:
+        """Start Redis on its folder, or start it again."""
+        redis = await self._stack.enter_async_context(EmbeddedRedis(self.redis_folder))
+        self.redis_pid = redis.pid
+
+    def kill_redis(self, *, is_emptied: bool = False) -> None:
+        os.kill(self.redis_pid, signal.SIGKILL)
+        if is_emptied:
+            rmtree(self.redis_folder / "appendonlydir")
+
+    # -------------------------------------------------------------------------------------------------------- people
+
+    async def issue(self, title: str = "The greeting has a typo") -> Issue:
+        return await self.github.issue(REPO, title=title, body="It says helo.", author="maintainer")
+
+    async def ask(self, title: str = "The greeting has a typo", *, ends: frozenset[Conclusion] = SUCCESS) -> Asked:
+        """Label an issue, and see the delivery accepted."""
+        issue = await self.issue(title)
+        return self.expect(issue.number, await self.github.label(REPO, issue.number, "vibecode", by="maintainer"), ends)
+
+    def expect(self, number: int, delivery: Delivery, ends: frozenset[Conclusion] = SUCCESS) -> Asked:
+        """Expect a run of an accepted delivery.
+
+        Raises:
+            AssertionError: it was not accepted.
+        """
+        assert 200 <= delivery.status_code < 300, f"The delivery was answered {delivery.status_code}."
+        self.asked.append(Asked(number, str(json.loads(delivery.response)["job"]), ends))
+        return self.asked[-1]
+
+    # ------------------------------------------------------------------------------------------------------- moments
+
+    async def until(self, is_so: Callable[[], bool], what: str, limit_s: float = MOMENT_S) -> None:
+        """Wait for a moment.
+
+        Raises:
+            AssertionError: it did not come.
+        """
+        try:
+            async with asyncio.timeout(limit_s):
+                while not is_so():
+                    await asyncio.sleep(0.02)
+        except TimeoutError as error:
+            raise AssertionError(f"It did not come to this within {limit_s:.0f} s: {what}.") from error
+
+    def run(self, asked: Asked) -> Run | None:
+        """The run as it stood a moment ago; None when there is none yet."""
+        return self.story.runs.get(asked.job_id)
+
+    async def until_at(self, asked: Asked, words: str) -> None:
+        """Wait until the run's timeline shows these words."""
+
+        def shows() -> bool:
+            run = self.run(asked)
+            return run is not None and any(words in activity.text for activity in run.activities)
+
+        await self.until(shows, f"the timeline shows {words!r}")
+
+    async def until_in(self, asked: Asked, stage: Stage) -> None:
+        await self.until(lambda: (run := self.run(asked)) is not None and run.stage is stage, f"the stage {stage}")
+
+    async def until_hit(self, refusal: Refusal) -> None:
+        """Wait until an ordered failure of GitHub's has come to pass as often as it was to."""
+        await self.until(lambda: refusal.times == 0, f"{refusal.method} {refusal.path.pattern} at GitHub")
+
+    async def holder(self, asked: Asked) -> Program:
+        """The worker that carries the run."""
+        name = (await self.keys.hget(keys.run(asked.job_id), "worker")).decode()
+        return next(worker for worker in self.workers if name.endswith(f":{worker.pid}"))
+
+    async def settled(self) -> None:
+        """Wait until all that was asked for has ended; whoever runs the fault bounds it."""
+        ids = [asked.job_id for asked in self.asked]
+        while not self.story.are_completed(ids):
+            await asyncio.sleep(0.1)
+        self.story.write("settled")
+
+    # ---------------------------------------------------------------------------------------------------- the workers
+
+    async def kill_worker(self, asked: Asked | None = None) -> None:
+        """SIGKILL of the worker that carries the run, then a new one in its place, as a platform does."""
+        worker = self.workers[0] if asked is None or len(self.workers) == 1 else await self.holder(asked)
+        await worker.kill()
+        await self.story.mark(f"SIGKILL of {worker.log.stem}")
+        await worker.start()
+
+    # --------------------------------------------------------------------------------------------------- the machines
+
+    @property
+    def sandbox_root(self) -> Path:
+        return (self.folder / "data" / "sandboxes").resolve()
+
+    def machines(self) -> list[Machine]:
+        """The sandboxes' folders, living or half destroyed."""
+        return [Machine(folder) for folder in self.sandbox_root.glob("*") if folder.is_dir()]
+
+    async def destroy_machines(self) -> None:
+        """What a vendor's outage does: every machine is gone, and all that ran in it."""
+        for machine in self.machines():
+            await asyncio.to_thread(machine.destroy)
+
+    async def redis_keys(self) -> list[tuple[str, int]]:
+        """Every key with its time to live; -1: it has none."""
+        with suppress(RedisError):
+            names = sorted([name async for name in self.keys.scan_iter(count=1000)])
+            return [(name.decode(), await self.keys.ttl(name)) for name in names]
+        return []
