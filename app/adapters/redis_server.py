@@ -3,16 +3,22 @@
 In a session of its own it survives Ctrl-C, so that a worker can still put its jobs back. It is shared by every process
 that enters the same folder, and ends with the last of them. Who uses it is known from shared locks on `users`, which
 the kernel lets go when a process is killed: a server whose users were all killed is simply taken up by who comes next.
+Its users watch over it: when it is gone, one of them starts it again, and nothing that it acknowledged is missing.
+A machine that loses its power may cost the last second (`appendfsync everysec`).
+
+To restore a backup, put its `dump.rdb` into a folder without data before the first process enters.
 
     <folder>/lock           held while somebody starts or stops the server
     <folder>/users          a shared lock for each that uses it
     <folder>/redis.sock     or, where that path is too long, <folder>/socket -> a short temporary folder with it
     <folder>/redis.log      what it said, this time and (.1) the time before
     <folder>/appendonlydir/ the data
+    <folder>/dump.rdb       what SAVE or BGSAVE wrote: a backup to carry away, or one to begin with
 """
 
 import asyncio
 import fcntl
+import logging
 import os
 import signal
 import tempfile
@@ -20,7 +26,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from shutil import rmtree
+from shutil import copyfile, rmtree
 from types import TracebackType
 from typing import IO, Any, Final
 from urllib.parse import quote
@@ -35,8 +41,14 @@ ANSWER_S: Final = 2.5
 LOAD_S: Final = 60.0
 """How long it may take to load its data once it answers at all."""
 STOP_S: Final = 5.0
+LOOK_S: Final = 0.5
+"""How often its users look whether it is still there."""
+AGAIN_S: Final = 5.0
+"""How long they wait when it could not be started again."""
 MAX_SOCKET_PATH_BYTES: Final = 103
 """macOS allows 103, Linux 107 (unix(7))."""
+
+logger = logging.getLogger(__name__)
 
 
 class EmbeddedRedis:
@@ -51,9 +63,10 @@ class EmbeddedRedis:
         self.url = ""
         """`unix://…`, once entered."""
         self.pid = 0
-        """The server's process, once entered."""
+        """The server's process, once entered; another when it had to be started again."""
         self._max_memory = max_memory
         self._use: IO[bytes] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "EmbeddedRedis":
         try:
@@ -69,11 +82,13 @@ class EmbeddedRedis:
             self.url = f"unix://{quote(str(socket))}"
             self._use = (self.folder / "users").open("ab")
             fcntl.flock(self._use, fcntl.LOCK_SH)
+        self._watching = asyncio.create_task(self._watch(socket), name=f"watch {self.folder}")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._stop_watching()
         async with self._alone():
             if self._use is None:
                 return
@@ -81,8 +96,32 @@ class EmbeddedRedis:
                 is_last = _locks(self._use)
             self._use = None
             if is_last:
+                self.pid = self._read_pid_file() or self.pid
                 await _stop(self._socket(), self.pid)
                 self._forget_socket()
+
+    async def _watch(self, socket: Path) -> None:
+        """Start the server again when it is gone. A frozen one is not: it may have the last word on its data."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if await _listens(socket):
+                continue
+            try:
+                async with self._alone():
+                    if not await _listens(socket):
+                        _has_ended(self.pid)
+                        logger.warning("The embedded Redis in %s is gone and is started again.", self.folder)
+                        await self._start(socket)
+                    self.pid = await self._read_pid(socket)
+            except (StoreError, OSError) as error:
+                logger.error("The embedded Redis is gone: %s", error)  # noqa: TRY400 -- no traceback is wanted
+                await asyncio.sleep(AGAIN_S)
+
+    async def _stop_watching(self) -> None:
+        watching, self._watching = self._watching, None
+        while watching is not None and not watching.done():
+            watching.cancel()  # more than once: see `connection.asking`
+            await asyncio.wait({watching}, timeout=0.1)
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -123,6 +162,7 @@ class EmbeddedRedis:
             "save": "", "appendonly": "yes", "appendfsync": "everysec",
             "maxmemory": self._max_memory, "maxmemory-policy": "noeviction",
         }  # fmt: skip
+        _begin_with_dump(self.folder)
         argv = [str(_binary()), *(word for name, value in options.items() for word in (f"--{name}", value))]
         try:
             pid = _spawn(argv, log)
@@ -149,6 +189,13 @@ class EmbeddedRedis:
                 except RedisError as error:
                     raise self._trouble("does not answer") from error
 
+    def _read_pid_file(self) -> int:
+        """The process that last started here, be it at another's hands; 0 when it has ended in order."""
+        try:
+            return int((self.folder / "redis.pid").read_text("utf-8"))
+        except (FileNotFoundError, ValueError):
+            return 0
+
     def _trouble(self, what: str) -> StoreError:
         """What went wrong, whose process it is, and the end of the log."""
         pid, log = (
@@ -156,6 +203,18 @@ class EmbeddedRedis:
             for path in (self.folder / "redis.pid", self.folder / "redis.log")
         )
         return StoreError(f"The embedded Redis in {self.folder} (process {pid}) {what}. Its log ends: {log[-1_000:]}")
+
+
+def _begin_with_dump(folder: Path) -> None:
+    """Make a `dump.rdb` in a folder without data the base of its data: with `appendonly` the server passes over it."""
+    dump, data, made = folder / "dump.rdb", folder / "appendonlydir", folder / "appendonlydir.new"
+    if data.exists() or not dump.exists():
+        return
+    rmtree(made, ignore_errors=True)
+    made.mkdir(mode=0o700)
+    copyfile(dump, made / "appendonly.aof.1.base.rdb")
+    (made / "appendonly.aof.manifest").write_text("file appendonly.aof.1.base.rdb seq 1 type b\n", "utf-8")
+    made.rename(data)
 
 
 def _spawn(argv: list[str], log: Path) -> int:
