@@ -21,7 +21,7 @@ from app.adapters.store import RedisStore
 from app.core.errors import StoreError
 from app.core.job import Verb
 from app.core.run import Kind, Signal
-from tests.contract.sample_run import AT, Records, a_full_run, a_run, in_progress
+from tests.contract.sample_run import AT, Records, a_full_run, a_run, in_progress, taken
 
 pytest_plugins = ["tests.contract.records"]
 
@@ -63,6 +63,40 @@ async def test_a_run_that_is_not_stored_cannot_be_put_again(records: Records) ->
     await records.queue.put_again("acme~greeter~1~comment~404")
 
     assert await records.queue.depth() == 0
+
+
+async def test_a_job_put_off_waits_and_is_not_stuck(records: Records) -> None:
+    held = await taken(records, a_run())
+    await records.queue.put_again(held.id, after_s=60)
+    await records.store.release(held)
+
+    assert await records.queue.depth() == 1
+    assert await records.store.leaseless() == ()
+
+
+async def test_a_job_that_waited_until_its_moment_is_stuck_when_nobody_takes_it(records: Records) -> None:
+    held = await taken(records, a_run())
+    await records.store.release(held)
+    await records.queue.put_again(held.id, after_s=0.2)
+    assert await records.store.leaseless() == ()
+
+    async with asyncio.timeout(5):
+        while await records.store.leaseless() == ():
+            pass
+    assert await records.store.leaseless() == (held.id,)
+
+
+async def test_the_last_call_says_when_a_job_may_start(records: Records) -> None:
+    held = await taken(records, a_run())
+    await records.store.release(held)
+    await records.queue.put_again(held.id, after_s=60)
+    await records.queue.put_again(held.id)
+    assert await records.store.leaseless() == (held.id,)
+
+    await records.queue.put_again(held.id, after_s=60)
+
+    assert await records.store.leaseless() == ()
+    assert await records.queue.depth() == 1
 
 
 async def test_a_run_that_is_too_large_loses_its_oldest_activities(records: Records) -> None:
@@ -134,6 +168,29 @@ async def test_every_key_ends_or_is_bounded(redis: Any) -> None:
 
     assert kept == {keys.ARQ_QUEUE, keys.OPEN, keys.BELL}
     assert len(await redis.keys("*")) == 13
+
+
+async def test_a_job_put_off_is_called_as_long_as_it_waits_and_longer(redis: Any) -> None:
+    queue = ArqQueue(redis)
+    await queue.put(a_run())
+    await queue.put_again(a_run().id, after_s=30 * keys.DAY_S)
+    now_ms = int((await redis.time())[0]) * 1000
+
+    assert await redis.ttl(keys.ARQ_JOB + a_run().id) > 36 * keys.DAY_S
+    score = await redis.zscore(keys.ARQ_QUEUE, a_run().id)
+    assert abs(score - now_ms - 30 * keys.DAY_S * 1000) < 2_000
+
+
+async def test_the_bell_rings_for_jobs_that_may_start_at_once(redis: Any) -> None:
+    queue = ArqQueue(redis)
+    await queue.put(a_run())
+    await redis.delete(keys.BELL)
+
+    await queue.put_again(a_run().id, after_s=0.001)
+    assert await redis.llen(keys.BELL) == 0
+
+    await queue.put_again(a_run().id)
+    assert await redis.llen(keys.BELL) == 1
 
 
 async def test_the_bell_holds_a_hundred_rings_at_most(redis: Any) -> None:

@@ -16,6 +16,7 @@ from app.adapters.queue import ArqQueue
 from app.adapters.redis_server import EmbeddedRedis
 from app.adapters.store import RedisStore
 from app.core.errors import StoreError, UserError
+from app.core.run import encode
 from tests.contract.sample_run import Records, a_run, completed, taken
 
 pytest_plugins = ["tests.contract.records"]
@@ -32,6 +33,39 @@ async def test_a_job_that_arq_has_but_nobody_took_is_leaseless(redis_url: str) -
         await redis.zrem(keys.ARQ_QUEUE, a_run(3).id)
 
         assert await store.leaseless() == (a_run(2).id, a_run(3).id)
+
+
+async def test_a_run_put_off_is_leaseless_once_it_fell_out_of_the_queue(redis_url: str) -> None:
+    """A worker that died before it put the run off leaves nothing; one that woke too late may take it off."""
+    async with open_redis(redis_url) as redis:
+        await redis.flushall()
+        queue, store = ArqQueue(redis), RedisStore(redis)
+        held = await taken(Records(queue, store), a_run())
+        await store.release(held)
+        await queue.put_again(held.id, after_s=60)
+        assert await store.leaseless() == ()
+
+        await redis.zrem(keys.ARQ_QUEUE, held.id)
+
+        assert await store.leaseless() == (held.id,)
+
+
+async def test_a_run_that_this_version_cannot_read_is_left_to_others(redis_url: str) -> None:
+    async with open_redis(redis_url) as redis:
+        await redis.flushall()
+        queue, store = ArqQueue(redis), RedisStore(redis)
+        await queue.put(a_run())
+        newer = encode(a_run()).replace(b'"stages":[]', b'"stages":[{"stage":"celebrate"}]')
+        await cast(Any, redis).hset(keys.run(a_run().id), "document", newer)
+
+        for _ in range(3):
+            with pytest.raises(StoreError, match="cannot be read"):
+                await store.acquire(a_run().id, worker="w", ttl_s=30)
+
+        await cast(Any, redis).hset(keys.run(a_run().id), "document", encode(a_run()))
+        held = await store.acquire(a_run().id, worker="w", ttl_s=30)
+        assert held is not None
+        assert held.attempt == 1
 
 
 async def test_a_document_that_cannot_be_read_is_left_out_of_the_list(redis_url: str) -> None:
