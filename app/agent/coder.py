@@ -13,16 +13,22 @@ WORK: Final[tuple[type[Work], ...]] = (Shell, Read, Search, Edit, Write)
 async def carry_out_step(session: Session, plan: Plan, index: int) -> str:
     """Have the model do step `index`, from 0, and return its summary. Repeatable: it begins from what is there.
 
+    Its conversation is kept as `step 0` and so on.
+
     Raises:
         LimitReached, Stopped, LeaseLost, ModelError, SandboxError: the step may be half done in the work tree.
     """
-    return (await session.carry_out(ask_for_step(session.brief, plan, index), WORK, Finish)).summary
+    task = ask_for_step(session.brief, plan, index)
+    return (await session.carry_out(f"step {index}", task, WORK, Finish)).summary
 
 
-async def repair(session: Session, evidence: str) -> str:
+async def repair(session: Session, evidence: str, number: int = 0) -> str:
     """Have the model mend what failed and return its summary. `evidence` is the end of a log; its last part counts.
+
+    Its conversation is kept as `repair 0` and so on.
 
     Raises:
         LimitReached, Stopped, LeaseLost, ModelError, SandboxError: the work tree may be half mended.
     """
-    return (await session.carry_out(ask_for_repair(session.brief, evidence), WORK, Finish)).summary
+    task = ask_for_repair(session.brief, evidence)
+    return (await session.carry_out(f"repair {number}", task, WORK, Finish)).summary

@@ -6,6 +6,7 @@ The only exception that leaves is `SandboxError`: the machine is gone.
 import posixpath
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -72,6 +73,16 @@ class Workbench:
                 return Outcome(await self._write(call))
             case _:
                 assert_never(call)
+
+    async def take_up(self, calls: Sequence[Work]) -> None:
+        """Know the files that another worker's calls touched. How they were before is what git's HEAD has."""
+        for path in dict.fromkeys(call.path for call in calls if isinstance(call, Edit | Write)):
+            with suppress(_Failed):
+                inside = self._confine(path, to_write=True)
+                committed = await self._look(["git", "show", f"HEAD:./{inside}"])
+                if not committed.cut:
+                    data = b"" if committed.exit_code else committed.output.encode()
+                    self._before[inside] = check(inside, data)
 
     async def faults(self) -> str:
         """The syntax faults that are in touched files now and were not before; empty when there are none."""

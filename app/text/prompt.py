@@ -13,6 +13,15 @@ MAX_EVIDENCE_CHARS: Final = 12_000
 
 USE_A_TOOL: Final = "Nobody reads this but the harness. Go on with a tool call; when you are done, call `{}`."
 CUT: Final = "Your answer ended at the output limit. Go on, in smaller pieces."
+ACCEPTED: Final = "Accepted."
+LOOK_FIRST: Final = "Not yet: another call of this turn failed. Look at it, then call this alone."
+MEND_FIRST: Final = """\
+Not yet: there are syntax faults that were not there before. Mend them, or insist.
+{}"""
+RESTARTED: Final = (
+    "The worker that carried this out was restarted. Nobody knows whether it took effect, or took effect in part: look "
+    "at what is there before you go on."
+)
 BEGUN_ANEW: Final = """
 You have worked on this already. That conversation grew too long, so this is a new one. What you changed is in the work
 tree; read it there before you go on. What you said last:

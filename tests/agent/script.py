@@ -92,6 +92,7 @@ class Audience:
     raises_at: dict[int, Exception] = field(default_factory=dict)
     shown: list[tuple[Kind, str]] = field(default_factory=list)
     turns: int = 0
+    kept: dict[str, Conversation] = field(default_factory=dict)
 
     async def before_turn(self) -> Sequence[str]:
         if error := self.raises_at.get(self.turns + 1):
@@ -104,3 +105,6 @@ class Audience:
 
     async def show(self, kind: Kind, text: str) -> None:
         self.shown.append((kind, text))
+
+    async def keep(self, task: str, conversation: Conversation) -> None:
+        self.kept = {task: conversation}
