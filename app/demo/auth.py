@@ -7,12 +7,13 @@ import base64
 import binascii
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 import jwt
 
 from app.demo.answer import Refusal
-from app.demo.world import ROLES, Repo, Token, World, now
+from app.demo.world import ROLES, Installation, Repo, Token, World, now
 
 MAX_JWT_LIFE_S: Final = 600
 _CLOCK_SKEW_S: Final = 60
@@ -60,7 +61,7 @@ def _verify_jwt(world: World, credential: str) -> None:
         )
     except jwt.PyJWTError as error:
         raise Refusal(401, _NOT_A_JWT) from error
-    issued, expires, moment = claims.get("iat"), claims.get("exp"), time.time()
+    issued, expires, moment = claims.get("iat"), claims.get("exp"), time.time() + world.ahead_s
     if str(claims.get("iss")) != str(world.app_id):
         raise Refusal(
             401, "'Issuer' claim ('iss') must be an Integer" if "iss" not in claims else "Integration not found"
@@ -82,14 +83,20 @@ def _verify_jwt(world: World, credential: str) -> None:
 def bearer(world: World, value: str) -> Token | None:
     """The living token of that value."""
     token = world.tokens.get(value)
-    return None if token is None or (token.expires_at is not None and token.expires_at <= now()) else token
+    moment = now() + timedelta(seconds=world.ahead_s)
+    return None if token is None or (token.expires_at is not None and token.expires_at <= moment) else token
+
+
+def check_not_suspended(installation: Installation) -> None:
+    if installation.suspended_at is not None:
+        raise Refusal(403, "This installation has been suspended")
 
 
 def identify(world: World, authorization: str) -> Caller:
     """Who an `Authorization` header speaks for.
 
     Raises:
-        Refusal: 401, the credential is bad.
+        Refusal: 401, the credential is bad; 403, its installation is suspended.
     """
     scheme, _, credential = authorization.partition(" ")
     if scheme.lower() not in {"bearer", "token"} or not credential:
@@ -100,6 +107,8 @@ def identify(world: World, authorization: str) -> Caller:
     token = bearer(world, credential)
     if token is None:
         raise Refusal(401, "Bad credentials")
+    if token.installation is not None:
+        check_not_suspended(token.installation)
     return Caller("user" if token.user else "installation", token)
 
 

@@ -10,6 +10,8 @@ from app.demo.answer import Refusal, not_found, page, reply
 from app.demo.bare import SHA
 from app.demo.call import Call, Row
 
+MAX_COMPARED: Final = 250
+
 
 async def resolve(call: Call, ref: str) -> str:
     sha = await call.repo.git.resolve(ref)
@@ -54,6 +56,7 @@ async def compare(call: Call) -> Response:
     status = {(0, 0): "identical", (1, 0): "ahead", (0, 1): "behind", (1, 1): "diverged"}
     html = f"{shapes.repo_html(repo)}/compare/{left}...{right}"
     commits = [git_shapes.commit(shapes, repo, commit) for commit in reversed(await git.log(f"{base}..{head}"))]
+    commits = commits[-MAX_COMPARED:]
     return reply(
         {
             "url": f"{shapes.repo_api(repo)}/compare/{left}...{right}",

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Final, TypedDict
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -80,6 +81,7 @@ class Front:
         self._app = app
         self.requests: deque[Request] = deque(maxlen=MAX_LOGGED)
         self.faults: list[Fault] = []
+        self.ahead_s = 0.0
         self._used = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,14 +121,16 @@ class Front:
 
     def _put_headers(self, headers: MutableHeaders) -> None:
         self._used = self._used % _LIMIT + 1
+        moment = time.time() + self.ahead_s
         common = {
+            "date": formatdate(moment, usegmt=True),
             "x-github-request-id": ":".join(secrets.token_hex(2).upper() for _ in range(5)),
             "x-github-media-type": "github.v3; format=json",
             "x-github-enterprise-version": "3.19.0",
             "x-ratelimit-limit": str(_LIMIT),
             "x-ratelimit-remaining": str(_LIMIT - self._used),
             "x-ratelimit-used": str(self._used),
-            "x-ratelimit-reset": str(int(time.time()) // 3_600 * 3_600 + 3_600),
+            "x-ratelimit-reset": str(int(moment) // 3_600 * 3_600 + 3_600),
             "x-ratelimit-resource": "core",
         }
         for name, value in common.items():

@@ -15,55 +15,21 @@ from contextlib import AsyncExitStack
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, Unpack
+from typing import Self, Unpack
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from starlette.applications import Starlette
-from starlette.requests import Request as HttpRequest
-from starlette.responses import Response
-from starlette.routing import Mount, Route
 
-from app.demo import commits, git_data, git_http, git_shapes, graphql, pages, pulls, rest, threads
-from app.demo.answer import Refusal, not_found
+from app.demo import git_shapes
+from app.demo.application import build
 from app.demo.bare import NO_OBJECT, BareRepo, Commit, Entry
-from app.demo.call import Hub, routes
+from app.demo.call import Hub
 from app.demo.front import Fault, FaultOptions, Front, Request
+from app.demo.history import put_label
 from app.demo.loopback import serving
 from app.demo.shapes import Shapes
 from app.demo.webhooks import Courier
 from app.demo.world import ROLES, Comment, Delivery, Issue, PullRequest, Repo, Token, User, World, now
-
-_METHODS: Final = ["GET", "POST", "PATCH", "PUT", "DELETE"]
-
-
-async def _refuse(_: HttpRequest, error: Exception) -> Response:
-    if not isinstance(error, Refusal):
-        raise error
-    return error.response()
-
-
-async def _nowhere(_: HttpRequest) -> Response:
-    raise not_found()
-
-
-def build(hub: Hub) -> Starlette:
-    """The application, in the paths of GitHub Enterprise Server."""
-
-    async def answer_graphql(request: HttpRequest) -> Response:
-        return await graphql.serve(hub, request)
-
-    tables = (*rest.ROWS, *threads.ROWS, *git_data.ROWS, *commits.ROWS, *pulls.ROWS)
-    api = [*routes(hub, tables), Route("/{path:path}", _nowhere, methods=_METHODS)]
-    return Starlette(
-        routes=[
-            Mount("/api/v3", routes=api),
-            Route("/api/graphql", answer_graphql, methods=["POST"]),
-            *git_http.routes(hub),
-            *pages.routes(hub),
-        ],
-        exception_handlers={Refusal: _refuse},
-    )
 
 
 @cache
@@ -100,7 +66,7 @@ class DemoGitHub:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self.world.url = await stack.enter_async_context(serving(self._front, self._port))
+            self.world.url = await stack.enter_async_context(serving(self._front, self._port, has_date=False))
             await stack.enter_async_context(self._courier)
             self._stack = stack.pop_all()
         return self
@@ -137,6 +103,14 @@ class DemoGitHub:
         """Let the next requests fail whose path matches the expression; `*` is any method."""
         self._front.faults.append(Fault(method, re.compile(path), **options))
         return self._front.faults[-1]
+
+    def loses(self, times: int = 1) -> None:
+        """Let the next attempts to deliver fail: they are in the log, and nothing arrives."""
+        self._courier.losses = times
+
+    def skew(self, seconds: float) -> None:
+        """Put its clock ahead of this machine's: what it says in `Date`, and when tokens begin and end."""
+        self.world.ahead_s = self._front.ahead_s = seconds
 
     # people ----------------------------------------------------------------------------------------------------
 
@@ -187,8 +161,23 @@ class DemoGitHub:
         found = await asyncio.to_thread(_read_folder, source) if source else {}
         if found or files:
             await self.push(full_name, default_branch, {**found, **(files or {})}, message="Initial commit", by=owner)
-        await self._courier.send("installation", self._courier.installation("created", repo))
+        await self._courier.send("installation", self._courier.about_installation("created", installation, repo))
         return repo
+
+    async def suspend(self, owner: str, *, is_suspended: bool = True) -> Delivery:
+        """Suspend the App on an account: it may nothing there and is told of nothing there; or let it go on."""
+        installation = self.world.installation(self.user(owner))
+        installation.suspended_at = now() if is_suspended else None
+        action = "suspend" if is_suspended else "unsuspend"
+        return await self._courier.send("installation", self._courier.about_installation(action, installation))
+
+    async def uninstall(self, owner: str) -> Delivery:
+        """Remove the App from an account. Its tokens end at once."""
+        installation = self.world.installation(self.user(owner))
+        del self.world.installations[installation.id]
+        tokens = self.world.tokens
+        self.world.tokens = {key: token for key, token in tokens.items() if token.installation is not installation}
+        return await self._courier.send("installation", self._courier.about_installation("deleted", installation))
 
     async def push(
         self, repo: str, branch: str, files: Mapping[str, str | bytes | None], *, message: str, by: str
@@ -233,9 +222,7 @@ class DemoGitHub:
         """Put a label on an issue (again, if it is there)."""
         world, user = self._repo(repo), self.user(by)
         issue, known = world.issues[number], self.world.label(world, label)
-        if known not in issue.labels:
-            issue.labels.append(known)
-        issue.touch()
+        put_label(self.world, issue, known, user)
         shape = self._shapes.label(world, known)
         return await self._courier.send("issues", self._courier.issue("labeled", world, issue, user, label=shape))
 

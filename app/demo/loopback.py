@@ -12,14 +12,19 @@ SHUTDOWN_TIMEOUT_S = 5.0
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, port: int = 0) -> AsyncIterator[str]:
-    """Serve on 127.0.0.1 and give the address, `http://127.0.0.1:PORT`. Open connections end with the block."""
+async def serving(app: ASGIApp, port: int = 0, *, has_date: bool = True) -> AsyncIterator[str]:
+    """Serve on 127.0.0.1 and give the address, `http://127.0.0.1:PORT`. Open connections end with the block.
+
+    `has_date` adds the header `Date` to every answer.
+    """
     # Without the protocol's number asyncio leaves Nagle's algorithm on: 40 ms for every kept-alive answer.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
         listener.listen(128)
-        config = uvicorn.Config(app, log_config=None, log_level="critical", lifespan="off", ws="none")
+        config = uvicorn.Config(
+            app, log_config=None, log_level="critical", lifespan="off", ws="none", date_header=has_date
+        )
         config.timeout_graceful_shutdown = 1
         server = _Server(config)
         task = asyncio.create_task(server.serve([listener]), name="loopback server")

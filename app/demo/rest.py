@@ -1,10 +1,12 @@
 """REST: the App, its installations and tokens, its deliveries, people, repositories and their collaborators."""
 
+import json
 from typing import Any, Final
 
 from starlette.responses import Response
 
 from app.demo.answer import Refusal, not_found, page, reply
+from app.demo.auth import check_not_suspended
 from app.demo.call import Call, Row
 from app.demo.shapes import Json, stamp
 from app.demo.world import Delivery, Installation, Repo
@@ -35,7 +37,7 @@ async def get_installation(call: Call) -> Response:
 
 async def get_repo_installation(call: Call) -> Response:
     repo = call.world.repos.get(f"{call.part('owner')}/{call.part('name')}".lower())
-    if repo is None:
+    if repo is None or repo.installation_id not in call.world.installations:
         raise not_found()
     return reply(call.shapes.installation(call.world.installations[repo.installation_id]))
 
@@ -43,6 +45,7 @@ async def get_repo_installation(call: Call) -> Response:
 async def create_token(call: Call) -> Response:
     """Mint a token; `repositories` and `permissions` can only narrow what the installation has."""
     installation = _installation(call)
+    check_not_suspended(installation)
     permissions = _narrowed(installation, call.given("permissions", dict))
     names = call.given("repositories", list)
     ids = call.given("repository_ids", list)
@@ -121,15 +124,16 @@ def _delivery(call: Call, delivery: Delivery, *, full: bool = False) -> Json:
     }
     if not full:
         return brief
-    request = {"headers": delivery.request_headers, "payload": delivery.decoded()}
+    request = {"headers": delivery.request_headers, "payload": json.loads(delivery.payload)}
     answer = {"headers": delivery.response_headers, "payload": delivery.response}
     return {**brief, "url": call.hub.courier.url, "request": request, "response": answer}
 
 
 async def list_deliveries(call: Call) -> Response:
-    """The newest first, paged by a cursor, as GitHub does here and nowhere else."""
+    """What has ended, the newest first, paged by a cursor, as GitHub does here and nowhere else."""
     size = min(int(call.query("per_page", "30") or 30), 100)
-    newest = sorted(call.world.deliveries, key=lambda delivery: delivery.id, reverse=True)
+    ended = [delivery for delivery in call.world.deliveries if delivery.status_code]
+    newest = sorted(ended, key=lambda delivery: delivery.id, reverse=True)
     cursor = call.query("cursor").partition("_")[2]
     rest = [delivery for delivery in newest if not cursor or delivery.id < int(cursor)]
     if call.query("status") in {"success", "failure"}:

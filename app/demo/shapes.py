@@ -131,8 +131,8 @@ class Shapes:
             "single_file_name": None,
             "has_multiple_single_files": False,
             "single_file_paths": [],
-            "suspended_by": None,
-            "suspended_at": None,
+            "suspended_by": self.user(installation.account) if installation.suspended_at else None,
+            "suspended_at": stamp(installation.suspended_at) if installation.suspended_at else None,
         }
 
     # repositories ----------------------------------------------------------------------------------------------

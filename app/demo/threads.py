@@ -1,4 +1,4 @@
-"""REST: issues, their comments, labels and reactions. A pull request is an issue here, as on GitHub."""
+"""REST: issues, their comments, labels, events and reactions. A pull request is an issue here, as on GitHub."""
 
 from typing import Final
 
@@ -6,8 +6,9 @@ from starlette.responses import Response
 
 from app.demo.answer import Refusal, invalid, not_found, page, reply
 from app.demo.call import Call, Row
-from app.demo.shapes import REACTIONS
-from app.demo.world import Comment, Issue, Label, PullRequest, Reaction
+from app.demo.history import IssueEvent, put_label, take_label
+from app.demo.shapes import REACTIONS, Json, stamp
+from app.demo.world import Comment, Issue, Label, PullRequest, Reaction, Repo, node_id
 
 MAX_BODY_CHARS: Final = 65_536
 _READ: Final = "issues:read|pull_requests:read"
@@ -146,8 +147,7 @@ async def add_labels(call: Call) -> Response:
     for name in names:
         label = call.world.label(repo, name)
         if label not in issue.labels:
-            issue.labels.append(label)
-            issue.touch()
+            put_label(call.world, issue, label, call.user)
             _tell(call, issue, label, "labeled")
     return _labels(call, issue)
 
@@ -157,10 +157,31 @@ async def remove_label(call: Call) -> Response:
     label = repo.labels.get(call.part("label").lower())
     if label is None or label not in issue.labels:
         raise Refusal(404, "Label does not exist")
-    issue.labels.remove(label)
-    issue.touch()
+    take_label(call.world, issue, label, call.user)
     _tell(call, issue, label, "unlabeled")
     return _labels(call, issue)
+
+
+def _event(call: Call, repo: Repo, event: IssueEvent) -> Json:
+    return {
+        "id": event.id,
+        "node_id": node_id("LE", event.id),
+        "url": f"{call.shapes.repo_api(repo)}/issues/events/{event.id}",
+        "actor": call.shapes.user(event.actor),
+        "event": event.event,
+        "commit_id": None,
+        "commit_url": None,
+        "created_at": stamp(event.created_at),
+        "performed_via_github_app": call.shapes.app() if event.actor is call.world.bot else None,
+        "label": {"name": event.label.name, "color": "ededed"},
+    }
+
+
+async def list_events(call: Call) -> Response:
+    """The oldest first."""
+    repo, issue = call.repo, call.issue()
+    shown, links = page(call.request, issue.events)
+    return reply([_event(call, repo, event) for event in shown], headers=links)
 
 
 _REPO: Final = "/repos/{owner}/{name}"
@@ -179,6 +200,7 @@ ROWS: Final[tuple[Row, ...]] = (
     ("POST", f"{_ISSUE}/comments", create_comment, _WRITE),
     ("GET", f"{_ISSUE}/reactions", list_issue_reactions, _READ),
     ("POST", f"{_ISSUE}/reactions", react_to_issue, _WRITE),
+    ("GET", f"{_ISSUE}/events", list_events, _READ),
     ("GET", f"{_ISSUE}/labels", list_labels, _READ),
     ("POST", f"{_ISSUE}/labels", add_labels, _WRITE),
     ("DELETE", f"{_ISSUE}/labels/{{label:path}}", remove_label, _WRITE),

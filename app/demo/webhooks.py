@@ -15,7 +15,7 @@ from typing import Final, Self
 import httpx
 
 from app.demo.shapes import Json, Shapes, stamp
-from app.demo.world import Comment, Delivery, Issue, Repo, User, World, now
+from app.demo.world import Comment, Delivery, Installation, Issue, Repo, User, World, now
 
 TIMEOUT_S: Final = 10.0
 _MAX_RESPONSE_CHARS: Final = 4_096
@@ -31,6 +31,7 @@ class Courier:
 
     def __init__(self, world: World, shapes: Shapes, secret: str) -> None:
         self.url = ""
+        self.losses = 0
         self.hook_id = 400_000_000 + world.app_id
         self._world = world
         self._shapes = shapes
@@ -105,11 +106,15 @@ class Courier:
         }
 
     async def _attempt(self, delivery: Delivery) -> Delivery:
-        if not self.url:
+        if not self.url or not self._is_told(delivery):
             return delivery
         delivery.request_headers = self._headers(delivery)
         delivery.delivered_at, began = now(), time.monotonic()
         self._world.deliveries.append(delivery)
+        if self.losses > 0:
+            self.losses -= 1
+            delivery.status, delivery.status_code = "failed to connect to host", 502
+            return delivery
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 answer = await self._client.post(self.url, content=delivery.payload, headers=delivery.request_headers)
@@ -124,6 +129,13 @@ class Courier:
             delivery.response = answer.text[:_MAX_RESPONSE_CHARS]
         delivery.duration_s = round(time.monotonic() - began, 2)
         return delivery
+
+    def _is_told(self, delivery: Delivery) -> bool:
+        """Whether the App is told: not of what goes on where it is suspended or no longer installed."""
+        if delivery.event == "installation" or delivery.installation_id is None:
+            return True
+        installation = self._world.installations.get(delivery.installation_id)
+        return installation is not None and installation.suspended_at is None
 
     # payloads --------------------------------------------------------------------------------------------------
 
@@ -146,15 +158,17 @@ class Courier:
         """A pull request's event; `pull` is the pull request in JSON."""
         return {**self._about(action, repo, sender), "number": pull["number"], "pull_request": pull, **more}
 
-    def installation(self, action: str, repo: Repo) -> Json:
-        named = {"id": repo.id, "name": repo.name, "full_name": repo.full_name, "private": repo.private}
-        installation = self._world.installations[repo.installation_id]
+    def about_installation(self, action: str, installation: Installation, *repos: Repo) -> Json:
+        """An event of the App's installation; `repos` are those that it is about."""
+        named = [
+            {"id": repo.id, "name": repo.name, "full_name": repo.full_name, "private": repo.private} for repo in repos
+        ]
         return {
             "action": action,
             "installation": self._shapes.installation(installation),
-            "repositories": [named],
+            "repositories": named,
             "requester": None,
-            "sender": self._shapes.user(repo.owner),
+            "sender": self._shapes.user(installation.account),
         }
 
     def ping(self) -> Json:

@@ -5,7 +5,6 @@ Everything lives in memory and is lost at the end; refs and commits live in the 
 
 import base64
 import itertools
-import json
 import secrets
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from app.demo.bare import BareRepo, Identity
+from app.demo.history import IssueEvent
 
 ROLES: Final = ("none", "read", "triage", "write", "maintain", "admin")
 TOKEN_LIFE: Final = timedelta(hours=1)
@@ -104,6 +104,7 @@ class Issue:
     user: User
     state: str = "open"
     labels: list[Label] = field(default_factory=list)
+    events: list[IssueEvent] = field(default_factory=list)
     reactions: list[Reaction] = field(default_factory=list)
     created_at: datetime = field(default_factory=now)
     updated_at: datetime = field(default_factory=now)
@@ -179,6 +180,7 @@ class Installation:
     id: int
     account: User
     permissions: dict[str, str]
+    suspended_at: datetime | None = None
     created_at: datetime = field(default_factory=now)
 
 
@@ -214,15 +216,13 @@ class Delivery:
     response_headers: dict[str, str] = field(default_factory=dict)
     response: str = ""
 
-    def decoded(self) -> object:
-        return json.loads(self.payload)
-
 
 class World:
     """All of it. `url` is where it is served, without a slash at the end."""
 
     def __init__(self, app_id: int, app_slug: str, public_key_pem: str) -> None:
         self.url = ""
+        self.ahead_s = 0.0
         self.app_id = app_id
         self.app_slug = app_slug
         self.public_key_pem = public_key_pem
@@ -293,7 +293,7 @@ class World:
             installation=installation,
             repo_ids=ids,
             permissions={"metadata": "read", **permissions},
-            expires_at=now() + TOKEN_LIFE,
+            expires_at=now() + timedelta(seconds=self.ahead_s) + TOKEN_LIFE,
         )
         self.tokens[token.value] = token
         return token

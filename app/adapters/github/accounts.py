@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from pydantic import BaseModel, SecretStr
 
 from app.adapters.github.address import HEADERS, USER_AGENT, api_url, is_repo, repo_path
-from app.adapters.github.answers import Account, Repository, refusal
+from app.adapters.github.answers import Account, Repository
+from app.adapters.github.refusal import refusal
 from app.core.errors import GitHubError
 from app.core.job import Person
 from app.core.policy import Role

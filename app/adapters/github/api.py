@@ -25,8 +25,8 @@ from githubkit.exception import (
 from pydantic import BaseModel
 
 from app.adapters.github.address import HEADERS, USER_AGENT
-from app.adapters.github.answers import UNSAID_WAIT_S, is_limit_told, named_wait_s, refusal
 from app.adapters.github.pace import Pace
+from app.adapters.github.refusal import UNSAID_WAIT_S, is_limit_told, named_wait_s, refusal
 from app.adapters.github.retry import Retry
 from app.core.errors import GitHubError, HeadMoved
 

@@ -16,7 +16,7 @@ import httpx
 from githubkit.exception import GitHubException, RequestError, RequestFailed
 from githubkit.typing import RetryOption
 
-from app.adapters.github.answers import limit_wait_s
+from app.adapters.github.refusal import limit_wait_s
 
 logger = logging.getLogger(__name__)
 

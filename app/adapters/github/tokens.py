@@ -18,8 +18,9 @@ from githubkit.auth import BaseAuthStrategy
 from pydantic import SecretStr
 
 from app.adapters.github.address import repo_path
-from app.adapters.github.answers import Installation, Token, server_time
+from app.adapters.github.answers import Installation, Token
 from app.adapters.github.api import Api
+from app.adapters.github.refusal import server_time
 from app.core.errors import GitHubError, UserError
 
 WORK: Final = {"contents": "write", "issues": "write", "pull_requests": "write", "metadata": "read"}

@@ -1,0 +1,43 @@
+"""The application: all endpoints, in the paths of GitHub Enterprise Server."""
+
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from app.demo import commits, git_data, git_http, graphql, pages, pulls, rest, threads
+from app.demo.answer import Refusal, not_found
+from app.demo.call import Hub, routes
+
+_METHODS: Final = ["GET", "POST", "PATCH", "PUT", "DELETE"]
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    if not isinstance(error, Refusal):
+        raise error
+    return error.response()
+
+
+async def _nowhere(_: Request) -> Response:
+    raise not_found()
+
+
+def build(hub: Hub) -> Starlette:
+    """Put it together over one world."""
+
+    async def answer_graphql(request: Request) -> Response:
+        return await graphql.serve(hub, request)
+
+    tables = (*rest.ROWS, *threads.ROWS, *git_data.ROWS, *commits.ROWS, *pulls.ROWS)
+    api = [*routes(hub, tables), Route("/{path:path}", _nowhere, methods=_METHODS)]
+    return Starlette(
+        routes=[
+            Mount("/api/v3", routes=api),
+            Route("/api/graphql", answer_graphql, methods=["POST"]),
+            *git_http.routes(hub),
+            *pages.routes(hub),
+        ],
+        exception_handlers={Refusal: _refuse},
+    )
