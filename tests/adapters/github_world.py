@@ -1,7 +1,7 @@
 """A GitHub of scripted answers for the adapter's tests: one repository, one installation, tokens `ghs_1`, `ghs_2`, …"""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -38,16 +38,20 @@ def private_key() -> SecretStr:
     return SecretStr(key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
 
 
+def leaping_pace() -> Pace:
+    """One that holds nothing back: an hour passes from each look at the clock to the next."""
+    return Pace(monotonic=count(0, 3_600).__next__)
+
+
 @cache
-def _app(app_id: str, server_url: str) -> GithubkitApp:
+def _app(app_id: str, server_url: str, pace: Callable[[], Pace] | None) -> GithubkitApp:
     return GithubkitApp(
-        app_id,
-        private_key(),
-        server_url=server_url,
-        timeout_s=2.0,
-        retry=Retry(first_wait_s=0.0),
-        pace=lambda: Pace(monotonic=count(0, 3_600).__next__),
+        app_id, private_key(), server_url=server_url, timeout_s=2.0, retry=Retry(first_wait_s=0.0), pace=pace
     )
+
+
+def respx_world(api: str = API) -> respx.MockRouter:
+    return respx.mock(base_url=api, assert_all_called=False)
 
 
 @dataclass
@@ -75,9 +79,10 @@ async def open_world(
     api: str = API,
     server_url: str = "https://github.com",
     expires_at: str = "2999-01-01T00:00:00Z",
+    pace: Callable[[], Pace] | None = leaping_pace,
 ) -> AsyncIterator[World]:
-    with respx.mock(base_url=api, assert_all_called=False) as router:
-        app = _app(app_id, server_url)
+    with respx_world(api) as router:
+        app = _app(app_id, server_url, pace)
         async with app.open(42, REPO) as github:
             world = World(router, app, github)
             router.get("/app").respond(json={"id": 7, "slug": "vibecoder"})
