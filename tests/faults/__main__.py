@@ -17,12 +17,12 @@ from typing import Final
 
 import click
 
-from tests.faults import killed
+from tests.faults import clock, deliveries, github, killed, model, redis, sandbox, stopped
 from tests.faults.fault import FAULTS, Fault
 from tests.faults.truth import Finding, check
 from tests.faults.world import World
 
-MODULES: Final = (killed,)
+MODULES: Final = (killed, stopped, redis, github, model, sandbox, deliveries, clock)
 AT_ONCE: Final = 4
 
 
@@ -65,9 +65,9 @@ async def _inject_all(faults: list[Fault], folder: Path, *, at_once: int, keep: 
         async with room:
             outcome = await _inject(fault, folder / fault.name)
         outcomes.append(outcome)
+        _tell(outcome, len(outcomes), len(faults))
         if not keep and not outcome.findings:
             await asyncio.to_thread(shutil.rmtree, outcome.folder, ignore_errors=True)
-        _tell(outcome, len(outcomes), len(faults))
 
     async with asyncio.TaskGroup() as group:
         for fault in sorted(faults, key=lambda fault: -fault.limit_s):
@@ -78,9 +78,7 @@ async def _inject_all(faults: list[Fault], folder: Path, *, at_once: int, keep: 
 async def _inject(fault: Fault, folder: Path) -> Outcome:
     """Inject one fault, let the world come to rest and look at what is there. Never raises: that is a finding, too."""
     began = monotonic()
-    world = World(
-        folder, workers=fault.workers, is_direct=fault.is_direct, serves=fault.serves, environ=fault.environ
-    )
+    world = World(folder, workers=fault.workers, is_direct=fault.is_direct, serves=fault.serves, environ=fault.environ)
     trying = asyncio.create_task(_try(fault, world))
     await asyncio.wait({trying})
     error = trying.exception()

@@ -1,6 +1,7 @@
 """SIGKILL: of the worker in each stage, of web, of both; and a job that kills whoever carries it."""
 
 import asyncio
+import itertools
 from functools import partial
 
 from app.core.run import Conclusion, Stage
@@ -66,13 +67,13 @@ async def between_turns(world: World) -> None:
     await world.workers[0].start()
     await world.settled()
     paid = [turn for turn in world.script.asked if turn[0] == SECOND]
-    assert len(paid) <= len(world.script.turns[SECOND]) + 1, f"Finished turns were paid again: {paid} for {asked.job_id}."
+    assert len(paid) <= len(world.script.turns[SECOND]) + 1, (
+        f"Finished turns were paid again: {paid} for {asked.job_id}."
+    )
 
 
-async def at_github(world: World, method: str, path: str, *, is_carried_out: bool, nth: int = 1) -> None:
+async def at_github(world: World, method: str, path: str, *, is_carried_out: bool) -> None:
     """The worker dies while it waits for GitHub's answer; GitHub has, or has not, done what was asked."""
-    if nth > 1:
-        await world.issue()
     waiting = world.github.fails(method, path, hangs=True, before=not is_carried_out)
     await world.ask()
     await world.until_hit(waiting)
@@ -94,18 +95,17 @@ for _name, _method, _path in (
 
 async def in_last_words(world: World) -> None:
     """The worker dies while its last words are on the way; GitHub has them."""
-    worker = world.workers[0]
+    waiting = world.github.fails("PATCH", r"/issues/comments/", hangs=True, before=False, times=0)
 
-    async def order() -> None:
-        world.github.fails("PATCH", r"/issues/comments/", hangs=True, before=False)
+    async def wait_for_it() -> None:
+        waiting.times = 1
 
-    world.redis_tap.when(_LAST_WORDS, order)
+    rule = world.redis_tap.when(_LAST_WORDS, wait_for_it)
     await world.ask()
-    await world.until(lambda: any(fault.hangs for fault in world.github._front.faults), "the last words")
-    await world.until(lambda: all(fault.times == 0 for fault in world.github._front.faults), "the last words are sent")
-    await worker.kill()
-    await world.story.mark("SIGKILL of the worker in its last words")
-    await worker.start()
+    await world.until(rule.done.is_set, "the conclusion is saved")
+    await world.until_hit(waiting)
+    await asyncio.sleep(0.3)
+    await world.kill_worker()
 
 
 async def before_last_words(world: World) -> None:
@@ -148,6 +148,14 @@ async def always(world: World) -> None:
     assert killed == 3, f"It took {killed} workers with it, not 3."
 
 
+async def help_is_given(world: World) -> None:
+    """A first command, answered."""
+    issue = await world.issue()
+    _, delivery = await world.github.comment(REPO, issue.number, "/vibecode help", by="maintainer")
+    world.expect(issue.number, delivery, frozenset({Conclusion.NEUTRAL})).is_answer = True
+    await world.settled()
+
+
 async def web_between_write_and_answer(world: World) -> None:
     """Web dies when the run is stored and GitHub has no answer; GitHub delivers again."""
 
@@ -156,8 +164,9 @@ async def web_between_write_and_answer(world: World) -> None:
         await world.story.mark("SIGKILL of web")
         raise Cut
 
-    issue = await world.issue()
-    rule = world.redis_tap.when("issues~|label", kill, after=True)
+    await help_is_given(world)  # from here on Redis knows the script
+    issue = await world.issue("Another typo")
+    rule = world.redis_tap.when("~label~", kill, after=True)
     delivery = await world.github.label(REPO, issue.number, "vibecode", by="maintainer")
     await world.until(rule.done.is_set, "web stores the run")
     assert delivery.status_code >= 500, "The delivery was answered although web was dead."
@@ -175,8 +184,9 @@ async def web_before_write(world: World) -> None:
         await world.story.mark("SIGKILL of web")
         raise Cut
 
-    issue = await world.issue()
-    rule = world.redis_tap.when("issues~|label", kill)
+    await help_is_given(world)
+    issue = await world.issue("Another typo")
+    rule = world.redis_tap.when("~label~", kill)
     delivery = await world.github.label(REPO, issue.number, "vibecode", by="maintainer")
     await world.until(rule.done.is_set, "web stores the run")
     await world.web.start()
@@ -188,18 +198,23 @@ async def web_before_write(world: World) -> None:
 async def web_under_a_stream(world: World) -> None:
     """Web dies again and again under a stream of commands; what was not accepted is delivered again."""
     issue = await world.issue()
-    asking = asyncio.create_task(_ask_much(world, issue.number, 16))
+    is_over = asyncio.Event()
+    asking = asyncio.create_task(_ask_much(world, issue.number, is_over))
     for _ in range(4):
         await asyncio.sleep(0.4)
         await world.web.kill()
         await world.story.mark("SIGKILL of web")
         await world.web.start()
+    is_over.set()
     await asking
 
 
-async def _ask_much(world: World, number: int, count: int) -> None:
-    for index in range(count):
+async def _ask_much(world: World, number: int, is_over: asyncio.Event) -> None:
+    for index in itertools.count():
+        if is_over.is_set() and index >= 10:
+            return
         _, delivery = await world.github.comment(REPO, number, f"/vibecode help\n\n{index}", by="maintainer")
+        await asyncio.sleep(0.1)
         while not 200 <= delivery.status_code < 300:
             await asyncio.sleep(0.2)
             await world.github.redeliver(delivery)

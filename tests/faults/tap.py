@@ -95,6 +95,18 @@ class Tap:
             for each in (writer, server_writer):
                 each.close()
 
+    async def _act(self, rule: Rule) -> None:
+        """Act to the end, also when that ends the connection."""
+        acting = asyncio.create_task(rule.carry_out())
+        self._tasks.add(acting)
+        acting.add_done_callback(self._forget)
+        await asyncio.shield(acting)
+
+    def _forget(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # a `Cut` is no news
+
     async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, waiting: list[Rule]) -> None:
         seen = b""
         with suppress(OSError, Cut):
@@ -108,7 +120,7 @@ class Tap:
                     if rule.is_after:
                         waiting.append(rule)
                     else:
-                        await rule.carry_out()
+                        await self._act(rule)
                 writer.write(chunk)
                 await writer.drain()
 
@@ -117,7 +129,7 @@ class Tap:
             while chunk := await reader.read(_CHUNK):
                 try:
                     while waiting:
-                        await waiting.pop().carry_out()
+                        await self._act(waiting.pop())
                 except Cut as cut:
                     writer.write(chunk[: cut.keep])
                     await writer.drain()

@@ -39,7 +39,9 @@ async def check(world: World) -> list[Finding]:
     for asked in world.asked:
         findings += await _check_asked(world, asked)
     findings += _check_comments(world) + await _check_branches(world)
-    findings += [Finding("untrue", f"the model was asked what it may not be: {text}") for text in world.model.complaints]
+    findings += [
+        Finding("untrue", f"the model was asked what it may not be: {text}") for text in world.model.complaints
+    ]
     return findings
 
 
@@ -52,7 +54,7 @@ async def _check_asked(world: World, asked: Asked) -> list[Finding]:
         return [Finding("lost", f"{asked.job_id} ended {run.conclusion}: {why}")]
     if run.conclusion is Conclusion.SUCCESS:
         return await _check_work(world, asked, run)
-    return _check_commits(run.commits and [commit.subject for commit in run.commits] or [])
+    return _check_commits([commit.subject for commit in run.commits])
 
 
 async def _check_work(world: World, asked: Asked, run: Run) -> list[Finding]:
@@ -63,7 +65,9 @@ async def _check_work(world: World, asked: Asked, run: Run) -> list[Finding]:
         findings.append(Finding("doubled" if pulls else "lost", f"{len(pulls)} pull requests from {run.branch}"))
     if run.pull_request is None or run.pull_request.number not in [pull.number for pull in pulls]:
         findings.append(Finding("untrue", f"the run's pull request is {run.pull_request}"))
-    there = [] if await world.github.head(REPO, run.branch) is None else await world.github.log(REPO, f"main..{run.branch}")
+    there = (
+        [] if await world.github.head(REPO, run.branch) is None else await world.github.log(REPO, f"main..{run.branch}")
+    )
     subjects = [commit.message.splitlines()[0] for commit in reversed(there)]
     findings += _check_commits(subjects)
     if subjects != asked.subjects:
@@ -122,11 +126,8 @@ async def _check_branches(world: World) -> list[Finding]:
 
 
 async def _git(world: World, *argv: str) -> str:
-    path = world.github.world.repos[REPO].path
-    ended = await asyncio.to_thread(
-        subprocess.run, ["git", "-C", path, *argv], capture_output=True, text=True, check=True, timeout=20
-    )
-    return ended.stdout
+    command = ["git", "-C", str(world.github.world.repos[REPO].path), *argv]
+    return (await asyncio.to_thread(subprocess.check_output, command, timeout=20)).decode()
 
 
 # --------------------------------------------------------------------------------------------------------- left behind

@@ -1,9 +1,9 @@
 """A deployment of real processes in a folder of its own, to be damaged: web, workers, Redis, GitHub, model.
 
-    vibecoder web ─────┐                 ┌── the embedded GitHub   (in this process)
-                       ├── tap ── Redis  │
-    vibecoder worker ──┘                 │
-          └───────────────────── tap ────┴── the scripted model    (in this process)
+vibecoder web ─────┐                 ┌── the embedded GitHub   (in this process)
+                   ├── tap ── Redis  │
+vibecoder worker ──┘                 │
+      └───────────────────── tap ────┴── the scripted model    (in this process)
 """
 
 import asyncio
@@ -185,7 +185,7 @@ class World:
         """
         try:
             async with asyncio.timeout(limit_s):
-                while not is_so():
+                while not is_so():  # noqa: ASYNC110 - processes ring no bell
                     await asyncio.sleep(0.02)
         except TimeoutError as error:
             raise AssertionError(f"It did not come to this within {limit_s:.0f} s: {what}.") from error
@@ -218,7 +218,7 @@ class World:
     async def settled(self) -> None:
         """Wait until all that was asked for has ended; whoever runs the fault bounds it."""
         ids = [asked.job_id for asked in self.asked]
-        while not self.story.are_completed(ids):
+        while not self.story.are_completed(ids):  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.1)
         self.story.write("settled")
 
