@@ -32,10 +32,8 @@ def _say_what_is_lost(snapshots: str | None) -> str:
         case None:
             return "Redis keeps no append-only file: a crash of it may lose runs and jobs. Set `appendonly yes`."
         case _:
-            return (
-                f"Redis writes to disk only now and then (`save {snapshots}`): a crash of it loses the runs and jobs "
-                "that came since. Set `appendonly yes`."
-            )
+            when = f"`save {snapshots}`"
+            return f"Redis writes to disk now and then ({when}): a crash loses what came since. Set `appendonly yes`."
 
 
 async def _snapshots(redis: Redis) -> str | None:

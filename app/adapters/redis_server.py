@@ -62,11 +62,18 @@ class EmbeddedRedis:
         self.folder = folder.absolute()
         self.url = ""
         """`unix://…`, once entered."""
-        self.pid = 0
-        """The server's process, once entered; another when it had to be started again."""
+        self._pid = 0
         self._max_memory = max_memory
         self._use: IO[bytes] | None = None
         self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The server's process, once entered: another, when somebody had to start it again."""
+        try:
+            return int((self.folder / "redis.pid").read_text("utf-8"))
+        except (FileNotFoundError, ValueError):
+            return self._pid
 
     async def __aenter__(self) -> "EmbeddedRedis":
         try:
@@ -78,7 +85,7 @@ class EmbeddedRedis:
             socket = self._socket()
             if not await _listens(socket):
                 await self._start(socket)
-            self.pid = await self._read_pid(socket)
+            self._pid = await self._read_pid(socket)
             self.url = f"unix://{quote(str(socket))}"
             self._use = (self.folder / "users").open("ab")
             fcntl.flock(self._use, fcntl.LOCK_SH)
@@ -96,7 +103,7 @@ class EmbeddedRedis:
                 is_last = _locks(self._use)
             self._use = None
             if is_last:
-                self.pid = self._read_pid_file() or self.pid
+                self._pid = self.pid
                 await _stop(self._socket(), self.pid)
                 self._forget_socket()
 
@@ -109,10 +116,10 @@ class EmbeddedRedis:
             try:
                 async with self._alone():
                     if not await _listens(socket):
-                        _has_ended(self.pid)
+                        _has_ended(self._pid)
                         logger.warning("The embedded Redis in %s is gone and is started again.", self.folder)
                         await self._start(socket)
-                    self.pid = await self._read_pid(socket)
+                    self._pid = await self._read_pid(socket)
             except (StoreError, OSError) as error:
                 logger.error("The embedded Redis is gone: %s", error)  # noqa: TRY400 -- no traceback is wanted
                 await asyncio.sleep(AGAIN_S)
@@ -188,13 +195,6 @@ class EmbeddedRedis:
                     await asyncio.sleep(0.05)
                 except RedisError as error:
                     raise self._trouble("does not answer") from error
-
-    def _read_pid_file(self) -> int:
-        """The process that last started here, be it at another's hands; 0 when it has ended in order."""
-        try:
-            return int((self.folder / "redis.pid").read_text("utf-8"))
-        except (FileNotFoundError, ValueError):
-            return 0
 
     def _trouble(self, what: str) -> StoreError:
         """What went wrong, whose process it is, and the end of the log."""

@@ -16,12 +16,12 @@ import pytest
 from redis.asyncio import Redis
 
 from app.adapters import keys
-from app.adapters.connection import open_redis
+from app.adapters.connection import open_redis, read_script
 from app.adapters.doorbell import IDLE_S, DoorbellWorker, worker
 from app.adapters.queue import ArqQueue
 from app.adapters.redis_server import EmbeddedRedis
 from app.adapters.store import RedisStore
-from app.core.errors import StoreError
+from app.core.errors import PutOff, StoreError
 from app.core.job import Job, Person, Source
 from app.core.run import Run
 
@@ -248,6 +248,90 @@ async def test_a_job_that_fails_otherwise_is_over(server: EmbeddedRedis, redis: 
         await emptied(redis)
 
     assert tries == [a_run().id]
+
+
+async def test_a_job_put_off_starts_when_its_moment_comes_and_not_before(
+    server: EmbeddedRedis, redis: Redis, queue: ArqQueue
+) -> None:
+    starts: list[float] = []
+
+    async def carry_out(job_id: str) -> None:
+        starts.append(time.monotonic())
+        if len(starts) == 1:
+            raise PutOff("GitHub is away.", 0.7)
+
+    await queue.put(a_run())
+    async with working(server, carry_out):
+        await emptied(redis)
+
+    assert starts[1] - starts[0] >= 0.7
+    assert await redis.keys("arq:*") == []
+
+
+async def test_a_job_that_puts_itself_off_stays_in_the_queue(
+    server: EmbeddedRedis, redis: Redis, queue: ArqQueue
+) -> None:
+    starts: list[float] = []
+
+    async def carry_out(job_id: str) -> None:
+        starts.append(time.monotonic())
+        if len(starts) == 1:
+            await queue.put_again(job_id, after_s=0.7)
+
+    await queue.put(a_run())
+    async with working(server, carry_out):
+        await emptied(redis)
+
+    assert starts[1] - starts[0] >= 0.7
+
+
+async def test_a_worker_that_slept_does_not_take_anothers_job_off_the_queue(
+    server: EmbeddedRedis, redis: Redis, queue: ArqQueue, work: Work
+) -> None:
+    slow, quick = Work(), work
+    await queue.put(a_run())
+    async with working(server, slow.carry_out):
+        await slow.until(lambda: len(slow.started) == 1)
+        await queue.put_again(a_run().id)  # as a recovery does that believes the worker dead
+        async with working(server, quick.carry_out):
+            await quick.until(lambda: len(quick.started) == 1)
+            slow.let_go.set()
+            await slow.until(lambda: len(slow.ended) == 1)
+            await queue.put(a_run(2))
+            await slow.until(lambda: a_run(2).id in slow.ended + quick.started)
+
+            assert await redis.zscore(keys.ARQ_QUEUE, a_run().id) is not None
+            assert await redis.exists(keys.ARQ_JOB + a_run().id, keys.ARQ_IN_PROGRESS + a_run().id) == 2
+
+            quick.let_go.set()
+            await emptied(redis)
+
+
+@pytest.mark.parametrize("off_ms", [-86_400_000, 86_400_000])
+async def test_a_clock_that_is_wrong_starts_nothing_late_and_nothing_early(
+    server: EmbeddedRedis, queue: ArqQueue, work: Work, monkeypatch: pytest.MonkeyPatch, off_ms: int
+) -> None:
+    monkeypatch.setattr("arq.worker.timestamp_ms", lambda: round(time.time() * 1000) + off_ms)
+    await queue.put(a_run(1))
+    await queue.put_again(a_run(1).id, after_s=60)
+
+    async with working(server, work.carry_out):
+        await queue.put(a_run(2))
+        await work.until(lambda: len(work.started) == 1)
+
+    assert work.started == [a_run(2).id]
+
+
+async def test_a_take_whose_answer_was_lost_takes_the_same_jobs(redis: Redis, queue: ArqQueue) -> None:
+    for key in range(3):
+        await queue.put(a_run(key))
+    take = redis.register_script(read_script("take"))
+    first, same, other = [
+        await take([keys.ARQ_QUEUE], [keys.ARQ_IN_PROGRESS, 2, 60_000, token]) for token in ("one", "one", "two")
+    ]
+
+    assert first[::2] == same[::2] == [a_run(0).id.encode(), a_run(1).id.encode()]
+    assert other[::2] == [a_run(2).id.encode()]
 
 
 async def test_nothing_of_a_job_is_left_in_arqs_keys(

@@ -6,13 +6,15 @@ import signal
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from app.adapters.redis_server import EmbeddedRedis
 from app.core.errors import StoreError, UserError
@@ -153,6 +155,87 @@ async def test_a_killed_server_leaves_a_clean_exit_and_its_data(tmp_path: Path) 
 
     async with EmbeddedRedis(tmp_path) as server, client(server) as redis:
         assert await redis.get("kept") == b"yes"
+
+
+async def started_again(server: EmbeddedRedis, killed: int) -> float:
+    """How many seconds it takes until another process than the killed one answers."""
+    began = time.monotonic()
+    async with asyncio.timeout(10), client(server) as redis:
+        while True:
+            with suppress(RedisError, OSError):
+                if (await redis.info("server"))["process_id"] != killed:
+                    return time.monotonic() - began
+            await asyncio.sleep(0.01)
+
+
+async def test_a_killed_server_is_started_again_with_all_that_it_acknowledged(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path) as server:
+        for round_ in range(1, 4):
+            async with client(server) as redis:
+                for _ in range(100):
+                    await redis.rpush("acknowledged", "x")
+                killed = server.pid
+                os.kill(killed, signal.SIGKILL)
+            assert await started_again(server, killed) < 3
+            async with client(server) as redis:
+                assert await redis.llen("acknowledged") == 100 * round_
+    assert not is_alive(server.pid)
+
+
+async def test_one_of_many_starts_a_killed_server_again(tmp_path: Path) -> None:
+    async with another_process(tmp_path) as (_, killed), EmbeddedRedis(tmp_path) as one, EmbeddedRedis(tmp_path) as two:
+        os.kill(killed, signal.SIGKILL)
+        await started_again(one, killed)
+        async with client(one) as redis:
+            pid = (await redis.info("server"))["process_id"]
+
+        assert one.pid == two.pid == pid
+        assert list_servers(tmp_path) == [pid]
+    assert list_servers(tmp_path) == []
+
+
+async def test_a_server_that_was_started_again_ends_with_the_last_of_its_users(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path) as stays:
+        async with another_process(tmp_path) as (_, killed):
+            os.kill(killed, signal.SIGKILL)
+            await started_again(stays, killed)
+        now = stays.pid
+        assert is_alive(now)
+    assert not is_alive(now)
+    assert list_servers(tmp_path) == []
+
+
+def list_servers(folder: Path) -> list[int]:
+    """The servers that have this folder as theirs."""
+    numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [number for number in numbers if f"unixsocket:{folder}/" in command_line(number)]
+
+
+def command_line(pid: int) -> str:
+    try:
+        return proc(pid, "cmdline")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+async def test_a_server_that_cannot_start_again_is_tried_until_it_can(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.adapters.redis_server.AGAIN_S", 0.05)
+    manifest = tmp_path / "appendonlydir" / "appendonly.aof.manifest"
+    async with EmbeddedRedis(tmp_path) as server:
+        whole = manifest.read_text()
+        manifest.write_text("nonsense\n")
+        killed = server.pid
+        with caplog.at_level("ERROR"):
+            os.kill(killed, signal.SIGKILL)
+            async with asyncio.timeout(10), client(server) as redis:
+                while "did not start" not in caplog.text:
+                    with pytest.raises(RedisError):
+                        await redis.ping()
+                    await asyncio.sleep(0.01)
+        manifest.write_text(whole)
+        await started_again(server, killed)
 
 
 async def test_a_path_too_long_for_a_socket_is_worked_around(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from redis.asyncio import ConnectionPool
 from app.adapters import keys
 from app.adapters.connection import open_redis
 from app.adapters.document import MAX_DOCUMENT_BYTES
+from app.adapters.memory import MemoryQueue, MemoryStore
 from app.adapters.queue import ArqQueue
 from app.adapters.store import RedisStore
 from app.core.errors import StoreError
@@ -119,6 +121,32 @@ async def test_a_run_that_is_too_large_without_activities_is_refused(records: Re
 
     assert await records.queue.depth() == 0
     assert await records.queue.put(a_run())
+
+
+async def test_in_memory_a_job_is_taken_when_it_may_start() -> None:
+    store = MemoryStore()
+    queue = MemoryQueue(store)
+    for key in (1, 2, 3):
+        await queue.put(a_run(key))
+    await queue.put_again(a_run(1).id, after_s=0.05)
+    began = time.monotonic()
+
+    async with asyncio.timeout(5):
+        assert [await queue.take() for _ in range(3)] == [a_run(2).id, a_run(3).id, a_run(1).id]
+
+    assert time.monotonic() - began >= 0.05
+
+
+async def test_in_memory_a_taker_that_waits_is_woken() -> None:
+    queue = MemoryQueue(MemoryStore())
+    await queue.put(a_run(1))
+    await queue.put_again(a_run(1).id, after_s=60)
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as together:
+        taking = together.create_task(queue.take())
+        await queue.put(a_run(2))
+
+    assert taking.result() == a_run(2).id
 
 
 @pytest.fixture
