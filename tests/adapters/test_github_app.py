@@ -1,7 +1,8 @@
 """How the App authenticates and how it bears GitHub's faults."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import httpx
 import jwt
@@ -273,3 +274,38 @@ async def test_a_fault_of_githubs_makes_nobody_a_stranger() -> None:
         world.router.get(f"{PATH}/collaborators/ada/permission").respond(500)
         with pytest.raises(GitHubError):
             await world.github.permission(Person("ada", 5))
+
+
+@pytest.mark.parametrize("ahead_s", [-7_200, 600, 86_400])
+async def test_a_clock_that_is_wrong_is_set_by_githubs(ahead_s: int) -> None:
+    """GitHub refuses what is signed for another time than its own, and says its time with every answer."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        there = datetime.now(UTC) + timedelta(seconds=ahead_s)
+        claims = jwt.decode(
+            request.headers["authorization"].removeprefix("Bearer "),
+            key().public_key(),
+            algorithms=["RS256"],
+            options={"verify_exp": False, "verify_iat": False},
+        )
+        is_now = claims["iat"] <= there.timestamp() < claims["exp"] <= there.timestamp() + 600
+        headers = {"date": format_datetime(there, usegmt=True)}
+        if not is_now:
+            return httpx.Response(401, json={"message": "'Expiration time' claim ('exp') is bad"}, headers=headers)
+        return httpx.Response(201, json={"token": "t", "expires_at": "2999-01-01T00:00:00Z"}, headers=headers)
+
+    app = GithubkitApp("7", private_key())
+    with respx.mock(base_url=API) as router:
+        route = router.post(TOKENS).mock(side_effect=answer)
+        for _ in range(2):
+            async with app.open(42, REPO) as github:
+                await github.read_token()
+        assert route.call_count == 3
+
+
+async def test_a_wrong_key_is_tried_once() -> None:
+    async with open_world() as world:
+        route = world.router.post(TOKENS).mock(return_value=refused(401, "A JSON web token could not be decoded"))
+        with pytest.raises(GitHubError):
+            await world.github.read_token()
+        assert route.call_count == 1

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
@@ -10,6 +11,7 @@ import githubkit
 import httpx
 import pytest
 
+from app.adapters.github.app import GithubkitApp
 from app.core.job import Person
 from app.core.policy import Change
 from app.core.ports import GitHub
@@ -62,6 +64,12 @@ def answer(request: httpx.Request) -> httpx.Response:
         ("/git/trees", {"sha": "f" * 40}),
         ("/git/blobs", {"sha": "e" * 40}),
         ("/app", {"id": 7, "slug": "vibecoder"}),
+        ("/app/installations", [{"id": 42}]),
+        ("/installation/repositories", {"repositories": []}),
+        ("/app/hook/deliveries", []),
+        (f"/compare/main...{BRANCH}", {"commits": []}),
+        ("/issues", [{"number": 12, "title": "t"}]),
+        ("/issues/12/events", []),
     ]
     return httpx.Response(200, json=next((body for end, body in answers if path.endswith(end)), {}))
 
@@ -125,6 +133,18 @@ CASES: dict[str, tuple[Ours, Typed]] = {
             rest.git.async_update_ref(**OWN, ref=f"heads/{BRANCH}", sha=NEXT, force=False),
         ],
     ),
+    "commits": (
+        lambda ours: ours.commits("main", BRANCH),
+        lambda rest: [rest.repos.async_compare_commits(**OWN, basehead=f"main...{BRANCH}")],
+    ),
+    "labelled issues": (
+        lambda ours: ours.labelled("vibecode"),
+        lambda rest: [
+            rest.issues.async_list_for_repo(**OWN, state="open", labels="vibecode", per_page=100),
+            rest.repos.async_get(**OWN),
+            rest.issues.async_list_events(**OWN, issue_number=12, per_page=100),
+        ],
+    ),
     "new pull request": (
         put_pull("new"),
         lambda rest: [
@@ -142,16 +162,47 @@ CASES: dict[str, tuple[Ours, Typed]] = {
 }
 
 
+APP_CASES: dict[str, tuple[Callable[[GithubkitApp], Awaitable[object]], Typed]] = {
+    "repositories": (
+        lambda ours: ours.repositories(),
+        lambda rest: [
+            rest.apps.async_list_installations(per_page=100),
+            rest.apps.async_list_repos_accessible_to_installation(per_page=100),
+        ],
+    ),
+    "deliveries": (
+        lambda ours: ours.deliveries(datetime(2026, 1, 1, tzinfo=UTC)),
+        lambda rest: [rest.apps.async_list_webhook_deliveries(per_page=100)],
+    ),
+    "redelivery": (
+        lambda ours: ours.redeliver(5),
+        lambda rest: [rest.apps.async_redeliver_webhook_delivery(5)],
+    ),
+}
+
+
 @pytest.mark.parametrize("case", CASES)
 async def test_a_request_is_the_one_that_github_describes(case: str) -> None:
     ours, typed = CASES[case]
     async with recorded() as (world, rest, sent):
         await ours(world.github)
-        written = sent.copy()
-        sent.clear()
-        for call in typed(rest):
-            await call
+        await check(typed(rest), sent)
 
+
+@pytest.mark.parametrize("case", APP_CASES)
+async def test_a_request_of_the_app_is_the_one_that_github_describes(case: str) -> None:
+    ours, typed = APP_CASES[case]
+    async with recorded() as (world, rest, sent):
+        await ours(world.app)
+        await check(typed(rest), sent)
+
+
+async def check(calls: list[Awaitable[object]], sent: list[Sent]) -> None:
+    """Whether what was sent until now is what these calls send."""
+    written = sent.copy()
+    sent.clear()
+    for call in calls:
+        await call
     assert len(written) == len(sent)
     for (method, path, query, body), (known_method, known_path, known_query, known_body) in zip(
         written, sent, strict=True
