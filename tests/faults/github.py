@@ -59,7 +59,8 @@ async def once(world: World, way: str, calls: tuple[str, ...]) -> None:
 
 async def in_a_row(world: World, way: str, times: int) -> None:
     """The commit fails more often than the adapter tries."""
-    ordered = world.github.fails(*CALLS["commit"], **{**WAYS[way], "times": times})
+    ordered = world.github.fails(*CALLS["commit"], **WAYS[way])
+    ordered.times = times
     await world.ask()
     await world.until_hit(ordered)
     await world.story.mark(f"the commit failed {times} times: {way}")

@@ -238,10 +238,10 @@ async def everything(world: World) -> None:
     world.script.sleeps(FIRST)
     asked = await world.ask()
     await world.until_at(asked, "sleep")
-    world.kill_redis()
+    await world.redis.kill()
     await asyncio.gather(world.web.kill(), world.workers[0].kill())
     await world.story.mark("SIGKILL of everything")
-    await world.start_redis()
+    await world.redis.start()
     await asyncio.gather(world.web.start(), world.workers[0].start())
 
 

@@ -12,6 +12,8 @@ from typing import Final
 START_S: Final = 40.0
 END_S: Final = 40.0
 VIBECODER: Final = str(Path(sys.executable).with_name("vibecoder"))
+ROOT: Final = Path(__file__).parents[2]
+"""The tree that is tested is the one that these tests lie in."""
 READY: Final = {"web": "web is ready", "worker": "worker is ready", "serve": "worker is ready"}
 
 
@@ -21,7 +23,7 @@ class Program:
     def __init__(self, command: str, log: Path, environ: Mapping[str, str]) -> None:
         self.command = command
         self.log = log
-        self._environ = dict(environ)
+        self._environ = {"PYTHONPATH": str(ROOT), **environ}
         self._process: asyncio.subprocess.Process | None = None
 
     @property

@@ -1,7 +1,6 @@
 """Redis killed, restarted, frozen, full, emptied, forgetful; at work and at the door."""
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -19,27 +18,27 @@ Outage = Callable[[World], AbstractAsyncContextManager[None]]
 
 @asynccontextmanager
 async def killed(world: World) -> AsyncIterator[None]:
-    world.kill_redis()
+    await world.redis.kill()
     world.story.write("Redis is killed")
     yield
-    await world.start_redis()
+    await world.redis.start()
 
 
 @asynccontextmanager
 async def emptied(world: World) -> AsyncIterator[None]:
     """Killed, and its disk is lost."""
-    world.kill_redis(is_emptied=True)
+    await world.redis.kill(is_emptied=True)
     world.story.write("Redis is killed, its disk emptied")
     yield
-    await world.start_redis()
+    await world.redis.start()
 
 
 @asynccontextmanager
 async def frozen(world: World) -> AsyncIterator[None]:
-    os.kill(world.redis_pid, signal.SIGSTOP)
+    world.redis.send(signal.SIGSTOP)
     world.story.write("Redis is frozen")
     yield
-    os.kill(world.redis_pid, signal.SIGCONT)
+    world.redis.send(signal.SIGCONT)
 
 
 @asynccontextmanager

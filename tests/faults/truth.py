@@ -109,7 +109,8 @@ def _check_words(world: World, asked: Asked, comment: Comment) -> list[Finding]:
     missing = [words for words in wanted if words not in comment.body]
     findings = [Finding("untrue", f"the comment lacks {missing}: {comment.body[:200]!r}")] if missing else []
     reaction = "rocket" if run.conclusion in _ENDS_WELL else "confused"
-    reactions = [each.content for each in world.github.world.repos[REPO].issues[asked.number].reactions]
+    issue, thread = world.github.world.repos[REPO].issues[asked.number], world.github.comments(REPO, asked.number)
+    reactions = [each.content for place in (issue, *thread) for each in place.reactions]
     if reaction not in reactions:
         findings.append(Finding("lost", f"the reaction {reaction} on #{asked.number}; there are {reactions}"))
     return findings

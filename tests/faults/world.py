@@ -8,13 +8,10 @@ vibecoder worker ──┘                 │
 
 import asyncio
 import json
-import os
-import signal
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from shutil import rmtree
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -35,6 +32,7 @@ from app.settings import load
 from app.wiring import Records
 from tests.bot import REPO, SECRET, environment, found
 from tests.faults.program import Program
+from tests.faults.redis_server import RedisServer
 from tests.faults.script import SUBJECTS, Script
 from tests.faults.story import Story
 from tests.faults.tap import Tap
@@ -67,7 +65,7 @@ class World:
         self.script = Script()
         self.redis_folder = folder / "data" / "redis"
         self.redis_url = f"unix://{self.redis_folder}/redis.sock"
-        self.redis_pid = 0
+        self.redis = RedisServer(self.redis_folder)
         self.redis_tap = Tap(lambda: asyncio.open_unix_connection(f"{self.redis_folder}/redis.sock"))
         self.model_tap = Tap(self._connect_model)
         self.workers: list[Program] = []
@@ -91,7 +89,8 @@ class World:
             self.model.answers(self.script.answer)
             self._stack = stack
             if not self._serves:
-                await self.start_redis()
+                stack.push_async_callback(self.redis.kill)
+                await self.redis.start()
             await self._start_programs(stack)
             records = await stack.enter_async_context(wiring.open_records(load({"REDIS_URL": self.redis_url})))
             self.records: Records = records
@@ -142,18 +141,6 @@ class World:
                 pass
         for machine in self.machines():
             await asyncio.to_thread(machine.destroy)
-
-    # ---------------------------------------------------------------------------------------------------------- Redis
-
-    async def start_redis(self) -> None:
-        """Start Redis on its folder, or start it again."""
-        redis = await self._stack.enter_async_context(EmbeddedRedis(self.redis_folder))
-        self.redis_pid = redis.pid
-
-    def kill_redis(self, *, is_emptied: bool = False) -> None:
-        os.kill(self.redis_pid, signal.SIGKILL)
-        if is_emptied:
-            rmtree(self.redis_folder / "appendonlydir")
 
     # -------------------------------------------------------------------------------------------------------- people
 
