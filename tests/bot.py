@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from app import wiring
+from app.adapters.connection import open_redis
 from app.core.job import Source, job_id
 from app.core.ports import Ports
 from app.core.run import Run, Status
@@ -21,6 +22,7 @@ from app.demo.loopback import free_port
 from app.demo.model import ScriptedModel
 from app.demo.world import Comment, Delivery, Issue, PullRequest
 from app.main import serve_web
+from app.runs.recover import sweep
 from app.settings import Settings, load
 from app.wiring import Records
 from app.worker import serve_jobs
@@ -64,6 +66,15 @@ class Bot:
     async def stop_worker(self) -> None:
         """Tell the worker to go, as a deploy does."""
         await self.worker.aclose()
+
+    async def forget_everything(self) -> None:
+        """Empty Redis, as an accident would."""
+        async with open_redis(self.records.redis_url) as redis:
+            await redis.flushall()
+
+    async def swept(self) -> None:
+        """Have the worker's sweep for forgotten labels done with."""
+        await sweep(self.ports, label="vibecode", is_due=True)
 
     async def at_work_on(self, words: str) -> Run:
         """Wait until a run's timeline shows these words."""

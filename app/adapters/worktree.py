@@ -140,7 +140,7 @@ class LocalRepository:
         """There are no issues here."""
         return ()
 
-    async def pull_request(self, branch: str) -> PullRequest | None:
+    async def pull_request(self, branch: str, *, is_open: bool = True) -> PullRequest | None:
         """There are none here."""
         return None
 

@@ -87,8 +87,9 @@ class GitHub(Protocol):
         """Open issues (no pull requests) that carry the label, newest first, at most 100, each with who put it there
         last and when. Repeatable."""
 
-    async def pull_request(self, branch: str) -> PullRequest | None:
-        """The open pull request from this branch of this repository, None when there is none. Repeatable."""
+    async def pull_request(self, branch: str, *, is_open: bool = True) -> PullRequest | None:
+        """The newest pull request from this branch of this repository, open or (without `is_open`) in any state; None
+        when there is none. Repeatable."""
 
     async def put_pull_request(self, *, branch: str, base: str, title: str, body: str, is_draft: bool) -> PullRequest:
         """Open the pull request from `branch`, or bring the open one's title and body up to date. Repeatable."""

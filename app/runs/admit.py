@@ -12,6 +12,7 @@ from app.core.job import Job, Mode, Source, Verb
 from app.core.policy import Role
 from app.core.repo_config import RepoConfig
 from app.core.run import Conclusion, Run
+from app.runs.stages import branch_name
 from app.runs.work import Work
 
 STARTING = frozenset({Verb.START, Verb.PLAN, Verb.APPROVE, Verb.RETRY, Verb.BUDGET})
@@ -34,6 +35,7 @@ async def admit(work: Work) -> None:
     if job.command.verb in (Verb.APPROVE, Verb.RETRY, Verb.BUDGET) and not work.run.base_sha:
         await _take_up(work)
     await _find_base(work)
+    await _adopt_branch(work)
     await _read_config(work)
     if role is not Role.ADMIN:
         policy.admit(job.sender.login, role, work.config.roles)
@@ -52,6 +54,15 @@ async def _find_base(work: Work) -> None:
     token = await work.github.read_token()
     base_sha = await work.ports.repos.fetch(job.installation_id, job.repo, base_ref, token)
     await work.progress.change(base_ref=base_ref, base_sha=run.base_sha or base_sha)
+
+
+async def _adopt_branch(work: Work) -> None:
+    """Go on with the branch of a run that the store has forgotten: it has commits of ours and no pull request yet."""
+    run, name = work.run, branch_name(work.run.job)
+    if run.branch or run.job.number is None or await work.github.head(name) is None:
+        return
+    if await find_earlier(work) is None and await work.github.pull_request(name, is_open=False) is None:
+        await work.progress.change(branch=name)
 
 
 async def _read_config(work: Work) -> None:

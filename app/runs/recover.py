@@ -19,6 +19,7 @@ from app.core.events import HANDLED
 from app.core.ports import Ports
 from app.core.run import Run, Status
 from app.core.triggers import catch_up
+from app.runs.stages import branch_name
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,10 @@ def find_lost(attempts: Iterable[DeliveryAttempt]) -> list[DeliveryAttempt]:
 
 
 async def sweep(ports: Ports, *, label: str, is_due: bool = False) -> int:
-    """Give every open issue that carries the label and never had a run its job; the number of them."""
+    """Give every open issue that carries the label and never had a run its job; the number of them.
+
+    An issue whose pull request is there had one, whatever the store knows.
+    """
     if not await ports.store.claim("sweep", ttl_s=SWEEP_EVERY_S) and not is_due:
         return 0
     put = 0
@@ -136,6 +140,8 @@ async def _sweep_repo(ports: Ports, label: str, installation_id: int, repo: str)
                 continue
             now = ports.clock.now()
             job = catch_up(found, repo=repo, installation_id=installation_id, now=now)
+            if await github.pull_request(branch_name(job), is_open=False) is not None:
+                continue
             if await ports.queue.put(Run(job=job, updated_at=now)):
                 put += 1
                 log.info("label caught up", extra={"job_id": job.id})

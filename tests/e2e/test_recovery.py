@@ -97,3 +97,32 @@ async def test_a_forgotten_run_is_not_done_again_when_its_pull_request_is_there(
     assert (await bot.records.store.list()).runs == ()
     assert len(bot.pull_requests()) == 1
     assert await bot.github.head(REPO, bot.pull_requests()[0].head) is not None
+
+
+async def test_work_that_was_begun_before_everything_was_forgotten_is_gone_on_with(bot: Bot) -> None:
+    bot.model.says(
+        plan("Say hello with two l", "Say so in the README"),
+        edit("helo", "hello"),
+        finish("The greeting is spelled right."),
+        shell("sleep 60"),
+        plan("Say so in the README"),
+        edit("Says hello.", "Says hello, spelled right.", "README.md"),
+        finish("Written down."),
+    )
+    issue = await bot.issue()
+    await bot.label(issue)
+    await bot.at_work_on("sleep 60")
+    await bot.forget_everything()
+    await bot.stop_worker()
+    await bot.start_worker()
+    await bot.swept()
+    (run,) = await bot.work()
+
+    assert run.conclusion is Conclusion.SUCCESS
+    (pull,) = bot.pull_requests()
+    commits = await bot.github.log(REPO, f"main..{pull.head}")
+    assert [commit.message.splitlines()[0] for commit in reversed(commits)] == [
+        "Say hello with two l",
+        "Say so in the README",
+    ]
+    assert len(bot.comments(issue)) == 1

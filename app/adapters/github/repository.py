@@ -100,8 +100,8 @@ class GithubkitRepository:
     async def labelled(self, label: str) -> tuple[Labelled, ...]:
         return await find_labelled(self._api, self._path, label)
 
-    async def pull_request(self, branch: str) -> PullRequest | None:
-        params = {"state": "open", "head": f"{self.repo.partition('/')[0]}:{branch}"}
+    async def pull_request(self, branch: str, *, is_open: bool = True) -> PullRequest | None:
+        params = {"state": "open" if is_open else "all", "head": f"{self.repo.partition('/')[0]}:{branch}"}
         pulls = await self._api.call("GET", f"{self._path}/pulls", Pulls, params=params)
         # GitHub ignores a filter that it cannot read, and then lists every pull request.
         return next((_pull_request(pull) for pull in pulls.root if pull.head.ref == branch), None)
