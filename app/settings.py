@@ -63,6 +63,9 @@ class Settings:
     e2b_sandbox_url: str = _setting("", "E2B's sandbox daemon, when it is elsewhere")
 
     max_usd: float = _setting(2.0, "Dollars that one run may spend")
+    max_usd_per_day: float = _setting(
+        50.0, "Dollars that all runs of one installation together may spend on one day (UTC)"
+    )
     max_minutes: float = _setting(30.0, "Minutes that one run may take")
     max_turns: int = _setting(150, "Model turns that one run may take")
     max_tokens: int = _setting(4_000_000, "Tokens that one run may use, in and out")

@@ -24,6 +24,7 @@ def options_of(settings: Settings) -> Options:
     """What the deployment decides for every run."""
     return Options(
         budget=Budget(settings.max_usd, settings.max_minutes, settings.max_turns, settings.max_tokens),
+        usd_per_day=settings.max_usd_per_day,
         deployment=wiring.deployment(settings),
         public_url=settings.public_address if settings.page_secret.get_secret_value() else "",
         page_secret=settings.page_secret,

@@ -14,6 +14,7 @@
     vibecoder:bell                   list    one ring per job queued                   the newest 100
     vibecoder:claim:<name>           string  who does this now                         its ttl
     vibecoder:note:<name>            string  a short text                              30 days after it was written
+    vibecoder:spent:<scope>          hash    dollars by run id, set aside or spent     3 days after the last change
     vibecoder:saved                  channel id of the run just saved                  is not kept
 
     arq:queue                        zset    ids by the millisecond from which on      entries when the job ends
@@ -49,6 +50,7 @@ DAY_S: Final = 86_400
 SEEN_S: Final = 7 * DAY_S
 JOB_S: Final = 7 * DAY_S
 SAID_S: Final = 2 * DAY_S
+SPENT_S: Final = 3 * DAY_S
 NOTE_S: Final = 30 * DAY_S
 MAX_SIGNALS: Final = 100
 
@@ -75,6 +77,10 @@ def said(job_id: str) -> str:
 
 def claim(name: str) -> str:
     return f"vibecoder:claim:{name}"
+
+
+def spent(scope: str) -> str:
+    return f"vibecoder:spent:{scope}"
 
 
 def note(name: str) -> str:

@@ -15,7 +15,8 @@ from typing import Final
 from app.adapters.document import pack, read_cursor, thread_of
 from app.core.conversation import Conversation, decode_message, encode_message
 from app.core.errors import LeaseLost
-from app.core.run import Page, Run, Signal, Status, decode
+from app.core.records import Page, Signal
+from app.core.run import Run, Status, decode
 
 MAX_RUNS: Final = 1_000
 """The oldest go first."""
@@ -59,6 +60,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
         self._latest: dict[tuple[str, int], str] = {}
+        self._spent: dict[str, dict[str, float]] = {}
         self._claims: dict[str, float] = {}
         self._notes: dict[str, tuple[float, str]] = {}
         self._count = 0
@@ -168,6 +170,16 @@ class MemoryStore:
         if kept is None or kept.task != task or time.monotonic() > kept.said_until:
             return ()
         return tuple(map(decode_message, kept.said))
+
+    async def reserve(self, scope: str, job_id: str, usd: float, *, limit: float) -> bool:
+        spent = self._spent.setdefault(scope, {})
+        if usd + sum(other for name, other in spent.items() if name != job_id) > limit:
+            return False
+        spent[job_id] = usd
+        return True
+
+    async def settle(self, scope: str, job_id: str, usd: float) -> None:
+        await self.reserve(scope, job_id, usd, limit=inf)
 
     async def claim(self, name: str, *, ttl_s: float) -> bool:
         now = time.monotonic()

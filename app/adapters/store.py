@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from math import inf
 from typing import Final
 from uuid import uuid4
 
@@ -22,7 +23,8 @@ from app.adapters.document import pack, read_cursor
 from app.adapters.news import News
 from app.core.conversation import Conversation, decode_message, encode_message
 from app.core.errors import LeaseLost, StoreError
-from app.core.run import Page, Run, Signal, Status, decode
+from app.core.records import Page, Signal
+from app.core.run import Run, Status, decode
 
 _LOOK_S: Final = 5.0
 """How often a follower looks without being told, in case it was not."""
@@ -45,6 +47,7 @@ class RedisStore:
         self._hold = Script(redis, "hold")
         self._leaseless = Script(redis, "leaseless")
         self._keep = Script(redis, "keep")
+        self._reserve = Script(redis, "reserve")
 
     async def load(self, job_id: str) -> Run | None:
         document, attempt = await ask(self._redis, "HMGET", keys.run(job_id), "document", "attempt")
@@ -122,6 +125,12 @@ class RedisStore:
         except StoreError as error:
             logger.warning("%s of %s begins anew: %s", task, job_id, error)
             return ()
+
+    async def reserve(self, scope: str, job_id: str, usd: float, *, limit: float) -> bool:
+        return bool(await self._reserve([keys.spent(scope)], [job_id, usd, limit, keys.SPENT_S]))
+
+    async def settle(self, scope: str, job_id: str, usd: float) -> None:
+        await self.reserve(scope, job_id, usd, limit=inf)
 
     async def claim(self, name: str, *, ttl_s: float) -> bool:
         key, token = keys.claim(name), uuid4().bytes

@@ -31,8 +31,8 @@ class _Limit:
         return self.used / self.most if self.most > 0 else float("inf")
 
 
-def check(budget: Budget, cost: Cost, elapsed_s: float) -> None:
-    """Let the next turn begin, or not.
+def check(budget: Budget, cost: Cost, elapsed_s: float, *, next_usd: float = 0.0) -> None:
+    """Let the next turn begin, or not. `next_usd` is what it is expected to cost: set aside before it is spent.
 
     Dollars count what is known: where the model's price is not, tokens are what holds.
 
@@ -40,7 +40,8 @@ def check(budget: Budget, cost: Cost, elapsed_s: float) -> None:
         LimitReached: a limit is used up; the message says which, what was used, and how to go on.
     """
     for limit in _limits(budget, cost, elapsed_s):
-        if limit.used >= limit.most:
+        expected = next_usd if limit.kind == "usd" else 0.0
+        if limit.used >= limit.most or limit.used + expected > limit.most:
             raise LimitReached(limit.kind, f"The budget is used up: {limit.words}. {_way_on(limit.kind, cost)}")
 
 

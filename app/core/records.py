@@ -4,10 +4,28 @@ Every method raises `StoreError` within 3 s when Redis is away. "Repeatable" mea
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from app.core.conversation import Conversation
-from app.core.run import Page, Run, Signal, Status
+from app.core.run import Run, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of runs, newest first. `cursor` asks for the next page; empty on the last."""
+
+    runs: tuple[Run, ...]
+    cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Something a person said to a run at work. `kind` is `stop`, `status` or `budget` (`amount` in dollars)."""
+
+    kind: str
+    by: str
+    amount: float = 0.0
 
 
 class Queue(Protocol):
@@ -92,6 +110,16 @@ class Store(Protocol):
 
     async def conversation(self, job_id: str, task: str) -> Conversation:
         """What was kept of this task; empty when nothing was, or of another. Repeatable."""
+
+    async def reserve(self, scope: str, job_id: str, usd: float, *, limit: float) -> bool:
+        """Set dollars aside for a run within a scope (somebody's day), in place of what the run had there.
+
+        False, changing nothing, when what is set aside and spent for all runs together would exceed `limit`. Correct
+        with many workers at once; a scope is forgotten after three days. Repeatable.
+        """
+
+    async def settle(self, scope: str, job_id: str, usd: float) -> None:
+        """Put what the run really spent in place of what was set aside for it. Repeatable."""
 
     async def claim(self, name: str, *, ttl_s: float) -> bool:
         """Be the only one over all processes who does `name` for `ttl_s` from now; False when another is."""

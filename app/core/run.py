@@ -186,8 +186,9 @@ class Run:
     `needs` says what a person must do: `approval`, `budget`, `reading` (held-back paths), or nothing.
 
     For the next worker: `handed_back` of the attempts ended in order; `waits` times in a row another system was away,
-    `waited_s` seconds in all, and until `wake_at` nobody need try; the trees (see `runs/work.py`) and `test_command`
-    are the sandbox's. `unknown` is JSON of fields that a newer version wrote: kept, not understood.
+    `waited_s` seconds in all, and until `wake_at` nobody need try; `reserved` are the scopes where dollars are set
+    aside; the trees (see `runs/work.py`) and `test_command` are the sandbox's. `unknown` is JSON that a newer version
+    wrote: kept, not understood.
     """
 
     job: Job
@@ -223,6 +224,7 @@ class Run:
     waits: int = 0
     wake_at: datetime | None = None
     waited_s: float = 0.0
+    reserved: tuple[str, ...] = ()
     start_tree: str = ""
     published_tree: str = ""
     test_command: str = ""
@@ -256,23 +258,6 @@ class Run:
         if text in self.notices:
             return self
         return replace(self, notices=(*self.notices, text)[-MAX_NOTICES:])
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of runs, newest first. `cursor` asks for the next page; empty on the last."""
-
-    runs: tuple[Run, ...]
-    cursor: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """Something a person said to a run at work. `kind` is `stop`, `status` or `budget` (`amount` in dollars)."""
-
-    kind: str
-    by: str
-    amount: float = 0.0
 
 
 _RUN: Final = TypeAdapter(Run)

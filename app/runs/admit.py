@@ -7,7 +7,7 @@ import math
 
 from app.core import policy, repo_config
 from app.core.budget import Budget
-from app.core.errors import UserError
+from app.core.errors import LimitReached, UserError
 from app.core.job import Job, Mode, Source, Verb
 from app.core.policy import Role
 from app.core.repo_config import RepoConfig
@@ -39,6 +39,7 @@ async def admit(work: Work) -> None:
     await _read_config(work)
     if role is not Role.ADMIN:
         policy.admit(job.sender.login, role, work.config.roles)
+    await _reserve(work)
 
 
 async def _role(work: Work, job: Job) -> Role:
@@ -73,6 +74,32 @@ async def _read_config(work: Work) -> None:
     usd = min(limits.usd or math.inf, own.usd or math.inf)
     minutes = min(limits.minutes, own.minutes or math.inf)
     work.progress.budget = Budget(usd + job.command.add_usd, minutes, limits.turns, limits.tokens)
+
+
+async def _reserve(work: Work) -> None:
+    """Set the run's dollars aside in the day of its repository and of its installation.
+
+    Raises:
+        LimitReached: a day's dollars are spent or promised to others.
+    """
+    run, budget = work.run, work.progress.budget
+    if run.reserved or budget is None or budget.usd is None or math.isinf(budget.usd):
+        return
+    day = work.ports.clock.now().date()
+    limits = {
+        f"{run.job.repo}:{day}": work.config.budget.usd_per_day or math.inf,
+        f"installation {run.job.installation_id}:{day}": work.options.usd_per_day,
+    }
+    for scope, limit in limits.items():
+        if not await work.ports.store.reserve(scope, run.id, budget.usd, limit=limit):
+            for taken in limits:
+                await work.ports.store.settle(taken, run.id, run.cost.usd)
+            raise LimitReached(
+                "usd_per_day",
+                f"This run may take ${budget.usd:.2f}, and today's ${limit:.2f} leave less than that. "
+                "`/vibecode` starts it again tomorrow (UTC), or when other runs have ended for less.",
+            )
+    await work.progress.change(reserved=tuple(limits))
 
 
 async def _take_up(work: Work) -> None:

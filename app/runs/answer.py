@@ -2,7 +2,8 @@
 
 from app.core.errors import UserError
 from app.core.job import Verb
-from app.core.run import Conclusion, Run, Signal, Status
+from app.core.records import Signal
+from app.core.run import Conclusion, Run, Status
 from app.runs.work import Work
 from app.text.comment import render_help
 

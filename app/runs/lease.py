@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 
 from app.core.errors import LeaseLost, SandboxError, Stopped, StoreError
 from app.core.ports import Ports
-from app.core.run import Run, Signal
+from app.core.records import Signal
+from app.core.run import Run
 from app.runs.progress import Progress
 
 log = logging.getLogger(__name__)

@@ -38,6 +38,7 @@ class Progress:
         self._drawn_at: float | None = None
         self._words: list[str] = []
         self._was_warned = False
+        self._dearest_usd = 0.0
 
     # ------------------------------------------------------------------------------------------------- the document
 
@@ -116,7 +117,7 @@ class Progress:
         """
         words, self._words = self._words, []
         if self.budget is not None:
-            check(self.budget, self.run.cost, self.elapsed_s)
+            check(self.budget, self.run.cost, self.elapsed_s, next_usd=self._dearest_usd)
             warning = wrap_up(self.budget, self.run.cost, self.elapsed_s)
             if warning and not self._was_warned:
                 self._was_warned = True
@@ -124,8 +125,9 @@ class Progress:
         return words
 
     async def after_turn(self, reply: Reply) -> None:
-        """Count the turn and keep its cost before anything else happens."""
+        """Count the turn and keep its cost before anything else happens; the next is taken to cost the most so far."""
         cost = self.run.cost
+        self._dearest_usd = max(self._dearest_usd, reply.usd or 0.0)
         is_priced = cost.is_priced and reply.usd is not None
         await self.change(
             cost=Cost(cost.usage + reply.usage, cost.usd + (reply.usd or 0.0), cost.turns + 1, is_priced),

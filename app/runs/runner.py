@@ -204,10 +204,12 @@ async def _fail(work: Work, conclusion: Conclusion, message: str, *, kind: str, 
 
 
 async def _end(work: Work, conclusion: Conclusion, message: str) -> None:
-    """Clean up, put the last words on record, and say them."""
+    """Clean up, settle what was spent, put the last words on record, and say them."""
     if work.machine is not None:
         async with work.progress.stage(Stage.CLEANUP, "Cleaning up"):
             await stages.clean_up(work)
+    for scope in work.run.reserved:
+        await work.ports.store.settle(scope, work.run.id, work.run.cost.usd)
     await work.progress.change(
         conclusion=conclusion,
         percent=100 if conclusion in _ENDS_WELL else work.run.percent,

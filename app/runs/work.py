@@ -1,6 +1,7 @@
 """What the stages of one attempt share: the ports, the deployment's options, the run's progress, and what is open."""
 
 import logging
+import math
 from dataclasses import dataclass, field, replace
 
 from pydantic import SecretStr
@@ -30,6 +31,7 @@ class Options:
     """
 
     budget: Budget
+    usd_per_day: float = math.inf
     deployment: str = ""
     public_url: str = ""
     page_secret: SecretStr = SecretStr("")

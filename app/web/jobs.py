@@ -20,8 +20,8 @@ from starlette.routing import Route
 from app.core.commands import is_branch
 from app.core.job import Command, Job, Mode, Source, Verb, canonical_id, job_id
 from app.core.ports import Clock
-from app.core.records import Queue, Store
-from app.core.run import Run, Signal, Status
+from app.core.records import Queue, Signal, Store
+from app.core.run import Run, Status
 from app.web.access import Access
 from app.web.status import Document, Documents
 from app.web.wire import as_json, read_body, tagged

@@ -22,7 +22,8 @@ from app.adapters.queue import ArqQueue
 from app.adapters.store import RedisStore
 from app.core.errors import StoreError
 from app.core.job import Verb
-from app.core.run import Kind, Signal
+from app.core.records import Signal
+from app.core.run import Kind
 from tests.contract.sample_run import AT, Records, a_full_run, a_run, in_progress, taken
 
 pytest_plugins = ["tests.contract.records"]

@@ -10,7 +10,8 @@ import pytest
 from app.adapters.document import MAX_DOCUMENT_BYTES
 from app.core.errors import LeaseLost, StoreError, UserError
 from app.core.job import Verb
-from app.core.run import Run, Signal, Status
+from app.core.records import Signal
+from app.core.run import Run, Status
 from tests.contract.sample_run import Records, a_full_run, a_run, completed, in_progress, taken
 
 pytest_plugins = ["tests.contract.records"]
@@ -268,3 +269,30 @@ async def test_the_newest_hundred_signals_are_kept(records: Records) -> None:
 
 async def test_the_store_answers(records: Records) -> None:
     await records.store.ping()
+
+
+async def test_no_more_is_set_aside_than_a_day_has(records: Records) -> None:
+    store = records.store
+    granted = [await store.reserve("acme/greeter:today", f"run-{number}", 2.0, limit=5.0) for number in range(3)]
+    assert granted == [True, True, False]
+
+
+async def test_what_was_set_aside_and_not_spent_is_there_for_others(records: Records) -> None:
+    store = records.store
+    assert await store.reserve("day", "one", 4.0, limit=5.0)
+    assert not await store.reserve("day", "two", 2.0, limit=5.0)
+    await store.settle("day", "one", 0.5)
+    await store.settle("day", "one", 0.5)
+    assert await store.reserve("day", "two", 4.5, limit=5.0)
+
+
+async def test_setting_aside_again_replaces_what_was_there(records: Records) -> None:
+    assert all([await records.store.reserve("day", "one", 4.0, limit=5.0) for _ in range(3)])
+
+
+async def test_many_at_once_are_granted_no_more_than_there_is(records: Records) -> None:
+    async with asyncio.TaskGroup() as group:
+        asked = [
+            group.create_task(records.store.reserve("day", f"run-{number}", 1.0, limit=7.0)) for number in range(40)
+        ]
+    assert sum(task.result() for task in asked) == 7

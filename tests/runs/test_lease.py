@@ -10,7 +10,8 @@ import pytest
 from app.adapters.memory import MemoryQueue, MemoryStore
 from app.core.errors import LeaseLost, Stopped, StoreError
 from app.core.ports import Ports
-from app.core.run import Run, Signal
+from app.core.records import Signal
+from app.core.run import Run
 from app.runs.lease import LEASE_S, RENEW_S, Beat, hold
 from tests.text.runs import JOB
 

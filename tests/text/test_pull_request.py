@@ -9,7 +9,10 @@ from tests.text.runs import AT, DONE, WORKING
 
 
 def test_the_body_says_what_why_how_verified_and_what_it_cost() -> None:
-    assert render_pull_request(DONE, "https://bot.example/jobs/1") == snapshot(('Mend the greeting', """\
+    assert render_pull_request(DONE, "https://bot.example/jobs/1") == snapshot(
+        (
+            "Mend the greeting",
+            """\
 The greeting lacked an l.
 
 ### Changes
@@ -53,7 +56,9 @@ On head:
 Closes #12
 
 <sub>Asked for by ada · $0.03 · 6 turns · some-model · [how it was made](https://bot.example/jobs/1)</sub>
-"""))
+""",
+        )
+    )
 
 
 def test_unfinished_work_says_so_and_how_to_go_on() -> None:

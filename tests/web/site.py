@@ -17,7 +17,8 @@ from app.core.errors import StoreError
 from app.core.job import Person
 from app.core.links import key_of
 from app.core.policy import Role
-from app.core.run import Page, Run, Status
+from app.core.records import Page
+from app.core.run import Run, Status
 from app.web.access import Access, digest_of
 from app.web.app import WebOptions, create_app
 from tests.web.sample import T0

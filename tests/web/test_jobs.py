@@ -8,8 +8,9 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from app.core.records import Signal
 from app.core.redact import Redactor
-from app.core.run import Run, Signal
+from app.core.run import Run
 from app.web.app import WebOptions
 from app.web.openapi import OPENAPI, SCHEMAS
 from tests.web.sample import ID, at_work, ended, failed, queued
