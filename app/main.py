@@ -11,6 +11,7 @@ import uvicorn
 from app import wiring
 from app.core.errors import UserError
 from app.settings import Settings
+from app.web.connection import Config
 from app.wiring import Records
 
 log = logging.getLogger(__name__)
@@ -42,16 +43,7 @@ async def serve_web(settings: Settings, records: Records) -> AsyncIterator[tuple
     listener = _listen(settings.host, settings.port)
     is_closing = asyncio.Event()
     async with wiring.open_web(settings, records, is_closing=is_closing.is_set) as app:
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="on",
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=15,
-            timeout_graceful_shutdown=3,
-        )
+        config = Config(app, trusted_proxies=settings.trusted_proxies)
         server = Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="web")
         ready = asyncio.create_task(server.is_ready.wait())

@@ -9,8 +9,10 @@ import os
 import typing
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -21,9 +23,11 @@ APP_FILE: Final = "app.json"
 """In `DATA_DIR`: what GitHub told of the App when `/setup` made it. The environment goes before it."""
 _YES: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
+Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
 
-def _setting(default: Any, help_text: str) -> Any:
-    return field(default=default, metadata={"help": help_text})
+
+def _setting(default: Any, help_text: str, *, is_shown: bool = True) -> Any:
+    return field(default=default, repr=is_shown, metadata={"help": help_text})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class Settings:
     max_turns: int = _setting(150, "Model turns that one run may take")
     max_tokens: int = _setting(4_000_000, "Tokens that one run may use, in and out")
 
-    redis_url: str = _setting("", "Redis; empty: one is embedded, kept in `DATA_DIR`")
+    redis_url: str = _setting("", "Redis; empty: one is embedded, kept in `DATA_DIR`", is_shown=False)
     data_dir: Path = _setting(DATA_DIR, "Repository caches, local sandboxes, the embedded Redis")
     keep_days: int = _setting(90, "Days that a finished run is kept")
     worker_runs: int = _setting(4, "Runs that one worker carries at a time")
@@ -85,6 +89,12 @@ class Settings:
     api_token: SecretStr = _setting(SecretStr(""), "The operator's token for the status API and the list of runs")
     link_secret: SecretStr = _setting(
         SecretStr(""), "Makes the links in comments unguessable; empty: derived from the webhook's secret"
+    )
+    trusted_proxies: Networks = _setting(
+        (), "Addresses or networks of the proxies before web, by comma: their `X-Forwarded-For` says who asks"
+    )
+    jobs_per_minute: int = _setting(
+        60, "Jobs that one installation may ask web for; GitHub is asked again for what was more"
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "How much is logged")
 
@@ -104,9 +114,10 @@ class Settings:
 
     @property
     def secrets(self) -> tuple[SecretStr, ...]:
-        """Every secret there is, for redaction."""
+        """Every secret there is, for redaction; the password within Redis's address is one."""
         values = [getattr(self, each.name) for each in fields(self)]
-        return tuple(value for value in values if isinstance(value, SecretStr))
+        password = unquote(urlsplit(self.redis_url).password or "")
+        return (*(value for value in values if isinstance(value, SecretStr)), SecretStr(password))
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -175,13 +186,25 @@ def _read(each: "Field[Any]", raw: str) -> object:
         if not value >= 0:
             raise ValueError(f"{raw!r} must not be negative")
         return value
+    if kind == Networks:
+        return tuple(_network(part.strip()) for part in raw.split(","))
     return SecretStr(raw) if kind is SecretStr else Path(raw) if kind is Path else raw
+
+
+def _network(raw: str) -> IPv4Network | IPv6Network:
+    try:
+        network = ip_network(raw)
+    except ValueError:
+        raise ValueError(f"{raw!r} is neither an address nor a network") from None
+    if network.prefixlen == 0:
+        raise ValueError(f"{raw!r} is everybody, so that anybody could claim any address")
+    return network
 
 
 def show_table() -> str:
     """The settings as a Markdown table, as the README holds it."""
     rows = ["| variable | default | |", "|---|---|---|"]
     for each in fields(Settings):
-        default = "" if isinstance(each.default, SecretStr) or each.default in ("", False) else f"`{each.default}`"
+        default = "" if isinstance(each.default, SecretStr) or each.default in ("", False, ()) else f"`{each.default}`"
         rows.append(f"| `{each.name.upper()}` | {default} | {each.metadata['help']} |")
     return "\n".join(rows) + "\n"

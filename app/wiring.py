@@ -94,6 +94,7 @@ async def open_web(
             options=WebOptions(
                 webhook_secrets=settings.webhook_secrets,
                 label=settings.label,
+                jobs_per_minute=settings.jobs_per_minute,
                 public_url=settings.public_address,
                 github_url=settings.github_url,
                 redact=Redactor(settings.secrets).redact,

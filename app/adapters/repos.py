@@ -8,14 +8,12 @@ A cache that is damaged or has grown too large is thrown away and fetched anew: 
 """
 
 import asyncio
-import fcntl
 import hashlib
 import logging
 import re
 import shutil
 import tarfile
 import tempfile
-import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -24,15 +22,13 @@ from typing import Final
 
 from pydantic import SecretStr
 
+from app.adapters.cache import evict, forget_leftovers, locked, mark_used, tidy
 from app.adapters.git import GitFailed, environment, is_branch_name, is_sha, run
 from app.core.errors import RepoError
 
 DEPTH: Final = 50
-MAX_PACKS: Final = 50
-LOCK_POLL_S: Final = 0.05
 MAX_ATTEMPTS: Final = 2
 RETRY_WAIT_S: Final = 1.0
-MAX_LEFTOVER_AGE_S: Final = 86_400
 
 _HARMLESS: Final = ("zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate", "missingEmail", "badEmail")
 """Faults that old tools left in respectable histories; everything else that fsck finds stops a fetch."""
@@ -60,15 +56,23 @@ log = logging.getLogger(__name__)
 class GitRepos:
     """`Repos` with git. `url` tells where a repository (`owner/name`) is fetched from: http, https or file.
 
-    `max_bytes` bounds every single file that git writes, and with it a pack; a cache above it starts anew.
+    `max_bytes` bounds every single file that git writes, and with it a pack; a cache above it starts anew. After
+    a fetch the least recently used of the others go until all together are within `max_total_bytes`.
     """
 
     def __init__(
-        self, root: Path, *, url: Callable[[str], str], max_bytes: int = 2 * 1024**3, timeout_s: float = 600.0
+        self,
+        root: Path,
+        *,
+        url: Callable[[str], str],
+        max_bytes: int = 2 * 1024**3,
+        max_total_bytes: int = 10 * 1024**3,
+        timeout_s: float = 600.0,
     ) -> None:
         self._root = root
         self._url = url
         self._max_bytes = max_bytes
+        self._max_total_bytes = max_total_bytes
         self._timeout_s = timeout_s
 
     async def fetch(self, installation_id: int, repo: str, ref: str, token: SecretStr | None) -> str:
@@ -76,21 +80,27 @@ class GitRepos:
         if not is_branch_name(ref):
             raise RepoError(f"`{ref[:100]}` cannot be a branch's name.")
         cache = self._cache(installation_id, repo)
-        async with self._locked(cache):
-            await asyncio.to_thread(_tidy, cache, self._max_bytes)
-            for attempt in range(1, MAX_ATTEMPTS + 1):
-                try:
-                    return await self._fetch(cache, repo, ref, token)
-                except GitFailed as error:
-                    is_away = _AWAY.search(error.stderr) is not None
-                    known = await self._explain(error, repo, ref, token)
-                    if attempt == MAX_ATTEMPTS or (known and not is_away):
-                        raise RepoError(known or f"Git could not fetch {repo}: {_last_words(error)}") from error
-                    log.warning("%s is fetched once more: %s", repo, _last_words(error))
-                if is_away:
-                    await asyncio.sleep(RETRY_WAIT_S)
-                else:
-                    await asyncio.to_thread(shutil.rmtree, cache, ignore_errors=True)
+        async with locked(cache, self._timeout_s):
+            await asyncio.to_thread(tidy, cache, self._max_bytes)
+            sha = await self._fetch_twice(cache, repo, ref, token)
+            await asyncio.to_thread(evict, self._root, self._max_total_bytes, keep=cache)
+            return sha
+
+    async def _fetch_twice(self, cache: Path, repo: str, ref: str, token: SecretStr | None) -> str:
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                return await self._fetch(cache, repo, ref, token)
+            except GitFailed as error:
+                is_away = _AWAY.search(error.stderr) is not None
+                known = await self._explain(error, repo, ref, token)
+                if attempt == MAX_ATTEMPTS or (known and not is_away):
+                    words = known or f"Git could not fetch {repo}: {_last_words(error)}"
+                    raise RepoError(words, is_passing=is_away) from error
+                log.warning("%s is fetched once more: %s", repo, _last_words(error))
+            if is_away:
+                await asyncio.sleep(RETRY_WAIT_S)
+            else:
+                await asyncio.to_thread(shutil.rmtree, cache, ignore_errors=True)
         raise AssertionError("the loop ends by returning or raising")
 
     async def _fetch(self, cache: Path, repo: str, ref: str, token: SecretStr | None) -> str:
@@ -127,11 +137,11 @@ class GitRepos:
     @asynccontextmanager
     async def _pack(self, cache: Path, repo: str, sha: str) -> AsyncIterator[Path]:
         await self._check_known(cache, repo, sha)
-        await asyncio.to_thread(_forget_leftovers, self._root)
+        await asyncio.to_thread(forget_leftovers, self._root)
         with tempfile.TemporaryDirectory(prefix="pack-", dir=self._root) as made:
             folder = Path(made)
             try:
-                async with self._locked(cache):
+                async with locked(cache, self._timeout_s):
                     await self._write_repository(cache, sha, folder / ".git")
             except GitFailed as error:
                 raise RepoError(f"Git could not pack {repo}: {_last_words(error)}") from error
@@ -161,6 +171,7 @@ class GitRepos:
         try:
             if is_sha(sha) and await asyncio.to_thread(cache.is_dir):
                 await self._git(["cat-file", "-e", f"{sha}^{{commit}}"], cache)
+                await asyncio.to_thread(mark_used, cache)
                 return
         except GitFailed:
             pass
@@ -215,7 +226,9 @@ class GitRepos:
                 max_output_bytes=max_output_bytes,
             )
         except TimeoutError as error:
-            raise RepoError(f"Git did not end within {self._timeout_s:g} s (`git {arguments[0]}`).") from error
+            raise RepoError(
+                f"Git did not end within {self._timeout_s:g} s (`git {arguments[0]}`).", is_passing=True
+            ) from error
         except OSError as error:
             raise RepoError(f"Git cannot be started on this machine: {error.strerror}.") from error
 
@@ -227,44 +240,6 @@ class GitRepos:
         digest = hashlib.sha256(f"{repo}\n{self._url(repo)}".encode()).hexdigest()[:16]
         readable = re.sub(r"[^A-Za-z0-9]+", "-", repo)[:80].strip("-")
         return self._root / str(int(installation_id)) / f"{readable}-{digest}.git"
-
-    @asynccontextmanager
-    async def _locked(self, cache: Path) -> AsyncIterator[None]:
-        """Hold the repository alone, among all tasks and all processes of this machine."""
-        cache.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with cache.with_suffix(".lock").open("w") as lock:
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    while not _try_lock(lock.fileno()):  # noqa: ASYNC110 - a file's lock rings no bell
-                        await asyncio.sleep(LOCK_POLL_S)
-            except TimeoutError as error:
-                raise RepoError("Another job has held this repository's cache for too long; try again.") from error
-            yield
-
-
-def _try_lock(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _tidy(cache: Path, max_bytes: int) -> None:
-    """Remove what a killed git left behind (we hold the lock, so nobody else does), or all that has grown too large."""
-    packs = cache / "objects" / "pack"
-    for stale in [*cache.glob("*.lock"), *cache.glob("refs/**/*.lock"), *packs.glob("tmp_*"), *packs.glob("*.lock")]:
-        stale.unlink(missing_ok=True)
-    sizes = [file.stat().st_size for file in packs.glob("*.pack")]
-    if sum(sizes) > max_bytes or len(sizes) > MAX_PACKS:
-        shutil.rmtree(cache)
-
-
-def _forget_leftovers(root: Path) -> None:
-    """Remove the packs of workers that were killed."""
-    for folder in root.glob("pack-*"):
-        if time.time() - folder.stat().st_mtime > MAX_LEFTOVER_AGE_S:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_tar(folder: Path) -> Path:

@@ -1,7 +1,7 @@
-"""A delivery is real when it is signed with one of our secrets: one function over bytes.
+"""A delivery is real when it is signed with one of our secrets: a seal over its bytes, made while they arrive.
 
 GitHub signs the raw body (https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries). Nothing is
-decoded, parsed or logged before the signature holds.
+decoded, parsed or logged before the signature holds. SHA-256 only: GitHub's `X-Hub-Signature` (SHA-1) is not looked at.
 """
 
 import hashlib
@@ -51,19 +51,32 @@ def keys(secrets: Sequence[SecretStr]) -> tuple[bytes, ...]:
     return found
 
 
-def verify(body: bytes, signature: str | None, secrets: Sequence[SecretStr]) -> None:
-    """Check `X-Hub-Signature-256` (`sha256=` and 64 hex digits) against the raw body, in constant time.
+class Seal:
+    """The HMAC of a body that comes in parts, under each of the secrets: nothing of the body needs to be held.
 
     Raises:
-        BadSignature: absent, malformed or wrong.
         UserError: a secret is empty.
     """
-    digests = [hmac.digest(key, body, hashlib.sha256) for key in keys(secrets)]
-    match = _SIGNATURE.fullmatch(signature or "")
-    claimed = bytes.fromhex(match[1]) if match else b""
-    matches = [hmac.compare_digest(digest, claimed) for digest in digests]
-    if not any(matches):
-        raise BadSignature("The delivery is not signed with this App's webhook secret.")
+
+    def __init__(self, secrets: Sequence[SecretStr]) -> None:
+        self._macs = tuple(hmac.new(key, digestmod=hashlib.sha256) for key in keys(secrets))
+
+    def add(self, part: bytes) -> None:
+        """Add what comes next, as raw bytes."""
+        for mac in self._macs:
+            mac.update(part)
+
+    def check(self, signature: str | None) -> None:
+        """Check `X-Hub-Signature-256` (`sha256=` and 64 hex digits) against all that was added, in constant time.
+
+        Raises:
+            BadSignature: absent, malformed or wrong.
+        """
+        match = _SIGNATURE.fullmatch(signature or "")
+        claimed = bytes.fromhex(match[1]) if match else b""
+        matches = [hmac.compare_digest(mac.digest(), claimed) for mac in self._macs]
+        if not any(matches):
+            raise BadSignature("The delivery is not signed with this App's webhook secret.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import hmac
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Final, TypeAlias
 
 from pydantic import SecretStr
@@ -22,6 +23,7 @@ from app.core.job import ID_SEPARATOR, Person
 from app.core.links import opens, opens_setup, sign
 from app.core.policy import Role
 from app.core.ports import Clock
+from app.web.guard import Buckets, origin_of
 
 RoleOf: TypeAlias = Callable[[SecretStr, str], Awaitable[tuple[Person, Role] | None]]
 """A GitHub user token and `owner/name` to who that is and their role; None when GitHub does not know the token."""
@@ -40,13 +42,15 @@ _RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 class Access:
     """The rules, for one deployment. `operator_sha256` is the operator's token as `digest_of` gives it; empty: none.
 
-    Without `role` no GitHub user gets in. An answer of `role` is believed for a minute.
+    Without `role` no GitHub user gets in. An answer of `role` is believed for a minute. An address may have GitHub
+    asked 20 times at once and then every 2 s, so that nobody can make this program send GitHub a flood of bad tokens.
     """
 
     clock: Clock
     link_secret: SecretStr
     operator_sha256: str = ""
     role: RoleOf | None = None
+    _asking: Buckets = field(default_factory=lambda: Buckets(rate=0.5, burst=20), repr=False, compare=False)
     _known: OrderedDict[str, tuple[float, tuple[Person, Role] | None]] = field(
         default_factory=OrderedDict, repr=False, compare=False
     )
@@ -129,19 +133,23 @@ class Access:
     async def _person(self, request: Request, repo: str, need: Role) -> Person:
         if self.is_operator(request):
             return OPERATOR
-        person, role = await self._role(_token(request), repo)
+        person, role = await self._role(request, repo)
         if _RANKS[role] < _RANKS[Role.READ]:
             raise HTTPException(404, "There is no such run, or you may not see it.")
         if _RANKS[role] < _RANKS[need]:
             raise HTTPException(403, f"This needs the {need} role on {repo}; yours is {role}.")
         return person
 
-    async def _role(self, token: SecretStr, repo: str) -> tuple[Person, Role]:
+    async def _role(self, request: Request, repo: str) -> tuple[Person, Role]:
+        token = _token(request)
         if self.role is None:
             raise _unauthorized()
         key, now = f"{digest_of(token)} {repo.lower()}", self.clock.monotonic()
         kept_at, answer = self._known.get(key, (-KNOWN_S, None))
         if now - kept_at >= KNOWN_S:
+            if wait_s := ceil(self._asking.take(origin_of(request.scope), now)):
+                detail = f"Too many tokens or repositories at once. Try again in {wait_s} s."
+                raise HTTPException(429, detail, {"Retry-After": str(wait_s)})
             answer = await self.role(token, repo)
             self._known[key] = (now, answer)
             if len(self._known) > _MAX_KNOWN:

@@ -35,7 +35,8 @@ class WebOptions:
 
     Without `webhook_secrets` there is no webhook yet; without `setup` the App is made elsewhere. `redact` is applied to
     all that is shown. Once `is_closing` says so the open streams end, so that they do not hold up a shutdown.
-    An address may send `burst` requests at once and `rate` a second after that.
+    An address may send `burst` requests at once and `rate` a second after that; an installation's deliveries may ask
+    for `jobs_per_minute`.
     """
 
     webhook_secrets: Sequence[SecretStr] = ()
@@ -47,6 +48,7 @@ class WebOptions:
     max_streams: int = 200
     rate: float = 10.0
     burst: int = 100
+    jobs_per_minute: int = 60
     setup: SetupOptions | None = None
 
 
@@ -70,7 +72,13 @@ def create_app(
         *Pages(store, access, documents, is_https=is_https).routes(),
     ]
     if options.webhook_secrets:
-        routes += webhook.routes(queue, secrets=options.webhook_secrets, label=options.label, clock=clock)
+        routes += webhook.routes(
+            queue,
+            secrets=options.webhook_secrets,
+            label=options.label,
+            clock=clock,
+            jobs_per_minute=options.jobs_per_minute,
+        )
     if options.setup is not None:
         routes += Setup(access, options.setup, options.public_url, options.github_url.rstrip("/")).routes()
     return Starlette(

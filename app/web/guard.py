@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from ipaddress import IPv6Address, IPv6Network
 from math import ceil
 from typing import Final
 
@@ -10,8 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.web.problems import problem
 
-_UNLIMITED: Final = ("/webhook", "/healthz", "/readyz", "/static/")
-_MAX_ADDRESSES: Final = 10_000
+PROBES: Final = frozenset({"/healthz", "/readyz"})
+_UNLIMITED: Final = PROBES | {"/webhook"}
+_MAX_NAMES: Final = 10_000
 
 PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -29,26 +31,41 @@ _HEADERS: Final = {
 
 
 class Buckets:
-    """A token bucket per address: `burst` at once, `rate` a second after that. Bounded: the longest unseen go first."""
+    """A token bucket per name: `burst` at once, `rate` a second after that. Bounded: the longest unseen go first."""
 
     def __init__(self, rate: float, burst: int) -> None:
         self._rate = rate
         self._burst = burst
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, address: str, now: float) -> float:
+    def take(self, name: str, now: float) -> float:
         """Take one. Returns 0, or how many seconds to wait before there is one to take."""
-        left, seen_at = self._left.pop(address, (float(self._burst), now))
+        left, seen_at = self._left.pop(name, (float(self._burst), now))
         left = min(self._burst, left + (now - seen_at) * self._rate)
         wait_s = 0.0 if left >= 1 else (1 - left) / self._rate
-        self._left[address] = (left if wait_s else left - 1, now)
-        if len(self._left) > _MAX_ADDRESSES:
+        self._left[name] = (left if wait_s else left - 1, now)
+        if len(self._left) > _MAX_NAMES:
             self._left.popitem(last=False)
         return wait_s
 
 
+def origin_of(scope: Scope) -> str:
+    """Whom a request counts against: its address, or the /64 that an IPv6 host chooses its addresses from."""
+    host = scope["client"][0][:64] if scope.get("client") else ""
+    if ":" not in host:
+        return host
+    try:
+        address = IPv6Address(host.partition("%")[0])
+    except ValueError:
+        return host
+    return str(address.ipv4_mapped or IPv6Network((address, 64), strict=False))
+
+
 class RateLimit:
-    """Answers 429 to an address that asks too much. GitHub's deliveries and the probes are not counted."""
+    """Answers 429 to an address that asks too much. Deliveries, probes and what pages are made of are not counted.
+
+    Deliveries are told apart by their signature: an address may be a proxy's, which GitHub and a stranger share.
+    """
 
     def __init__(self, app: ASGIApp, buckets: Buckets, monotonic: Callable[[], float]) -> None:
         self._app = app
@@ -56,11 +73,10 @@ class RateLimit:
         self._monotonic = monotonic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(_UNLIMITED):
+        if scope["type"] != "http" or scope["path"] in _UNLIMITED or scope["path"].startswith("/static/"):
             await self._app(scope, receive, send)
             return
-        address = scope["client"][0] if scope.get("client") else ""
-        wait_s = self._buckets.take(address, self._monotonic())
+        wait_s = self._buckets.take(origin_of(scope), self._monotonic())
         if wait_s == 0:
             await self._app(scope, receive, send)
             return

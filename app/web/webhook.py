@@ -2,18 +2,23 @@
 
     202 stored     {"job": id}                          401  not signed with our secret
     200 known      {"job": id, "duplicate": true}       400  a header is missing, or not the JSON that GitHub documents
-    200 not ours   {"ignored": why}                     408  the body took too long      413  it is too large
-    200 ping       {"pong": true}                       415  the webhook sends forms     503  the queue is away
+    200 not ours   {"ignored": why}                     413  it is too large          415  the webhook sends forms
+    200 ping       {"pong": true}                       429  its installation asks too much
+                                                        503  the queue is away, or too many large bodies at once
 
-GitHub drops a delivery after 10 s and takes anything but 2xx as failed, to be asked for again later
-(https://docs.github.com/en/webhooks/using-webhooks/handling-failed-webhook-deliveries).
+GitHub takes anything but 2xx as failed (https://docs.github.com/en/webhooks/using-webhooks/handling-failed-webhook-deliveries).
+A worker reads that in GitHub's log within minutes and asks for the delivery again, so that 429 and 503 put off what was
+asked and lose nothing.
+
+A stranger learns 401, or 413 past GitHub's own cap: what else is wrong is said only once the signature holds. How long
+a request may take to arrive is the connection's matter (`connection.py`), for all routes alike.
 """
 
-import asyncio
 import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 from pydantic import SecretStr
@@ -22,21 +27,22 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.core import delivery, events, triggers
-from app.core.delivery import BadDelivery, BadSignature, Delivery
+from app.core.delivery import BadDelivery, BadSignature, Delivery, Seal
 from app.core.errors import StoreError
-from app.core.events import InstallationChanged, Ping
+from app.core.events import HANDLED, InstallationChanged, Ping
+from app.core.job import Job, Source
 from app.core.ports import Clock
 from app.core.records import Queue
 from app.core.run import Run
+from app.web.body import MAX_BODY_BYTES, MAX_KEPT_BYTES, Body, Fate, Room
+from app.web.guard import Buckets
 from app.web.problems import problem
-
-MAX_BODY_BYTES: Final = 25 * 1024 * 1024
-"""GitHub's own cap (https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap)."""
-BODY_TIMEOUT_S: Final = 10.0
 
 _log: Final = logging.getLogger(__name__)
 _EVENT: Final = re.compile(r"[a-z0-9_]{1,64}")
 _DELIVERY_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+_LINES_AT_ONCE: Final = 20
+"""Of what is not signed: a line a second after that, so that strangers cannot fill the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,58 +64,55 @@ class _Refusal(Exception):
 
 
 def routes(
-    queue: Queue,
-    *,
-    secrets: Sequence[SecretStr],
-    label: str,
-    clock: Clock,
-    max_body_bytes: int = MAX_BODY_BYTES,
-    body_timeout_s: float = BODY_TIMEOUT_S,
+    queue: Queue, *, secrets: Sequence[SecretStr], label: str, clock: Clock, jobs_per_minute: int = 60
 ) -> list[Route]:
     """The webhook's route. `secrets` are one, or two while the secret is being changed.
+
+    Each installation may ask for `jobs_per_minute`, as many at once, and one person's comments for a sixth of that, so
+    that a stranger cannot use up what the team has. Each process counts on its own.
 
     Raises:
         UserError: a secret is empty.
     """
     delivery.keys(secrets)
+    room, lines = Room(), Buckets(rate=1, burst=_LINES_AT_ONCE)
+    of_all, of_one = max(1, jobs_per_minute), max(1, jobs_per_minute // 6)
+    door = _Door(queue, label, clock, Buckets(of_all / 60, of_all), Buckets(of_one / 60, of_one))
 
     async def receive(request: Request) -> Response:
         started = clock.monotonic()
+        is_real = False
         try:
-            body = await _read(request, max_body_bytes, body_timeout_s)
-            received = _trust(request, body, secrets)
-            answer = await _answer(received, queue, label=label, clock=clock)
+            with Body(Seal(secrets), room, is_ours=request.headers.get("x-github-event") in HANDLED) as body:
+                await _read(request, body)
+                received = _trust(request, body)
+                is_real = True
+                answer = await door.answer(received)
         except _Refusal as refusal:
             answer = refusal.answer
-        _show(request, answer, seconds=clock.monotonic() - started)
+        except ClientDisconnect:
+            return Response(status_code=400)  # Cut off: there is nobody who would hear it, and nothing to tell.
+        now = clock.monotonic()
+        if is_real or lines.take("", now) == 0:
+            _show(request, answer, seconds=now - started)
         return answer.response
 
     return [Route("/webhook", receive, methods=["POST"])]
 
 
-async def _read(request: Request, max_bytes: int, timeout_s: float) -> bytes:
-    """The raw body, counted while it arrives: a claimed length may be absent or a lie."""
-    chunks: list[bytes] = []
-    length = 0
-    try:
-        async with asyncio.timeout(timeout_s):
-            async for chunk in request.stream():
-                length += len(chunk)
-                if length > max_bytes:
-                    raise _Refusal(413, "Too large", f"A delivery has at most {max_bytes} bytes.", connection="close")
-                chunks.append(chunk)
-    except TimeoutError as error:
-        raise _Refusal(408, "Too slow", f"The body took more than {timeout_s:g} s.", connection="close") from error
-    except ClientDisconnect as error:
-        raise _Refusal(400, "Cut off", "The connection was closed before the end of the body.") from error
-    return b"".join(chunks)
+async def _read(request: Request, body: Body) -> None:
+    """The raw body, counted while it arrives: a claimed length may be absent."""
+    async for chunk in request.stream():
+        body.add(chunk)
+        if body.length > MAX_BODY_BYTES:
+            raise _Refusal(413, "Too large", f"A delivery has at most {MAX_BODY_BYTES} bytes.", connection="close")
 
 
-def _trust(request: Request, body: bytes, secrets: Sequence[SecretStr]) -> Delivery:
-    """The request as a delivery, once its signature holds; nothing is looked at before."""
+def _trust(request: Request, body: Body) -> Delivery:
+    """The request as a delivery, once its signature holds."""
     headers = request.headers
     try:
-        delivery.verify(body, headers.get("x-hub-signature-256"), secrets)
+        body.check(headers.get("x-hub-signature-256"))
     except BadSignature as error:
         raise _Refusal(401, "Bad signature", str(error)) from error
     delivery_id, event = headers.get("x-github-delivery", ""), headers.get("x-github-event", "")
@@ -117,32 +120,57 @@ def _trust(request: Request, body: bytes, secrets: Sequence[SecretStr]) -> Deliv
         raise _Refusal(400, "Bad headers", "X-GitHub-Event and X-GitHub-Delivery are needed.")
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise _Refusal(415, "Not JSON", "Choose the content type application/json in the webhook's settings.")
-    return Delivery(delivery_id, event, body)
+    if body.fate is Fate.TOO_LARGE:
+        raise _Refusal(413, "Too large", f"A delivery of this event has at most {MAX_KEPT_BYTES} bytes.")
+    if body.fate is Fate.NO_ROOM:
+        raise _Refusal(503, "No room", "Too many large bodies at once; deliver this again.", retry_after="5")
+    return Delivery(delivery_id, event, bytes(body.kept))
 
 
-async def _answer(received: Delivery, queue: Queue, *, label: str, clock: Clock) -> _Answer:
-    try:
-        event = events.parse(received.event, received.body)
-    except BadDelivery as error:
-        raise _Refusal(400, "Bad delivery", str(error)) from error
-    match event:
-        case None:
-            return _ignored(f"the event {received.event} or its action is not handled")
-        case Ping():
-            return _Answer(JSONResponse({"pong": True}), "pong")
-        case InstallationChanged():
-            return _ignored(f"installation {event.installation.id}: {event.action}")
-    now = clock.now()
-    job = triggers.decide(event, delivery_id=received.id, label=label, now=now)
-    if job is None:
-        return _ignored("it asks for nothing")
-    try:
-        is_new = await queue.put(Run(job=job, updated_at=now))
-    except StoreError as error:
-        raise _Refusal(503, "Queue away", "Nothing was stored; deliver this again.", retry_after="5") from error
-    if is_new:
-        return _Answer(JSONResponse({"job": job.id}, 202), "accepted", job.id)
-    return _Answer(JSONResponse({"job": job.id, "duplicate": True}), "duplicate", job.id)
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """What is done with a delivery that is real."""
+
+    queue: Queue
+    label: str
+    clock: Clock
+    installations: Buckets
+    commenters: Buckets
+
+    async def answer(self, received: Delivery) -> _Answer:
+        try:
+            event = events.parse(received.event, received.body)
+        except BadDelivery as error:
+            raise _Refusal(400, "Bad delivery", str(error)) from error
+        match event:
+            case None:
+                return _ignored(f"the event {received.event} or its action is not handled")
+            case Ping():
+                return _Answer(JSONResponse({"pong": True}), "pong")
+            case InstallationChanged():
+                return _ignored(f"installation {event.installation.id}: {event.action}")
+        job = triggers.decide(event, delivery_id=received.id, label=self.label, now=self.clock.now())
+        return _ignored("it asks for nothing") if job is None else await self._put(job)
+
+    async def _put(self, job: Job) -> _Answer:
+        if wait_s := ceil(self._take(job)):
+            detail = "This installation or person asks too much at once; deliver this again."
+            raise _Refusal(429, "Too many requests", detail, retry_after=str(wait_s))
+        try:
+            is_new = await self.queue.put(Run(job=job, updated_at=self.clock.now()))
+        except StoreError as error:
+            raise _Refusal(503, "Queue away", "Nothing was stored; deliver this again.", retry_after="5") from error
+        if is_new:
+            return _Answer(JSONResponse({"job": job.id}, 202), "accepted", job.id)
+        return _Answer(JSONResponse({"job": job.id, "duplicate": True}), "duplicate", job.id)
+
+    def _take(self, job: Job) -> float:
+        """Count the job; 0, or the seconds to wait. Only people with a role can label, anybody can comment."""
+        now, installation = self.clock.monotonic(), str(job.installation_id)
+        wait_s = 0.0
+        if job.source is Source.COMMENT:
+            wait_s = self.commenters.take(f"{installation} {job.sender.id}", now)
+        return wait_s or self.installations.take(installation, now)
 
 
 def _ignored(reason: str) -> _Answer:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from app.adapters.cache import locked
 from app.adapters.repos import GitRepos
 from app.core.errors import RepoError
 from app.demo.loopback import serving
@@ -114,8 +115,9 @@ async def test_a_server_that_fails_once_is_asked_again(origin: Origin, tmp_path:
 async def test_a_server_that_is_away_is_said_to_be_away(tmp_path: Path) -> None:
     repos = GitRepos(tmp_path, url=lambda repo: f"http://127.0.0.1:9/{repo}.git")
 
-    with pytest.raises(RepoError, match="git server of acme/greeter does not answer"):
+    with pytest.raises(RepoError, match="git server of acme/greeter does not answer") as away:
         await repos.fetch(1, "acme/greeter", "main", TOKEN)
+    assert away.value.is_passing
 
 
 async def test_a_server_that_never_answers_is_not_waited_for(tmp_path: Path) -> None:
@@ -126,15 +128,17 @@ async def test_a_server_that_never_answers_is_not_waited_for(tmp_path: Path) -> 
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         repos = GitRepos(tmp_path, url=lambda repo: f"http://127.0.0.1:{port}/{repo}.git", timeout_s=0.5)
-        with pytest.raises(RepoError, match=r"did not end within 0\.5 s"):
+        with pytest.raises(RepoError, match=r"did not end within 0\.5 s") as slow:
             await repos.fetch(1, "acme/greeter", "main", TOKEN)
+    assert slow.value.is_passing
 
 
 async def test_an_unknown_branch_is_named(origin: Origin, repos: GitRepos) -> None:
     origin.commit()
 
-    with pytest.raises(RepoError, match="acme/greeter has no branch `nope`"):
+    with pytest.raises(RepoError, match="acme/greeter has no branch `nope`") as caught:
         await repos.fetch(1, "acme/greeter", "nope", None)
+    assert not caught.value.is_passing
 
 
 async def test_an_empty_repository_is_said_to_be_empty(origin: Origin, repos: GitRepos) -> None:
@@ -356,3 +360,64 @@ async def test_clones_of_every_kind_are_fetched_from(origin: Origin, tmp_path: P
         async with repos.pack(0, kind, sha) as tar:
             tree = unpack(tar, tmp_path / f"tree-{kind}")
         assert git(tree, "rev-list", "--count", "HEAD") == ("3" if kind == "shallow" else "50")
+
+
+async def test_the_least_recently_used_go_when_all_together_are_too_large(
+    origin: Origin, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sha = origin.noise(200_000)
+    cache = tmp_path / "cache"
+    repos = GitRepos(cache, url=lambda repo: origin.path.as_uri(), max_total_bytes=700_000)
+    for repo in ("acme/a", "acme/b", "acme/c"):
+        await repos.fetch(1, repo, "main", None)
+    await repos.read(1, "acme/a", sha, "greet.py")
+    with caplog.at_level("INFO", "app.adapters.cache"):
+        await repos.fetch(2, "acme/d", "main", None)
+
+    assert sorted(path.name[:6] for path in cache.glob("*/*.git")) == ["acme-a", "acme-c", "acme-d"]
+    assert [record.message for record in caplog.records] == ["repository evicted from the cache"]
+    with pytest.raises(RepoError, match="must be fetched first"):
+        await repos.read(1, "acme/b", sha, "greet.py")
+    assert await repos.fetch(1, "acme/b", "main", None) == sha
+    assert sorted(path.name[:6] for path in cache.glob("*/*.git")) == ["acme-a", "acme-b", "acme-d"]
+
+
+async def test_what_was_just_fetched_and_what_is_held_stay(
+    origin: Origin, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sha = origin.noise(200_000)
+    cache = tmp_path / "cache"
+    repos = GitRepos(cache, url=lambda repo: origin.path.as_uri(), max_total_bytes=1)
+    await repos.fetch(1, "acme/a", "main", None)
+    (held,) = cache.glob("*/*.git")
+    async with locked(held, 1):
+        assert await repos.fetch(1, "acme/b", "main", None) == sha
+    assert await repos.read(1, "acme/a", sha, "greet.py") == b"print('helo')\n"
+    assert "the cache is larger than it may be, and all of it in use" in caplog.text
+
+    assert await repos.fetch(1, "acme/c", "main", None) == sha
+    assert [path.name[:6] for path in cache.glob("*/*.git")] == ["acme-c"]
+
+
+async def test_what_a_worker_that_was_killed_while_evicting_left_is_removed(
+    origin: Origin, repos: GitRepos, tmp_path: Path
+) -> None:
+    origin.commit()
+    left = tmp_path / "cache" / "1" / "acme-a-0.gone"
+    (left / "objects").mkdir(parents=True)
+    await repos.fetch(1, "acme/greeter", "main", None)
+
+    assert not left.exists()
+
+
+async def test_many_jobs_within_a_tight_bound_all_get_their_repository(origin: Origin, tmp_path: Path) -> None:
+    """Each fetch evicts what the others have just fetched, unless they are still at it."""
+    sha = origin.noise(100_000)
+    repos = GitRepos(tmp_path / "cache", url=lambda repo: origin.path.as_uri(), max_total_bytes=250_000)
+    async with asyncio.TaskGroup() as group:
+        fetches = [group.create_task(repos.fetch(1, f"acme/{index % 4}", "main", None)) for index in range(8)]
+
+    assert {fetch.result() for fetch in fetches} == {sha}
+    assert await repos.fetch(1, "acme/last", "main", None) == sha
+    sizes = [sum(file.stat().st_size for file in one.rglob("*")) for one in (tmp_path / "cache").glob("*/*.git")]
+    assert 1 <= len(sizes) <= 2

@@ -46,6 +46,7 @@ async def open_door(folder: Path, redis_url: str) -> AsyncIterator[tuple[int, Pr
     """`vibecoder web` as it is deployed; gives its port."""
     port = free_port()
     environ = {"GITHUB_WEBHOOK_SECRET": SECRET, "REDIS_URL": redis_url, "PORT": str(port), "PATH": "/usr/bin:/bin"}
+    environ["JOBS_PER_MINUTE"] = "1000000"
     log = folder / f"web-{port}.log"
     async with running(log, VIBECODER, "web", ready="web is ready", environ=environ) as web:
         yield port, web

@@ -52,7 +52,6 @@ async def _faults(github: DemoGitHub, token: str, table: dict[str, Ask]) -> dict
 
 AS_INSTALLATION: dict[str, Ask] = {
     "repository": lambda rest: rest.repos.async_get(OWNER, NAME),
-    "repositories": lambda rest: rest.apps.async_list_repos_accessible_to_installation(),
     "permission": lambda rest: rest.repos.async_get_collaborator_permission_level(OWNER, NAME, "mona"),
     "issues": lambda rest: rest.issues.async_list_for_repo(OWNER, NAME, state="all"),
     "issue": lambda rest: rest.issues.async_get(OWNER, NAME, 1),
@@ -61,6 +60,9 @@ AS_INSTALLATION: dict[str, Ask] = {
     "reaction": lambda rest: rest.reactions.async_create_for_issue(OWNER, NAME, 1, content="rocket"),
     "reactions": lambda rest: rest.reactions.async_list_for_issue(OWNER, NAME, 1),
     "labels": lambda rest: rest.issues.async_add_labels(OWNER, NAME, 1, data={"labels": ["bug"]}),
+    "labelled issues": lambda rest: rest.issues.async_list_for_repo(OWNER, NAME, labels="bug"),
+    "events": lambda rest: rest.issues.async_list_events(OWNER, NAME, 1),
+    "repositories": lambda rest: rest.apps.async_list_repos_accessible_to_installation(),
     "ref": lambda rest: rest.git.async_get_ref(OWNER, NAME, "heads/main"),
     "matching refs": lambda rest: rest.git.async_list_matching_refs(OWNER, NAME, "heads/"),
     "blob": lambda rest: rest.git.async_create_blob(OWNER, NAME, content="x"),

@@ -8,13 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from app.core.delivery import BadSignature, Delivery, keys, verify
+from app.core.delivery import BadSignature, Delivery, Seal, keys
 from app.core.errors import UserError
 
 SECRET = SecretStr("It's a Secret to Everybody")
 BODY = b"Hello, World!"
 SIGNATURE = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
 """GitHub's own example: https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries"""
+
+
+def verify(body: bytes, signature: str | None, secrets: list[SecretStr]) -> None:
+    seal = Seal(secrets)
+    seal.add(body)
+    seal.check(signature)
 
 
 def test_githubs_own_example_is_accepted() -> None:
@@ -62,6 +68,22 @@ def test_no_text_is_a_signature_by_accident(signature: str) -> None:
 def test_another_body_is_refused() -> None:
     with pytest.raises(BadSignature):
         verify(BODY + b" ", SIGNATURE, [SECRET])
+
+
+@given(st.integers(0, len(BODY)), st.integers(0, len(BODY)))
+def test_a_seal_is_the_same_however_the_body_comes_in_parts(first: int, second: int) -> None:
+    seal = Seal([SecretStr("other"), SECRET])
+    start, end = sorted((first, second))
+    for part in (BODY[:start], BODY[start:end], b"", BODY[end:]):
+        seal.add(part)
+    seal.check(SIGNATURE)
+
+
+def test_sha1_is_not_enough() -> None:
+    signature = hmac.new(SECRET.get_secret_value().encode(), BODY, hashlib.sha1).hexdigest()
+    for claim in (f"sha1={signature}", f"sha256={signature}", signature):
+        with pytest.raises(BadSignature):
+            verify(BODY, claim, [SECRET])
 
 
 def test_bytes_that_are_no_text_can_be_signed() -> None:

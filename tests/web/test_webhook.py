@@ -17,6 +17,7 @@ from starlette.types import Message, Scope
 
 from app.core.errors import StoreError, UserError
 from app.core.run import Run, Status
+from app.web.body import MAX_BODY_BYTES, MAX_KEPT_BYTES
 from app.web.webhook import routes
 from tests.payloads import NAMES, SECRET, Json, headers, payload, signature
 from tests.web.sample import T0
@@ -40,22 +41,21 @@ class MemoryQueue:
         await asyncio.sleep(0)
         return self.runs.setdefault(run.id, run) is run
 
-    async def put_again(self, job_id: str) -> None:
+    async def put_again(self, job_id: str, *, after_s: float = 0.0) -> None:
         raise AssertionError(job_id)
 
     async def depth(self) -> int:
         return len(self.runs)
 
 
-def app(queue: MemoryQueue, *, max_body_bytes: int = 1_000_000, body_timeout_s: float = 10.0) -> Starlette:
+def app(queue: MemoryQueue, clock: HandClock | None = None, *, jobs_per_minute: int = 60) -> Starlette:
     return Starlette(
         routes=routes(
             queue,
             secrets=SECRETS,
             label="vibecode",
-            clock=HandClock(),
-            max_body_bytes=max_body_bytes,
-            body_timeout_s=body_timeout_s,
+            clock=clock or HandClock(),
+            jobs_per_minute=jobs_per_minute,
         )
     )
 
@@ -196,15 +196,68 @@ def test_what_is_not_the_json_that_github_documents_is_refused(github: TestClien
     assert (response.status_code, response.json()["title"]) == (400, "Bad delivery")
 
 
-def test_too_large_a_body_is_refused_while_it_arrives(queue: MemoryQueue) -> None:
-    with TestClient(app(queue, max_body_bytes=10_000)) as github:
-        response = github.post("/webhook", content=iter([b"x" * 1_000] * 20), headers=headers("issues", b""))
-        assert (response.status_code, response.json()["title"]) == (413, "Too large")
-        body = b"x" * 10_000
-        assert github.post("/webhook", content=body, headers=headers("push", body)).status_code == 200
+@pytest.mark.parametrize(
+    ("event", "size", "expected"),
+    [
+        ("issues", MAX_KEPT_BYTES, 400),
+        ("issues", MAX_KEPT_BYTES + 1, 413),
+        ("push", MAX_KEPT_BYTES + 1, 200),
+        ("push", MAX_BODY_BYTES, 200),
+        ("push", MAX_BODY_BYTES + 1, 413),
+    ],
+)
+def test_how_large_a_delivery_may_be(github: TestClient, event: str, size: int, expected: int) -> None:
+    body = b" " * size
+    assert github.post("/webhook", content=body, headers=headers(event, body)).status_code == expected
 
 
-async def answer_to(queue: MemoryQueue, *parts: Message, body_timeout_s: float = 10.0) -> tuple[int, int]:
+def test_a_stranger_is_not_told_that_it_is_too_large(github: TestClient) -> None:
+    body = b" " * (MAX_KEPT_BYTES + 1)
+    assert github.post("/webhook", content=body, headers=headers("issues", b"")).status_code == 401
+
+
+def test_a_comment_as_long_as_github_lets_it_be_is_taken(github: TestClient) -> None:
+    words = "/vibecode " + "\U0001f600" * 65_526
+    assert deliver(github, "issue_comment.created", {"comment.body": words, "issue.body": words}).status_code == 202
+
+
+def test_an_installation_that_asks_too_much_is_put_off(queue: MemoryQueue) -> None:
+    clock = HandClock()
+    with TestClient(app(queue, clock, jobs_per_minute=3)) as github:
+
+        def label(number: int, installation: int = 4242) -> httpx2.Response:
+            return deliver(github, "issues.labeled", {"issue.number": number, "installation.id": installation})
+
+        assert [label(number).status_code for number in range(1, 5)] == [202, 202, 202, 429]
+        assert (label(4).json()["title"], label(4).headers["retry-after"]) == ("Too many requests", "20")
+        assert label(4, installation=4243).status_code == 202
+        assert deliver(github, "issues.opened").status_code == 200
+        assert len(queue.runs) == 4
+        clock.passed_s += 20
+        assert label(5).status_code == 202
+
+
+def test_a_strangers_comments_do_not_use_up_what_the_team_has(queue: MemoryQueue) -> None:
+    with TestClient(app(queue, jobs_per_minute=12)) as github:
+
+        def comment(number: int, sender: int) -> int:
+            changes: dict[str, Json] = {"comment.id": number, "sender.id": sender, "comment.user.id": sender}
+            return deliver(github, "issue_comment.created", changes).status_code
+
+        assert [comment(number, sender=666) for number in range(1, 30)] == [202, 202] + [429] * 27
+        assert comment(30, sender=1) == 202
+
+
+def test_what_strangers_send_does_not_fill_the_log(github: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "app.web.webhook"):
+        for _ in range(100):
+            github.post("/webhook", content=b"{}", headers=headers("issues", b""))
+        deliver(github, "issues.labeled")
+    outcomes = [vars(record)["outcome"] for record in caplog.records if record.name == "app.web.webhook"]
+    assert outcomes == ["bad signature"] * 20 + ["accepted"]
+
+
+async def answer_to(queue: MemoryQueue, *parts: Message) -> tuple[int, int]:
     """Speak ASGI: the parts of a request in turn, then silence. The status, and how many parts were taken."""
     waiting = list(parts)
     sent: list[Message] = []
@@ -217,14 +270,12 @@ async def answer_to(queue: MemoryQueue, *parts: Message, body_timeout_s: float =
     }
 
     async def receive() -> Message:
-        if not waiting:
-            await asyncio.Event().wait()
         return waiting.pop(0)
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await app(queue, max_body_bytes=10_000, body_timeout_s=body_timeout_s)(scope, receive, send)
+    await app(queue)(scope, receive, send)
     status: int = sent[0]["status"]
     return status, len(parts) - len(waiting)
 
@@ -234,15 +285,15 @@ def part(body: bytes) -> Message:
 
 
 async def test_nothing_is_read_past_the_cap(queue: MemoryQueue) -> None:
-    assert await answer_to(queue, *[part(b"x" * 4_000)] * 9) == (413, 3)
+    assert await answer_to(queue, *[part(b"x" * 10_000_000)] * 9) == (413, 3)
 
 
-async def test_a_body_that_never_ends_is_given_up(queue: MemoryQueue) -> None:
-    assert await answer_to(queue, part(b"{"), body_timeout_s=0.01) == (408, 1)
-
-
-async def test_a_connection_that_breaks_is_no_error_of_ours(queue: MemoryQueue) -> None:
-    assert await answer_to(queue, part(b"{"), {"type": "http.disconnect"}) == (400, 2)
+async def test_a_delivery_that_breaks_off_is_dropped_quietly(
+    queue: MemoryQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        assert await answer_to(queue, part(b"{"), {"type": "http.disconnect"}) == (400, 2)
+    assert [record for record in caplog.records if record.name.startswith("app")] == []
 
 
 def test_a_queue_that_is_away_is_a_failed_delivery_for_github() -> None:
