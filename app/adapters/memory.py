@@ -6,7 +6,7 @@ Runs are kept as documents, as Redis keeps them, so that nothing works here that
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -102,7 +102,7 @@ class MemoryStore:
         more = str(found[limit - 1].at) if len(found) > limit else ""
         return Page(tuple(kept.read() for kept in found[:limit]), more)
 
-    async def follow(self, job_id: str) -> AsyncIterator[Run]:
+    async def follow(self, job_id: str) -> AsyncGenerator[Run, None]:
         kept = self._kept.get(job_id)
         if kept is None:
             return

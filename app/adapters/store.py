@@ -7,7 +7,7 @@ ever has to take the JSON apart.
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import inf
@@ -68,7 +68,7 @@ class RedisStore:
             runs = await self._readable([job_id.decode() for job_id, _ in found[:limit]])
         return Page(runs, cursor=f"{found[limit - 1][1]:.0f}" if len(found) > limit else "")
 
-    async def follow(self, job_id: str) -> AsyncIterator[Run]:
+    async def follow(self, job_id: str) -> AsyncGenerator[Run, None]:
         async with self._news.of(job_id) as told:
             run = await self.load(job_id)
             while run is not None:

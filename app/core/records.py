@@ -3,7 +3,7 @@
 Every method raises `StoreError` within 3 s when Redis is away. "Repeatable" means as it does there.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -61,8 +61,10 @@ class Store(Protocol):
     async def list(self, *, repo: str = "", status: Status | None = None, cursor: str = "", limit: int = 50) -> Page:
         """A page of runs, newest first; `limit` at most 100. Repeatable."""
 
-    def follow(self, job_id: str) -> AsyncIterator[Run]:
+    def follow(self, job_id: str) -> AsyncGenerator[Run, None]:
         """The run as it stands, then each time it was saved, until it is completed. Skips what comes too fast.
+
+        To be closed (`contextlib.aclosing`) by who leaves it early.
 
         Empty when there is no such run.
         """

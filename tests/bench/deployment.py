@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app import wiring
-from app.core.ports import Store
+from app.core.records import Store
 from app.core.run import Run, Status
 from app.demo.github import DemoGitHub
 from app.demo.loopback import free_port

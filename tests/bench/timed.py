@@ -4,10 +4,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from inspect import iscoroutinefunction
 from time import perf_counter
 from typing import Any, cast
 
+from app.core.delivery import DeliveryAttempt
 from app.core.machine import SandboxInfo
 from app.core.ports import GitHub, GitHubApp, Model, Ports, Repos, Sandbox, SandboxProvider, Store
 
@@ -66,6 +68,15 @@ class _App:
     async def open(self, installation_id: int, repo: str) -> AsyncIterator[GitHub]:
         async with self.inner.open(installation_id, repo) as github:
             yield cast(GitHub, _Timed(github, "github", self.times))
+
+    async def repositories(self) -> tuple[tuple[int, str], ...]:
+        return await self.inner.repositories()
+
+    async def deliveries(self, since: datetime) -> tuple[DeliveryAttempt, ...]:
+        return await self.inner.deliveries(since)
+
+    async def redeliver(self, attempt_id: int) -> None:
+        await self.inner.redeliver(attempt_id)
 
 
 def timed(ports: Ports, times: Times) -> Ports:
