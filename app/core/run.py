@@ -264,11 +264,9 @@ _RUN: Final = TypeAdapter(Run)
 
 
 def encode(run: Run) -> bytes:
-    """The run as UTF-8 JSON, as the store keeps it; what a newer version wrote is still there."""
-    document = _RUN.dump_json(run, exclude={"unknown"})
-    if not run.unknown:
-        return document
-    return json.dumps({**json.loads(run.unknown), **json.loads(document)}).encode()
+    """The run as UTF-8 JSON, with what a newer version wrote; half a surrogate pair, as models write, becomes `?`."""
+    document = {**json.loads(run.unknown or "{}"), **_RUN.dump_python(run, mode="json", exclude={"unknown"})}
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def decode(document: bytes | str) -> Run:

@@ -222,6 +222,22 @@ async def test_a_worker_goes_on_after_redis_was_away(
     assert work.started == [a_run(1).id, a_run(2).id]
 
 
+async def test_a_redis_that_is_killed_under_a_worker_is_back_without_anybodys_help(
+    server: EmbeddedRedis, redis: Redis, queue: ArqQueue, work: Work
+) -> None:
+    async with working(server, work.carry_out):
+        await queue.put(a_run(1))
+        await work.until(lambda: len(work.started) == 1)
+
+        os.kill(server.pid, signal.SIGKILL)
+        await queue.put(a_run(2))
+        work.let_go.set()
+        await work.until(lambda: len(work.ended) == 2)
+        await emptied(redis)
+
+    assert sorted(work.started) == [a_run(1).id, a_run(2).id]
+
+
 async def test_a_job_whose_run_cannot_be_read_is_tried_again(server: EmbeddedRedis, queue: ArqQueue) -> None:
     tries: asyncio.Queue[str] = asyncio.Queue()
 

@@ -155,11 +155,15 @@ def test_a_refusal_is_an_error_with_the_model_s_words() -> None:
         parse(response(items), {"model": "m"})
 
 
-def test_a_failed_response_is_an_error_with_the_vendor_s_words() -> None:
-    failed = response([], status="failed", error={"code": "server_error", "message": "An error occurred"})
+@pytest.mark.parametrize(
+    ("code", "is_passing"), [("server_error", True), ("rate_limit_exceeded", True), ("invalid_prompt", False)]
+)
+def test_a_failed_response_is_an_error_with_the_vendor_s_words(code: str, is_passing: bool) -> None:
+    failed = response([], status="failed", error={"code": code, "message": "An error occurred"})
 
-    with pytest.raises(ModelError, match="gave up on the answer: An error occurred"):
+    with pytest.raises(ModelError, match="gave up on the answer: An error occurred") as caught:
         parse(failed, {"model": "m"})
+    assert caught.value.is_passing is is_passing
 
 
 async def test_a_model_that_does_not_reason_is_asked_without_reasoning_from_then_on(server: ScriptedModel) -> None:

@@ -67,15 +67,25 @@ async def test_a_busy_service_is_asked_again_and_makes_one_machine(server: E2BSe
 
 
 @pytest.mark.parametrize(
-    ("status", "advice"),
-    [(401, "E2B_API_KEY"), (429, "Try again"), (503, "Try again"), (500, "status.e2b.dev"), (400, "out of order")],
+    ("status", "advice", "is_passing"),
+    [
+        (401, "E2B_API_KEY", False),
+        (429, "Try again", True),
+        (503, "Try again", True),
+        (500, "status.e2b.dev", True),
+        (502, "status.e2b.dev", True),
+        (400, "out of order", False),
+        (403, "out of order", False),
+        (404, "out of order", False),
+    ],
 )
-async def test_every_refusal_says_what_to_do(
-    server: E2BServer, provider: E2BSandboxes, status: int, advice: str
+async def test_every_refusal_says_what_to_do_and_whether_it_passes(
+    server: E2BServer, provider: E2BSandboxes, status: int, advice: str, is_passing: bool
 ) -> None:
     server.faults = [status] * 9
-    with pytest.raises(SandboxError, match=advice):
+    with pytest.raises(SandboxError, match=advice) as caught:
         await provider.list()
+    assert caught.value.is_passing is is_passing
 
 
 async def test_a_wrong_key_is_named(server: E2BServer) -> None:
@@ -87,8 +97,17 @@ async def test_a_wrong_key_is_named(server: E2BServer) -> None:
 
 async def test_nobody_listening_is_a_sandbox_error() -> None:
     provider = E2BSandboxes(SecretStr(API_KEY), api_url="http://127.0.0.1:1", sandbox_url="http://127.0.0.1:1")
-    with pytest.raises(SandboxError):
+    with pytest.raises(SandboxError) as caught:
         await provider.list()
+    assert caught.value.is_passing
+
+
+async def test_a_machine_that_cannot_be_reached_passes(server: E2BServer, provider: E2BSandboxes) -> None:
+    made = await provider.create(key="one", metadata={}, timeout_s=60)
+    lost = E2BSandboxes(SecretStr(API_KEY), api_url=server.url, sandbox_url="http://127.0.0.1:1")
+    with pytest.raises(SandboxError) as caught:
+        await lost.reconnect(made.id)
+    assert caught.value.is_passing
 
 
 async def test_the_environment_changes_nothing(
@@ -120,8 +139,9 @@ async def test_a_command_that_kills_its_watcher_is_a_value(sandbox: E2BSandbox) 
 
 async def test_a_machine_that_cannot_be_used_is_not_kept(server: E2BServer, provider: E2BSandboxes) -> None:
     server.prepare = lambda home: (home / ".bash_profile").write_text("exit 1\n")
-    with pytest.raises(SandboxError, match="work tree"):
+    with pytest.raises(SandboxError, match="work tree") as caught:
         await provider.create(key="one", metadata={}, timeout_s=60)
+    assert not caught.value.is_passing
     assert server.boxes == {}
 
 

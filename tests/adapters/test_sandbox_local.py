@@ -70,8 +70,9 @@ async def test_without_bubblewrap_no_machine_is_made(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LocalSandboxes
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SandboxError, match="apt-get install bubblewrap"):
+    with pytest.raises(SandboxError, match="apt-get install bubblewrap") as caught:
         await provider.create(key="one", metadata={}, timeout_s=60)
+    assert not caught.value.is_passing
 
 
 async def test_the_hosts_files_are_not_there(sandbox: LocalSandbox, tmp_path: Path) -> None:
@@ -233,8 +234,9 @@ async def test_a_flood_of_output_costs_the_worker_nothing(sandbox: LocalSandbox)
 
 
 async def test_a_machine_ends_with_its_time(provider: LocalSandboxes) -> None:
-    with pytest.raises(SandboxError, match="time is over"):
+    with pytest.raises(SandboxError, match="time is over") as caught:
         await provider.create(key="short", metadata={}, timeout_s=0)
+    assert caught.value.is_passing
     assert await provider.list() == ()
     assert list(provider.root.iterdir()) == []
 

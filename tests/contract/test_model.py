@@ -139,8 +139,9 @@ async def test_a_failure_that_stays_ends_after_four_tries(server: ScriptedModel,
     server.fails(503, times=4, headers=QUICK)
     server.says(say("Too late."))
 
-    with pytest.raises(ModelError, match=r"failed with status 503.*try again later"):
+    with pytest.raises(ModelError, match=r"failed with status 503.*try again later") as caught:
         await model.reply(START, [])
+    assert (caught.value.is_passing, caught.value.retry_after_s) == (True, 0.001)
     assert (await model.reply(START, [])).answer.text == "Too late."
 
 
@@ -154,8 +155,9 @@ async def test_a_dropped_connection_is_tried_again(server: ScriptedModel, model:
 async def test_a_wait_of_hours_is_not_waited_for(server: ScriptedModel, model: Model) -> None:
     server.fails(429, headers={"retry-after": "7200"}, message="Slow down.")
 
-    with pytest.raises(ModelError, match=r"limits how often.*Slow down\).*few minutes"):
+    with pytest.raises(ModelError, match=r"limits how often.*Slow down\).*few minutes") as caught:
         await model.reply(START, [])
+    assert (caught.value.is_passing, caught.value.retry_after_s) == (True, 7_200.0)
 
 
 @pytest.mark.parametrize(
@@ -177,8 +179,9 @@ async def test_a_refusal_says_what_to_do(
 ) -> None:
     server.fails(status, code=code, message=message)
 
-    with pytest.raises(ModelError, match=sentence):
+    with pytest.raises(ModelError, match=sentence) as caught:
         await model.reply(START, [])
+    assert (caught.value.is_passing, caught.value.retry_after_s) == (False, None)
 
 
 async def test_the_key_is_in_no_message(server: ScriptedModel, model: Model) -> None:
@@ -192,8 +195,17 @@ async def test_the_key_is_in_no_message(server: ScriptedModel, model: Model) -> 
 async def test_garbage_is_a_model_error(server: ScriptedModel, model: Model) -> None:
     server.garbles()
 
-    with pytest.raises(ModelError, match="does it speak"):
+    with pytest.raises(ModelError, match="does it speak") as caught:
         await model.reply(START, [])
+    assert not caught.value.is_passing
+
+
+async def test_a_connection_that_is_always_dropped_passes(server: ScriptedModel, model: Model) -> None:
+    server.drops(4)
+
+    with pytest.raises(ModelError, match="no connection") as caught:
+        await model.reply(START, [])
+    assert caught.value.is_passing
 
 
 async def test_an_empty_answer_is_asked_for_once_more_and_paid_twice(server: ScriptedModel, model: Model) -> None:
@@ -209,8 +221,9 @@ async def test_an_empty_answer_is_asked_for_once_more_and_paid_twice(server: Scr
 async def test_two_empty_answers_are_an_error(server: ScriptedModel, model: Model) -> None:
     server.says(say(""), say(""))
 
-    with pytest.raises(ModelError, match="answered nothing, twice"):
+    with pytest.raises(ModelError, match="answered nothing, twice") as caught:
         await model.reply(START, [])
+    assert not caught.value.is_passing
 
 
 async def test_a_limit_used_up_in_silence_is_not_asked_for_again(server: ScriptedModel, model: Model) -> None:
@@ -231,15 +244,19 @@ async def test_half_a_character_does_not_stop_a_turn(server: ScriptedModel, mode
 async def test_silence_ends_at_the_time_limit(server: ScriptedModel, kind: type[ResponsesModel | ChatModel]) -> None:
     server.hangs(2)
     async with kind(SecretStr("sk-test"), model="m", base_url=server.url, timeout_s=0.1) as model:
-        with pytest.raises(ModelError, match=r"did not answer within 0\.1 s"):
+        with pytest.raises(ModelError, match=r"did not answer within 0\.1 s") as caught:
             async with asyncio.timeout(5):
                 await model.reply(START, [])
+        assert caught.value.is_passing
 
 
 async def test_a_server_that_is_away_is_named_without_its_password() -> None:
     async with ChatModel(SecretStr(""), model="m", base_url="http://me:pass@127.0.0.1:9/v1") as model:
-        with pytest.raises(ModelError, match=r"no connection to the model's server at http://127\.0\.0\.1:9/v1"):
+        with pytest.raises(
+            ModelError, match=r"no connection to the model's server at http://127\.0\.0\.1:9/v1"
+        ) as caught:
             await model.reply(START, [])
+        assert caught.value.is_passing
 
 
 @pytest.mark.parametrize("when", ["Wed, 21 Oct 2015 07:28:00 GMT", "0", "0.001"])
@@ -252,8 +269,9 @@ async def test_the_server_s_own_wait_is_kept_to(server: ScriptedModel, model: Mo
 
 
 async def test_a_server_that_says_not_to_come_back_is_obeyed(server: ScriptedModel, model: Model) -> None:
-    with pytest.raises(ModelError, match="The script has ended, and turn 1 was asked for"):
+    with pytest.raises(ModelError, match="The script has ended, and turn 1 was asked for") as caught:
         await model.reply(START, [])
+    assert not caught.value.is_passing
     assert len(server.requests) == 1
 
 

@@ -254,10 +254,12 @@ async def test_a_killed_machine_is_gone_for_all(provider: SandboxProvider, sandb
     assert await provider.kill(sandbox.id) is True
     assert await provider.kill(sandbox.id) is False
     for call in (sandbox.exec(["true"]), sandbox.read("x"), sandbox.write("x", b""), sandbox.keep_alive(1)):
-        with pytest.raises(SandboxError):
+        with pytest.raises(SandboxError) as caught:
             await call
-    with pytest.raises(SandboxError):
+        assert caught.value.is_passing
+    with pytest.raises(SandboxError) as caught:
         await provider.reconnect(sandbox.id)
+    assert caught.value.is_passing
     await sandbox.close()
 
 

@@ -67,6 +67,12 @@ def test_fields_within_parts_may_be_new() -> None:
     assert decode(json.dumps(document)) == a_full_run()
 
 
+def test_half_a_surrogate_pair_ends_no_run() -> None:
+    run = replace(a_run(), message="é 🙂 \ud83d", unknown=json.dumps({"mood": "\ud83d"}))
+
+    assert decode(encode(run)) == replace(run, message="é 🙂 ?", unknown=json.dumps({"mood": "?"}))
+
+
 def test_what_is_unknown_is_not_written_as_a_field() -> None:
     assert "unknown" not in kept(a_full_run())
     assert "unknown" not in json.loads(encode(decode(json.dumps(kept(a_run(), **NEWER)))))

@@ -80,17 +80,21 @@ class Client:
                     raise EncryptedContentRefused from error
                 wait_s = failure.wait_s(error, attempt)
                 if wait_s is None:
-                    raise ModelError(self._explain(error, str(body["model"]))) from error
+                    raise self._translate(error, str(body["model"])) from error
                 log.warning("model is asked again: %s, attempt %d, in %.1f s", type(error).__name__, attempt, wait_s)
             await asyncio.sleep(wait_s)
         raise AssertionError("the loop ends by returning or raising")
 
-    def _explain(self, error: APIError | TimeoutError, model: str) -> str:
+    def _translate(self, error: APIError | TimeoutError, model: str) -> ModelError:
         parts = urlsplit(self.url)
         url = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
         sentence = failure.explain(error, model=model, url=url, timeout_s=self._timeout_s)
         key = self._api_key.get_secret_value()
-        return sentence.replace(key, "…") if key else sentence
+        return ModelError(
+            sentence.replace(key, "…") if key else sentence,
+            is_passing=failure.is_passing(error),
+            retry_after_s=failure.retry_after_s(error),
+        )
 
     async def priced(self, reply: Reply, asked: str) -> Reply:
         """The reply with its price: by the name the server gave the model, or else by the one that was asked for."""

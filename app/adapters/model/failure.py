@@ -22,16 +22,24 @@ def wait_s(error: APIError | TimeoutError, attempt: int) -> float | None:
     """Seconds to wait before the next try after the `attempt`-th failed; None when another try is of no use."""
     if attempt >= (MAX_TIMEOUTS if isinstance(error, APITimeoutError | TimeoutError) else MAX_ATTEMPTS):
         return None
-    named = None
-    if isinstance(error, APIStatusError):
-        if not _may_pass(error):
-            return None
-        named = _retry_after_s(error.response.headers)
-    elif not isinstance(error, APIConnectionError | TimeoutError):
+    if not is_passing(error):
         return None
+    named = retry_after_s(error)
     if named is None:
         return float(FIRST_WAIT_S * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))  # noqa: S311
     return named if named <= MAX_WAIT_S else None
+
+
+def is_passing(error: APIError | TimeoutError) -> bool:
+    """Whether the same request may well work later."""
+    if isinstance(error, APIStatusError):
+        return _may_pass(error)
+    return isinstance(error, APIConnectionError | TimeoutError)
+
+
+def retry_after_s(error: APIError | TimeoutError) -> float | None:
+    """How long the server asked to be left alone, None when it did not say, or not to any use."""
+    return _named_wait_s(error.response.headers) if isinstance(error, APIStatusError) and _may_pass(error) else None
 
 
 def explain(error: APIError | TimeoutError, *, model: str, url: str, timeout_s: float) -> str:
@@ -60,7 +68,7 @@ def _is_quota(error: APIStatusError) -> bool:
     return error.status_code == 402 or error.code in _QUOTA or error.type in _QUOTA
 
 
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+def _named_wait_s(headers: Mapping[str, str]) -> float | None:
     """Read `retry-after-ms` or `Retry-After`: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after."""
     try:
         if "retry-after-ms" in headers:

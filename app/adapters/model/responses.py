@@ -32,6 +32,9 @@ _SENT_BACK: Final = {
 }
 """What the input schema takes of each output item. `status` is required of a message and at times refused of others."""
 
+_PASSING: Final = {"server_error", "rate_limit_exceeded"}
+"""Why a response failed, of the reasons that `ResponseError` knows, when it was not for what was asked."""
+
 Item = dict[str, JsonValue]
 
 
@@ -47,6 +50,7 @@ class _Usage(BaseModel):
 
 class _Reason(BaseModel):
     reason: str | None = None
+    code: str | None = None
     message: str | None = None
 
 
@@ -165,7 +169,8 @@ def parse(text: str, body: Mapping[str, object]) -> Reply:
     said, calls = _words_and_calls(response.output)
     if response.status in {"failed", "cancelled"} or (reason == "content_filter" and not calls):
         why = (response.error and response.error.message) or reason or response.status
-        raise ModelError(f"The model's server gave up on the answer: {why}. Try again.")
+        is_passing = response.error is not None and response.error.code in _PASSING
+        raise ModelError(f"The model's server gave up on the answer: {why}. Try again.", is_passing=is_passing)
     return Reply(
         answer=Answer("\n".join(said), tuple(calls), json.dumps(_sent_back(response.output), ensure_ascii=False)),
         usage=_tokens(response.usage) or estimate(len(json.dumps(body)), len(text)),

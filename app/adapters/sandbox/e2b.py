@@ -9,8 +9,8 @@ import hashlib
 import math
 import posixpath
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,20 +21,16 @@ from e2b import (
     ALL_TRAFFIC,
     AsyncCommandHandle,
     AsyncSandbox,
-    AuthenticationException,
     CommandExitException,
     CommandResult,
-    RateLimitException,
-    SandboxNotFoundException,
-    SandboxNotRunningException,
     SandboxQuery,
-    ServiceBusyException,
 )
 from e2b.connection_config import ApiParams
 from e2b.sandbox.sandbox_api import SandboxNetworkUpdate
 from pydantic import SecretStr
 
 from app.adapters.sandbox import remote, script
+from app.adapters.sandbox.e2b_failure import translated
 from app.adapters.sandbox.output import CappedOutput, Ended
 from app.core.errors import SandboxError
 from app.core.machine import ExecResult, Network, SandboxInfo
@@ -61,21 +57,6 @@ done
 exit 1
 """
 """The machine's id: makes an empty work tree, notes where, and finds it again for a later worker."""
-
-
-@contextmanager
-def _translated(doing: str) -> Iterator[None]:
-    """Turn whatever the SDK raises into a SandboxError. It raises bare `Exception`, too, and its transports' own."""
-    try:
-        yield
-    except AuthenticationException as error:
-        raise SandboxError("E2B refused the API key. Set E2B_API_KEY to a valid one.") from error
-    except (SandboxNotFoundException, SandboxNotRunningException) as error:
-        raise SandboxError("The sandbox is gone: its time was over or it was killed. Start a new one.") from error
-    except (RateLimitException, ServiceBusyException) as error:
-        raise SandboxError(f"E2B could not {doing}: it is busy ({error}). Try again in a few minutes.") from error
-    except Exception as error:
-        raise SandboxError(f"E2B could not {doing} ({type(error).__name__}: {error}). See status.e2b.dev.") from error
 
 
 @dataclass(frozen=True)
@@ -107,7 +88,7 @@ class E2BSandboxes:
 
     async def create(self, *, key: str, metadata: Mapping[str, str], timeout_s: float) -> "E2BSandbox":
         """See `SandboxProvider.create`."""
-        with _translated("create a sandbox"):
+        with translated("create a sandbox"):
             box = await AsyncSandbox.create(
                 self.template,
                 timeout=math.ceil(timeout_s),
@@ -124,14 +105,14 @@ class E2BSandboxes:
 
     async def reconnect(self, sandbox_id: str) -> "E2BSandbox":
         """See `SandboxProvider.reconnect`."""
-        with _translated("find the sandbox"):
+        with translated("find the sandbox"):
             box = await AsyncSandbox.connect(sandbox_id, **self._connection)
         return await _opened(box)
 
     async def list(self) -> tuple[SandboxInfo, ...]:
         """See `SandboxProvider.list`."""
         found = []
-        with _translated("list the sandboxes"):
+        with translated("list the sandboxes"):
             pages = AsyncSandbox.list(SandboxQuery(metadata={_OWNER: self.owner}), **self._connection)
             while pages.has_next:
                 found += await pages.next_items()
@@ -142,7 +123,7 @@ class E2BSandboxes:
 
     async def kill(self, sandbox_id: str) -> bool:
         """See `SandboxProvider.kill`."""
-        with _translated("kill the sandbox"):
+        with translated("kill the sandbox"):
             return await AsyncSandbox.kill(sandbox_id, **self._connection)
 
 
@@ -210,19 +191,19 @@ class E2BSandbox:
             rules["deny_out"] = [ALL_TRAFFIC]
             if network.hosts:
                 rules["allow_out"] = list(network.hosts)
-        with _translated("set the sandbox's network"):
+        with translated("set the sandbox's network"):
             await self._box.update_network(rules)
 
     async def keep_alive(self, seconds: float) -> None:
         """See `Sandbox.keep_alive`. Never brings the end nearer."""
-        with _translated("keep the sandbox alive"):
+        with translated("keep the sandbox alive"):
             info = await self._box.get_info()
             if info.end_at < datetime.now(UTC) + timedelta(seconds=seconds):
                 await self._box.set_timeout(math.ceil(seconds))
 
     async def close(self) -> None:
         """See `Sandbox.close`."""
-        with _translated("kill the sandbox"):
+        with translated("kill the sandbox"):
             await self._box.kill()
 
     def _absolute(self, path: str) -> str:
@@ -231,7 +212,7 @@ class E2BSandbox:
     async def _fed(self, argv: Sequence[str], data: bytes | IO[bytes], *, timeout_s: float) -> Ended:
         """Run one of our own programs with `data` as its standard input."""
         landed = f"/tmp/.vibecoder-{uuid.uuid4().hex}"  # noqa: S108 - in the machine
-        with _translated("send a file to the sandbox"):
+        with translated("send a file to the sandbox"):
             async with asyncio.timeout(timeout_s):
                 await self._box.files.write(landed, data, use_octet_stream=True)
         return await self._finished(script.sh(script.FED, landed, *argv), timeout_s=timeout_s, limit=_MESSAGE_BYTES)
@@ -240,7 +221,7 @@ class E2BSandbox:
         """Run one of our own programs, for which running out of time means that the machine is no good."""
         ended = await self._run(argv, timeout_s=timeout_s, limit=limit)
         if ended.exit_code is None:
-            raise SandboxError(f"The sandbox did not read or write a file within {timeout_s:g} s.")
+            raise SandboxError(f"The sandbox did not read or write a file within {timeout_s:g} s.", is_passing=True)
         return ended
 
     async def _run(self, argv: Sequence[str], *, timeout_s: float, limit: int) -> Ended:
@@ -264,7 +245,7 @@ class E2BSandbox:
         return ended if in_time else Ended(None, ended.output)
 
     async def _start(self, line: str) -> asyncio.Task[CommandResult]:
-        with _translated("start a command"):
+        with translated("start a command"):
             handle: AsyncCommandHandle = await self._box.commands.run(line, background=True, timeout=0)
         return asyncio.create_task(handle.wait())
 
@@ -286,7 +267,7 @@ async def _done(waiting: asyncio.Task[CommandResult], timeout_s: float) -> bool:
 def _printed(waiting: asyncio.Task[CommandResult]) -> str:
     if not waiting.done():
         return ""
-    with _translated("run a command"):
+    with translated("run a command"):
         try:
             return str(waiting.result().stdout)
         except CommandExitException as ended:

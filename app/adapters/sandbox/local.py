@@ -25,6 +25,8 @@ from app.core.machine import ExecResult, Network, SandboxInfo
 
 _log = logging.getLogger(__name__)
 
+_USED_UP: Final = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+"""The host has no more to give just now."""
 _FILE_TIMEOUT_S: Final = 60.0
 _UPLOAD_TIMEOUT_S: Final = 600.0
 _MESSAGE_BYTES: Final = 2_000
@@ -190,7 +192,7 @@ class LocalSandbox:
         """Run one of our own programs, for which running out of time means that the machine is no good."""
         ended = await self._run(argv, {}, stdin=stdin, timeout_s=timeout_s, limit=limit)
         if ended.exit_code is None:
-            raise SandboxError(f"The sandbox did not read or write a file within {timeout_s:g} s.")
+            raise SandboxError(f"The sandbox did not read or write a file within {timeout_s:g} s.", is_passing=True)
         return ended
 
     async def _run(
@@ -217,7 +219,8 @@ class LocalSandbox:
         except OSError as error:
             if error.errno == errno.E2BIG:
                 return Ended(script.CANNOT_RUN, CappedOutput.of(limit, script.TOO_LONG))
-            raise SandboxError(f"The sandbox cannot start a command: {error}") from error
+            is_passing = error.errno in _USED_UP
+            raise SandboxError(f"The sandbox cannot start a command: {error}", is_passing=is_passing) from error
 
     def _isolated(self, env: Mapping[str, str], *, has_network: bool) -> list[str]:
         read_only = self._provider.read_only

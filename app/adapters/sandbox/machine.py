@@ -75,9 +75,10 @@ class Machine:
         try:
             record = _RECORD.validate_json((self.folder / _FILE).read_bytes())
         except (OSError, ValidationError) as error:
-            raise SandboxError("The sandbox is gone. Start a new one.") from error
+            raise SandboxError("The sandbox is gone. Start a new one.", is_passing=True) from error
         if record.expires_at <= datetime.now(UTC):
-            raise SandboxError("The sandbox's time is over. Start a new one, or keep it alive in time.")
+            words = "The sandbox's time is over. Start a new one, or keep it alive in time."
+            raise SandboxError(words, is_passing=True)
         return record
 
     def save(self, record: Record) -> None:
