@@ -100,9 +100,10 @@ class Work:
     async def open_session(self, task: str) -> Session:
         """A conversation with the model: one for the `plan`, one for each `step n`, one for each `repair n`.
 
-        One that an earlier attempt began is gone on with, unless it speaks of a sandbox that is no more.
+        One that an earlier attempt began is gone on with where what it speaks of is still there: a plan changes
+        nothing, a step's edits are in the sandbox if that lives, a repair's are taken back before it begins.
         """
-        is_still_true = self.is_reconnected or task == "plan"
+        is_still_true = task == "plan" or (self.is_reconnected and task.startswith("step"))
         return Session(
             conversation=await self.ports.store.conversation(self.run.id, task) if is_still_true else (),
             model=self.ports.model,

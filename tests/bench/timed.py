@@ -11,7 +11,8 @@ from typing import Any, cast
 
 from app.core.delivery import DeliveryAttempt
 from app.core.machine import SandboxInfo
-from app.core.ports import GitHub, GitHubApp, Model, Ports, Repos, Sandbox, SandboxProvider, Store
+from app.core.ports import GitHub, GitHubApp, Model, Ports, Repos, Sandbox, SandboxProvider
+from app.core.records import Store
 
 Times = defaultdict[str, list[float]]
 """Seconds of each call, by `port.method`."""
