@@ -3,6 +3,7 @@
 Adapters are imported where they are opened, so that the web process never loads githubkit, openai or e2b.
 """
 
+import logging
 import secrets
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from app.core.conversation import Usage
-from app.core.errors import UserError
+from app.core.errors import StoreError, UserError
 from app.core.links import setup_url
 from app.core.ports import Clock, GitHubApp, Model, Ports, Repos, SandboxProvider
 from app.core.records import Queue, Store
@@ -23,10 +24,14 @@ from app.core.redact import Redactor
 from app.settings import APP_FILE, Settings, keep_app
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
     from starlette.applications import Starlette
 
     from app.adapters.doorbell import DoorbellWorker
     from app.web.setup import SetupOptions
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +68,20 @@ async def open_records(settings: Settings) -> AsyncIterator[Records]:
 
             url = (await stack.enter_async_context(EmbeddedRedis(settings.data_dir / "redis"))).url
         redis = await stack.enter_async_context(open_redis(url))
+        await _warn_of_forgetting(redis)
         queue, store = ArqQueue(redis, keep_days=settings.keep_days), RedisStore(redis, keep_days=settings.keep_days)
         yield Records(queue, store, url)
+
+
+async def _warn_of_forgetting(redis: "Redis") -> None:
+    """Say at start when this Redis would lose what it was given. One that is away is no reason not to start."""
+    from app.adapters.persistence import check_persistence
+
+    try:
+        for sentence in await check_persistence(redis):
+            log.warning("%s", sentence)
+    except StoreError as error:
+        log.warning("Redis could not be asked whether it keeps what it is given: %s", error)
 
 
 @asynccontextmanager
