@@ -10,7 +10,7 @@ One connection too many: whoever is longest without a whole request gives way. W
 newcomer gets 503; only the probes are answered, so that nobody restarts a process because it is busy.
 """
 
-from asyncio import TimerHandle, Transport
+from asyncio import AbstractEventLoop, TimerHandle, Transport
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,8 +76,14 @@ class Config(uvicorn.Config):
 class Connection(HttpToolsProtocol):
     """One connection. uvicorn makes it, the event loop and the parser call it."""
 
-    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
-        super().__init__(config, server_state, app_state)
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
         self._limits = config.limits
         self._waiting = config.waiting
         self._deadline: TimerHandle | None = None
@@ -85,12 +91,12 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        if len(self.connections) > self._limits.connections:
-            if self._waiting:
-                longest, _ = self._waiting.popitem(last=False)
-                longest.transport.abort()
-            else:
-                self.app = _only_probes(self.app)
+        if len(self.connections) > self._limits.connections and self._waiting:
+            longest, _ = self._waiting.popitem(last=False)
+            self.connections.discard(longest)
+            longest.transport.abort()
+        if len(self.connections) - len(self._waiting) > self._limits.connections:
+            self.app = _only_probes(self.app)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:

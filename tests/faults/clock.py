@@ -45,4 +45,4 @@ if shutil.which("cc"):
     for _seconds in (-300, 45):
         _name = f"clock-{'behind' if _seconds < 0 else 'ahead'}"
         add(Fault(_name, partial(wrong, seconds=_seconds)))
-        add(Fault(f"{_name}-after-a-kill", partial(taken_over, seconds=_seconds)))
+        add(Fault(f"{_name}-after-a-kill", partial(taken_over, seconds=_seconds), waits=True))

@@ -16,7 +16,7 @@ class Fault:
     """`inject` asks for the work, waits for the moment and does the damage; what must hold then is in `truth`.
 
     `is_direct`: Redis is reached without a tap, on its own socket. `serves`: one process, `vibecoder serve`.
-    `limit_s` bounds the whole fault.
+    `waits`: most of its time nothing happens, as a lease has to end. `limit_s` bounds the whole fault.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Fault:
     workers: int = 1
     is_direct: bool = False
     serves: bool = False
+    waits: bool = False
     limit_s: float = 100.0
     environ: Mapping[str, str] = field(default_factory=dict)
 

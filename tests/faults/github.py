@@ -106,24 +106,36 @@ async def tokens_end(world: World) -> None:
     await world.story.mark("all tokens have expired")
 
 
-for _way in ("500", "secondary-limit", "401", "lost-answer"):
+for _way in ("500", "lost-answer"):
     for _call in CALLS:
-        if (_way, _call) in {("401", "token")}:
-            continue  # the App's own key refused is no passing thing
         add(Fault(f"github-{_way}-at-{_call}", partial(once, way=_way, calls=(_call,)), limit_s=120))
-for _way in ("502", "429", "dropped"):
-    add(Fault(f"github-{_way}-at-every-call", partial(once, way=_way, calls=tuple(CALLS)), limit_s=150))
+for _way in ("502", "429", "dropped", "secondary-limit", "401"):
+    # The App's own key refused is no passing thing; a fetch refused is looked at by itself.
+    _calls = tuple(call for call in CALLS if (_way, call) != ("401", "token") and call != "fetch")
+    add(Fault(f"github-{_way}-at-every-call", partial(once, way=_way, calls=_calls), limit_s=150))
+    add(Fault(f"github-{_way}-at-fetch", partial(once, way=_way, calls=("fetch",)), limit_s=120))
 for _way in ("409", "422"):
     for _call in ("comment", "edit", "reaction", "branch", "commit", "pull-request"):
         add(Fault(f"github-{_way}-at-{_call}", partial(once, way=_way, calls=(_call,))))
 for _call in ("token", "fetch", "comment", "commit", "pull-request"):
-    add(Fault(f"github-hanging-at-{_call}", partial(once, way="hanging", calls=(_call,)), limit_s=150))
-add(Fault("github-500-at-commit-6-times", partial(in_a_row, way="500", times=6), limit_s=150))
+    add(Fault(f"github-hanging-at-{_call}", partial(once, way="hanging", calls=(_call,)), limit_s=150, waits=True))
+add(Fault("github-500-at-commit-6-times", partial(in_a_row, way="500", times=6), limit_s=150, waits=True))
 add(Fault("github-lost-answer-at-commit-twice", partial(in_a_row, way="lost-answer", times=2), limit_s=150))
-add(Fault("github-away-at-the-start", partial(away, seconds=30, words='"status":"in_progress"'), limit_s=200))
-add(Fault("github-away-in-the-plan", partial(away, seconds=30, words='"stage":"plan"'), limit_s=200))
-add(Fault("github-away-in-a-step", partial(away, seconds=30, words="Step 2 of 2"), limit_s=200))
-add(Fault("github-away-in-the-last-words", partial(away, seconds=30, words='"conclusion":"success"'), limit_s=200))
+add(
+    Fault(
+        "github-away-at-the-start", partial(away, seconds=30, words='"status":"in_progress"'), limit_s=200, waits=True
+    )
+)
+add(Fault("github-away-in-the-plan", partial(away, seconds=30, words='"stage":"plan"'), limit_s=200, waits=True))
+add(Fault("github-away-in-a-step", partial(away, seconds=30, words="Step 2 of 2"), limit_s=200, waits=True))
+add(
+    Fault(
+        "github-away-in-the-last-words",
+        partial(away, seconds=30, words='"conclusion":"success"'),
+        limit_s=200,
+        waits=True,
+    )
+)
 add(
     Fault(
         "github-gone-in-the-last-words",
@@ -131,5 +143,5 @@ add(
         limit_s=200,
     )
 )
-add(Fault("github-rate-limit-for-20-s", partial(limited, seconds=20), limit_s=200))
+add(Fault("github-rate-limit-for-20-s", partial(limited, seconds=20), limit_s=200, waits=True))
 add(Fault("github-tokens-expire", tokens_end))

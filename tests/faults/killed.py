@@ -39,8 +39,8 @@ async def killed_at(world: World, words: str, *, after: bool = False) -> Asked:
 
 
 for _stage in Stage:
-    add(Fault(f"killed-as-{_stage}-begins", partial(in_stage, stage=_stage, is_done=False)))
-    add(Fault(f"killed-as-{_stage}-ends", partial(in_stage, stage=_stage, is_done=True)))
+    add(Fault(f"killed-as-{_stage}-begins", partial(in_stage, stage=_stage, is_done=False), waits=True))
+    add(Fault(f"killed-as-{_stage}-ends", partial(in_stage, stage=_stage, is_done=True), waits=True))
 
 
 async def in_a_command(world: World) -> None:
@@ -90,7 +90,7 @@ for _name, _method, _path in (
     for _is_done in (False, True):
         _when = "after" if _is_done else "before"
         _inject = partial(at_github, method=_method, path=_path, is_carried_out=_is_done)
-        add(Fault(f"killed-{_when}-its-{_name}", _inject))
+        add(Fault(f"killed-{_when}-its-{_name}", _inject, waits=True))
 
 
 async def in_last_words(world: World) -> None:
@@ -255,15 +255,15 @@ async def with_another(world: World) -> None:
     await world.story.mark("SIGKILL of one of two workers")
 
 
-add(Fault("killed-in-a-command", in_a_command))
-add(Fault("killed-between-turns", between_turns))
-add(Fault("killed-in-its-last-words", in_last_words))
-add(Fault("killed-before-its-last-words", before_last_words))
-add(Fault("killed-twice", twice, limit_s=150))
-add(Fault("killed-always-by-one-job", always, limit_s=260))
-add(Fault("killed-one-of-two-workers", with_another, workers=2))
+add(Fault("killed-in-a-command", in_a_command, waits=True))
+add(Fault("killed-between-turns", between_turns, waits=True))
+add(Fault("killed-in-its-last-words", in_last_words, waits=True))
+add(Fault("killed-before-its-last-words", before_last_words, waits=True))
+add(Fault("killed-twice", twice, limit_s=150, waits=True))
+add(Fault("killed-always-by-one-job", always, limit_s=260, waits=True))
+add(Fault("killed-one-of-two-workers", with_another, workers=2, waits=True))
 add(Fault("web-killed-between-write-and-answer", web_between_write_and_answer))
 add(Fault("web-killed-before-the-write", web_before_write))
 add(Fault("web-killed-under-a-stream", web_under_a_stream))
-add(Fault("web-and-worker-killed", both))
-add(Fault("everything-killed", everything))
+add(Fault("web-and-worker-killed", both, waits=True))
+add(Fault("everything-killed", everything, waits=True))

@@ -106,8 +106,8 @@ for _name, _turns in {
     "cut-at-the-output-limit": (Turn("I was about to", cut=True),),
 }.items():
     add(Fault(f"model-{_name}", partial(slipping, turns=_turns)))
-add(Fault("model-silent-for-40-s", partial(silent, seconds=40, is_cut=False), limit_s=150))
-add(Fault("model-silent-then-cut", partial(silent, seconds=35, is_cut=True), limit_s=150))
+add(Fault("model-silent-for-40-s", partial(silent, seconds=40, is_cut=False), limit_s=150, waits=True))
+add(Fault("model-silent-then-cut", partial(silent, seconds=35, is_cut=True), limit_s=150, waits=True))
 add(Fault("model-answer-cut", cut))
-add(Fault("model-away-in-the-plan", partial(away, seconds=30, words="/responses"), limit_s=200))
-add(Fault("model-away-in-a-step", partial(away, seconds=30, words=_STEP), limit_s=200))
+add(Fault("model-away-in-the-plan", partial(away, seconds=30, words="/responses"), limit_s=200, waits=True))
+add(Fault("model-away-in-a-step", partial(away, seconds=30, words=_STEP), limit_s=200, waits=True))

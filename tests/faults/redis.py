@@ -127,17 +127,19 @@ async def worker_and_redis(world: World) -> None:
     await world.workers[0].start()
 
 
-for _outage in (killed, frozen, full):
-    for _seconds in (1, 5, 20):
+for _outage, _lengths in ((killed, (1, 20)), (frozen, (5, 20)), (full, (5, 20))):
+    for _seconds in _lengths:
         _name = f"redis-{_outage.__name__}-for-{_seconds}-s"
-        add(Fault(_name, partial(at_work, outage=_outage, seconds=_seconds), is_direct=True))
+        add(Fault(_name, partial(at_work, outage=_outage, seconds=_seconds), is_direct=True, waits=True))
     _name = f"redis-{_outage.__name__}-at-the-end"
     add(Fault(_name, partial(at_the_end, outage=_outage, seconds=8), is_direct=True))
     add(Fault(f"redis-{_outage.__name__}-at-the-door", partial(at_the_door, outage=_outage), is_direct=True))
-add(Fault("redis-killed-for-40-s", partial(at_work, outage=killed, seconds=40), is_direct=True, limit_s=140))
+add(
+    Fault("redis-killed-for-40-s", partial(at_work, outage=killed, seconds=40), is_direct=True, waits=True, limit_s=140)
+)
 add(Fault("redis-restarted-empty", partial(at_work, outage=emptied, seconds=1), is_direct=True, limit_s=120))
 add(Fault("redis-emptied-in-the-plan", partial(forgotten, words=Stage.PLAN), limit_s=120))
 add(Fault("redis-emptied-after-a-commit", partial(forgotten, words="Step 2"), limit_s=120))
 add(Fault("redis-emptied-while-queued", forgotten_while_queued))
 add(Fault("redis-without-scripts", without_scripts, is_direct=True))
-add(Fault("redis-and-worker-killed", worker_and_redis, is_direct=True))
+add(Fault("redis-and-worker-killed", worker_and_redis, is_direct=True, waits=True))

@@ -92,7 +92,7 @@ for _stage in Stage:
     add(Fault(f"sandbox-dies-in-{_stage}", partial(dies_in, stage=_stage)))
 add(Fault("sandbox-dies-in-a-command", dies_in_a_command))
 add(Fault("sandbox-dies-in-the-second-step", dies_in_the_second_step))
-add(Fault("sandbox-dies-with-its-worker", worker_gone_too))
+add(Fault("sandbox-dies-with-its-worker", worker_gone_too, waits=True))
 add(Fault("sandbox-command-killed", command_dies))
 add(Fault("sandbox-folder-gone", root_gone))
 for _name, _words, _timeout_s in (

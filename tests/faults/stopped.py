@@ -193,11 +193,11 @@ async def serve_again(world: World, number: signal.Signals) -> None:
     await world.web.start()
 
 
-add(Fault("frozen-in-a-command", frozen_in_a_command, workers=2))
-add(Fault("frozen-before-its-commit", frozen_before_its_commit, workers=2))
-add(Fault("frozen-until-all-is-done", frozen_until_all_is_done, workers=2))
-add(Fault("frozen-in-its-last-words", frozen_in_its_last_words, workers=2))
-add(Fault("frozen-within-its-lease", frozen_within_its_lease))
+add(Fault("frozen-in-a-command", frozen_in_a_command, workers=2, waits=True))
+add(Fault("frozen-before-its-commit", frozen_before_its_commit, workers=2, waits=True))
+add(Fault("frozen-until-all-is-done", frozen_until_all_is_done, workers=2, waits=True))
+add(Fault("frozen-in-its-last-words", frozen_in_its_last_words, workers=2, waits=True))
+add(Fault("frozen-within-its-lease", frozen_within_its_lease, waits=True))
 add(Fault("web-frozen-for-4-s", partial(web_frozen, seconds=4)))
 add(Fault("web-frozen-for-12-s", partial(web_frozen, seconds=12)))
 for _stage in Stage:
@@ -206,4 +206,4 @@ add(Fault("told-to-end-with-another", told_with_another, workers=2))
 add(Fault("told-to-end-while-the-model-thinks", told_while_the_model_thinks))
 add(Fault("told-to-end-with-time-to-drain", told_to_drain, environ={"DRAIN_SECONDS": "20"}))
 add(Fault("serve-restarted", partial(serve_again, number=signal.SIGTERM), serves=True))
-add(Fault("serve-killed", partial(serve_again, number=signal.SIGKILL), serves=True))
+add(Fault("serve-killed", partial(serve_again, number=signal.SIGKILL), serves=True, waits=True))

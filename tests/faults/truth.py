@@ -33,9 +33,9 @@ class Finding:
         return f"{self.kind}: {self.text}"
 
 
-async def check(world: World) -> list[Finding]:
-    """Everything that does not hold; empty when all is well."""
-    findings = await _until_tidy(world)
+async def check(world: World, *, is_at_rest: bool = True) -> list[Finding]:
+    """Everything that does not hold; empty when all is well. A world at rest is given time to clean up."""
+    findings = await _until_tidy(world) if is_at_rest else await _left_behind(world)
     for asked in world.asked:
         findings += await _check_asked(world, asked)
     findings += _check_comments(world) + await _check_branches(world)
@@ -110,7 +110,7 @@ def _check_words(world: World, asked: Asked, comment: Comment) -> list[Finding]:
     findings = [Finding("untrue", f"the comment lacks {missing}: {comment.body[:200]!r}")] if missing else []
     reaction = "rocket" if run.conclusion in _ENDS_WELL else "confused"
     issue, thread = world.github.world.repos[REPO].issues[asked.number], world.github.comments(REPO, asked.number)
-    reactions = [each.content for place in (issue, *thread) for each in place.reactions]
+    reactions = [each.content for place in [issue.reactions, *(said.reactions for said in thread)] for each in place]
     if reaction not in reactions:
         findings.append(Finding("lost", f"the reaction {reaction} on #{asked.number}; there are {reactions}"))
     return findings
