@@ -5,6 +5,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Final
 
 import uvicorn
 
@@ -15,6 +16,9 @@ from app.web.connection import Config
 from app.wiring import Records
 
 log = logging.getLogger(__name__)
+
+UNREAD_S: Final = 20
+"""How long somebody may leave unread what was answered."""
 
 
 class Server(uvicorn.Server):
@@ -37,12 +41,14 @@ class Server(uvicorn.Server):
 async def serve_web(settings: Settings, records: Records) -> AsyncIterator[tuple[str, "asyncio.Task[None]"]]:
     """Serve until the block ends; gives the address that was bound and the task that serves.
 
+    The App's private key stays out of what is served, also where a worker is in the same process.
+
     Raises:
         UserError: the address cannot be bound, or no webhook secret is set.
     """
     listener = _listen(settings.host, settings.port)
     is_closing = asyncio.Event()
-    async with wiring.open_web(settings, records, is_closing=is_closing.is_set) as app:
+    async with wiring.open_web(settings.without_private_key(), records, is_closing=is_closing.is_set) as app:
         config = Config(app, trusted_proxies=settings.trusted_proxies)
         server = Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="web")
@@ -65,6 +71,8 @@ def _listen(host: str, port: int) -> socket.socket:
     # A socket without its protocol named costs 40 ms for each answer on a kept connection.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; each connection has it from the listener
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_S * 1000)
     try:
         listener.bind((host, port))
     except OSError as error:

@@ -8,7 +8,7 @@ import json
 import os
 import typing
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -97,6 +97,10 @@ class Settings:
         60, "Jobs that one installation may ask web for; GitHub is asked again for what was more"
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "How much is logged")
+
+    def without_private_key(self) -> "Settings":
+        """The settings as far as web may know them: only a worker speaks with GitHub as the App."""
+        return replace(self, github_private_key=SecretStr(""))
 
     @property
     def webhook_secrets(self) -> tuple[SecretStr, ...]:

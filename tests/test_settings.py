@@ -1,9 +1,11 @@
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from app.core.errors import UserError
-from app.settings import APP_FILE, keep_app, load
+from app.settings import APP_FILE, Settings, keep_app, load
 
 
 def test_without_an_environment_everything_has_its_default() -> None:
@@ -51,3 +53,28 @@ def test_every_fault_is_named_at_once() -> None:
         "MAX_USD",
         "PORT",
     ]
+
+
+def test_proxies_are_addresses_and_networks() -> None:
+    trusted = load({"TRUSTED_PROXIES": "10.0.0.1, 192.168.0.0/16,fd00::/8"}).trusted_proxies
+    assert [str(each) for each in trusted] == ["10.0.0.1/32", "192.168.0.0/16", "fd00::/8"]
+    assert load({}).trusted_proxies == ()
+
+
+@pytest.mark.parametrize("proxies", ["*", "0.0.0.0/0", "::/0", "proxy.internal", "10.0.0.1/8", "10.0.0.1,,", "10.0.0"])
+def test_who_cannot_be_a_proxy_is_refused(proxies: str) -> None:
+    with pytest.raises(UserError, match="TRUSTED_PROXIES"):
+        load({"TRUSTED_PROXIES": proxies})
+
+
+def test_no_secret_is_in_what_settings_print() -> None:
+    environ = {field.name.upper(): f"s3cret-{field.name}" for field in fields(Settings) if field.type is SecretStr}
+    settings = load({**environ, "REDIS_URL": "redis://bot:s3cret%2Fredis@127.0.0.1:6379/0"})
+    assert "s3cret" not in repr(settings)
+    assert {secret.get_secret_value() for secret in settings.secrets} == {*environ.values(), "s3cret/redis"}
+
+
+def test_web_is_not_told_the_private_key() -> None:
+    settings = load({"GITHUB_PRIVATE_KEY": "s3cret-key", "GITHUB_WEBHOOK_SECRET": "s3cret-hook"}).without_private_key()
+    assert settings.github_private_key.get_secret_value() == ""
+    assert settings.github_webhook_secret.get_secret_value() == "s3cret-hook"

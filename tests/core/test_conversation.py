@@ -1,7 +1,7 @@
 """Messages as they are kept."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.conversation import (
@@ -26,6 +26,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(MESSAGES)
 def test_a_message_is_read_as_it_was_written(message: Message) -> None:
     assert decode_message(encode_message(message)) == message

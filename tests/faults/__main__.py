@@ -7,6 +7,7 @@ several. What a failed fault's processes said is kept.
 
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -54,7 +55,10 @@ def main(names: tuple[str, ...], is_list: bool, at_once: int, keep: bool) -> Non
             click.echo(fault.name)
         sys.exit(0 if is_list else 2)
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
-    outcomes = asyncio.run(_inject_all(chosen, folder, at_once=at_once, keep=keep))
+    try:
+        outcomes = asyncio.run(_inject_all(chosen, folder, at_once=at_once, keep=keep))
+    except asyncio.CancelledError:
+        sys.exit(130)
     _show(outcomes)
     sys.exit(1 if any(outcome.findings for outcome in outcomes) else 0)
 
@@ -71,6 +75,10 @@ async def _inject_all(faults: list[Fault], folder: Path, *, at_once: int, keep: 
         if not keep and not outcome.findings:
             await asyncio.to_thread(shutil.rmtree, outcome.folder, ignore_errors=True)
 
+    task = asyncio.current_task()
+    if task is not None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     async with asyncio.TaskGroup() as group:
         for fault in sorted(faults, key=lambda fault: -fault.limit_s):
             group.create_task(one(fault))
@@ -82,7 +90,12 @@ async def _inject(fault: Fault, folder: Path) -> Outcome:
     began = monotonic()
     world = World(folder, workers=fault.workers, is_direct=fault.is_direct, serves=fault.serves, environ=fault.environ)
     trying = asyncio.create_task(_try(fault, world))
-    await asyncio.wait({trying})
+    try:
+        await asyncio.wait({trying})
+    except asyncio.CancelledError:
+        trying.cancel()
+        await asyncio.wait({trying})
+        raise
     error = trying.exception()
     findings = [Finding("broken", f"{type(error).__name__}: {error}")] if error else trying.result()
     has_story = hasattr(world, "story")

@@ -121,6 +121,18 @@ async def test_github_is_asked_about_a_token_once_a_minute() -> None:
     assert site.users.asked == 2
 
 
+async def test_nobody_makes_us_flood_github_with_tokens() -> None:
+    site = Site()
+    codes = [(await site.ask(f"/api/jobs/{ID}", bearer(f"forged {n}"))).status_code for n in range(60)]
+    assert (set(codes), site.users.asked) == ({401, 429}, 20)
+    refused = await site.ask(f"/api/jobs/{ID}", bearer("reader"))
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "2")
+    assert (await site.ask(f"/api/jobs/{ID}", OPERATOR)).status_code == 404
+    await site.clock.sleep(2)
+    assert (await site.ask(f"/api/jobs/{ID}", bearer("reader"))).status_code == 404
+    assert (await site.ask(f"/api/jobs/{ID}", bearer("reader"))).status_code == 404
+
+
 async def test_a_role_that_was_taken_away_ends_within_a_minute() -> None:
     site = Site()
     await site.has(ended())
