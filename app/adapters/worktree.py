@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from app.adapters.git import GitFailed, environment, is_branch_name, is_sha, run
 from app.core.delivery import DeliveryAttempt
 from app.core.errors import GitHubError, HeadMoved, UserError
-from app.core.job import Person
+from app.core.job import Person, Remark
 from app.core.policy import Change, Role
 from app.core.ports import GitHub
 from app.core.run import Commit, PullRequest
@@ -86,6 +86,10 @@ class LocalRepository:
     async def put_comment(self, number: int, body: str, *, marker: str, comment_id: int | None = None) -> int:
         """The terminal shows the run instead."""
         return 0
+
+    async def remarks(self, number: int) -> tuple[Remark, ...]:
+        """There are none here."""
+        return ()
 
     async def default_branch(self) -> str:
         """The branch that is checked out.

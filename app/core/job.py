@@ -73,6 +73,24 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """A person's comment in a thread. `association` is GitHub's word for who they are to the repository.
+
+    https://docs.github.com/en/graphql/reference/enums#commentauthorassociation
+    """
+
+    author: Person
+    association: str
+    body: str
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def is_by_member(self) -> bool:
+        return self.association in {"OWNER", "MEMBER", "COLLABORATOR"}
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A request. Immutable once stored; `title`, `body` are the issue's text snapshotted from the delivery.
 

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from app.core.conversation import Conversation, Reply, ToolSpec
 from app.core.delivery import DeliveryAttempt
-from app.core.job import Person
+from app.core.job import Person, Remark
 from app.core.machine import ExecResult, Network, SandboxInfo
 from app.core.policy import Change, Role
 from app.core.records import Queue, Store
@@ -59,6 +59,9 @@ class GitHub(Protocol):
         With `comment_id` that comment is edited; without, or when it is gone, the App's own comment that contains
         `marker` is looked up and edited, and only when there is none is one created. Repeatable.
         """
+
+    async def remarks(self, number: int) -> tuple[Remark, ...]:
+        """What people (no bots) said in a thread, oldest first, the first 300. Repeatable."""
 
     async def default_branch(self) -> str:
         """The repository's default branch. Repeatable."""

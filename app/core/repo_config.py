@@ -47,7 +47,8 @@ class PullRequestSection(_Section):
 
 
 class RepoConfig(_Section):
-    """The file, read. `network` is what the sandbox may reach while the agent works; set-up always has it."""
+    """The file, read. `network` is what the sandbox may reach while the agent works; set-up always has it. `comments`
+    says whose comments on the issue the agent is given."""
 
     label: str = Field(default="vibecode", min_length=1, max_length=50)
     plan: Literal["auto", "approve"] = "auto"
@@ -55,6 +56,7 @@ class RepoConfig(_Section):
     test: str = Field(default="", max_length=2_000)
     lint: str = Field(default="", max_length=2_000)
     network: Literal["none", "all"] | tuple[str, ...] = "none"
+    comments: Literal["members", "everyone"] = "members"
     protected: tuple[str, ...] = Field(default=(), max_length=200)
     budget: BudgetSection = BudgetSection()
     ci_fix_attempts: int = Field(default=2, ge=0, le=10)

@@ -11,6 +11,7 @@ from typing import Final
 from app.agent import coder, planner
 from app.agent.context import Brief
 from app.core import repo_config
+from app.core.commands import parse as parse_command
 from app.core.errors import CommandFailed, SandboxError, UserError
 from app.core.job import Job, Source
 from app.core.machine import CommandTimeout, ExecResult, Network
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 SLUG_CHARS: Final = 40
 REQUEST_CHARS: Final = 32_768
 MAX_BRANCHES: Final = 20
+MAX_REMARKS: Final = 20
+REMARK_CHARS: Final = 4_000
 
 
 async def open_sandbox(work: Work) -> None:
@@ -188,9 +191,31 @@ async def _brief(work: Work) -> Brief:
         sender=job.sender.login,
         instruction=clean(job.command.instruction, max_chars=REQUEST_CHARS),
         instructions=tuple(instructions),
+        remarks=await _remarks(work),
         test_command=work.run.test_command,
         lint_command=work.config.lint,
         base_ref=work.run.base_ref,
+    )
+
+
+async def _remarks(work: Work) -> tuple[tuple[str, str, str], ...]:
+    """What was said in the thread as it stood when the run was asked for: nothing that was written or edited since.
+
+    GitHub's moments are whole seconds, so what falls into the very second of the trigger is left out.
+    """
+    job = work.run.job
+    if job.number is None:
+        return ()
+    said = [
+        remark
+        for remark in await work.github.remarks(job.number)
+        if max(remark.created_at, remark.updated_at) < job.created_at.replace(microsecond=0)
+        and (remark.is_by_member or work.config.comments == "everyone")
+        and parse_command(remark.body) is None
+    ]
+    return tuple(
+        (remark.author.login, remark.association.lower(), clean(remark.body, max_chars=REMARK_CHARS))
+        for remark in said[-MAX_REMARKS:]
     )
 
 

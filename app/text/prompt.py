@@ -30,7 +30,8 @@ tree; read it there before you go on. What you said last:
 TURNS_LEFT: Final = "{} turns are left for this. Bring it into a state that works, then call `{}`."
 
 _OUR_TAGS: Final = re.compile(
-    r"<(?=/\s*(request|instruction|file|survey|plan|evidence)\s*>|(request|instruction)\b)", re.IGNORECASE
+    r"<(?=/\s*(request|instruction|comment|file|survey|plan|evidence)\s*>|(request|instruction|comment)\b)",
+    re.IGNORECASE,
 )
 
 
@@ -39,7 +40,8 @@ class Brief:
     """What the model is told of the task. Text comes sanitised.
 
     `request` is the issue's body, by `author`; `instruction` the words of `sender`, who started the run.
-    `instructions` are (path, text) of the repository's own conventions. Empty means there is none.
+    `instructions` are (path, text) of the repository's own conventions, `remarks` (author, association, text) of the
+    thread. Empty means there is none.
     """
 
     repo: str
@@ -51,6 +53,7 @@ class Brief:
     sender: str = ""
     instruction: str = ""
     instructions: tuple[tuple[str, str], ...] = ()
+    remarks: tuple[tuple[str, str, str], ...] = ()
     test_command: str = ""
     lint_command: str = ""
     setup_notes: str = ""
@@ -89,6 +92,7 @@ def _made_inert(brief: Brief) -> Brief:
         request=_inert(_shortened(brief.request, MAX_REQUEST_CHARS)),
         author=brief.author.replace('"', "'"),
         instruction=_inert(_shortened(brief.instruction, MAX_REQUEST_CHARS)),
+        remarks=tuple((author.replace('"', "'"), who, _inert(text)) for author, who, text in brief.remarks),
         sender=brief.sender.replace('"', "'"),
     )
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, SecretStr
 
+from app.core.job import Person, Remark
 from app.core.policy import Role
 
 _ROLES: Final = {
@@ -96,6 +97,18 @@ class Comment(Answer):
     body: str | None = None
     user: Account | None = None
     performed_via_github_app: App | None = None
+    author_association: str = "NONE"
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def remark(self) -> Remark | None:
+        """None for what no person said."""
+        at = self.created_at
+        if self.user is None or self.user.type == "Bot" or self.performed_via_github_app is not None or at is None:
+            return None
+        person = Person(self.user.login, self.user.id)
+        return Remark(person, self.author_association, self.body or "", at, self.updated_at or at)
 
 
 class Label(Answer):

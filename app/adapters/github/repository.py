@@ -1,6 +1,6 @@
 """One repository as the App's installation sees it."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from pydantic import SecretStr
@@ -24,7 +24,7 @@ from app.adapters.github.commits import Branch
 from app.adapters.github.labels import find_labelled
 from app.adapters.github.tokens import READ, Tokens
 from app.core.errors import GitHubError
-from app.core.job import Person
+from app.core.job import Person, Remark
 from app.core.policy import Change, Role
 from app.core.run import Commit, PullRequest
 from app.core.triggers import Labelled
@@ -32,6 +32,7 @@ from app.core.triggers import Labelled
 T = TypeVar("T")
 
 _PER_PAGE: Final = 100
+_REMARK_PAGES: Final = 3
 _MAX_PAGES: Final = 30
 
 
@@ -73,6 +74,10 @@ class GithubkitRepository:
             return (await self._api.call("POST", path, Comment, body={"body": body})).id
 
         return await _look_then_create(edit_own, create)
+
+    async def remarks(self, number: int) -> tuple[Remark, ...]:
+        said = [comment.remark async for comment in self._comments(number, _REMARK_PAGES)]
+        return tuple(remark for remark in said if remark is not None)
 
     async def default_branch(self) -> str:
         return (await self._api.call("GET", self._path, Repository)).default_branch
@@ -138,16 +143,19 @@ class GithubkitRepository:
         return None if comment is None else comment.id
 
     async def _own_comment(self, number: int, marker: str) -> int | None:
-        for page in range(1, _MAX_PAGES + 1):
-            params = {"per_page": _PER_PAGE, "page": page}
-            path = f"{self._path}/issues/{number}/comments"
-            comments = (await self._api.call("GET", path, Comments, params=params)).root
-            for comment in comments:
-                if marker in (comment.body or "") and await self._is_own(comment):
-                    return comment.id
-            if len(comments) < _PER_PAGE:
-                break
+        async for comment in self._comments(number, _MAX_PAGES):
+            if marker in (comment.body or "") and await self._is_own(comment):
+                return comment.id
         return None
+
+    async def _comments(self, number: int, max_pages: int) -> AsyncIterator[Comment]:
+        for page in range(1, max_pages + 1):
+            params = {"per_page": _PER_PAGE, "page": page}
+            comments = await self._api.call("GET", f"{self._path}/issues/{number}/comments", Comments, params=params)
+            for comment in comments.root:
+                yield comment
+            if len(comments.root) < _PER_PAGE:
+                break
 
     async def _is_own(self, comment: Comment) -> bool:
         if (via := comment.performed_via_github_app) is not None:
