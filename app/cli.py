@@ -88,6 +88,9 @@ def web() -> None:
     from app.main import serve_web
 
     settings = _settings()
+    if settings.github_private_key.get_secret_value():
+        click.echo("Web was given GITHUB_PRIVATE_KEY, which only workers need. Keep it from web.", err=True)
+        settings = settings.without_private_key()
 
     async def work() -> None:
         async with wiring.open_records(settings) as records, serve_web(settings, records) as (_, serving):

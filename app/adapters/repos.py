@@ -34,7 +34,8 @@ _HARMLESS: Final = ("zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate
 """Faults that old tools left in respectable histories; everything else that fsck finds stops a fetch."""
 
 _AWAY: Final = re.compile(
-    r"Could not resolve|Failed to connect|Connection (refused|reset)|hung up|error: 5\d\d|timed out"
+    r"Could not resolve|Failed to connect|Couldn't connect|Connection (refused|reset)|hung up|Empty reply|early EOF"
+    r"|RPC failed|error: (408|429|5\d\d)|timed out"
 )
 
 _OUR_CONFIG: Final = """[core]

@@ -98,10 +98,12 @@ async def test_a_refused_token_is_said_to_be_refused(origin: Origin, tmp_path: P
     async with serving(GitServer(origin.path, "Basic other").app()) as url:
         repos = GitRepos(tmp_path / "cache", url=lambda repo: f"{url}/{repo}.git")
         for token in (TOKEN, None):
-            with pytest.raises(RepoError, match="acme/greeter may not be read"):
+            with pytest.raises(RepoError, match="acme/greeter may not be read") as refused:
                 await repos.fetch(1, "acme/greeter", "main", token)
-        with pytest.raises(RepoError, match="acme/other is not there"):
+            assert not refused.value.is_passing
+        with pytest.raises(RepoError, match="acme/other is not there") as absent:
             await repos.fetch(1, "acme/other", "main", TOKEN)
+        assert not absent.value.is_passing
 
 
 async def test_a_server_that_fails_once_is_asked_again(origin: Origin, tmp_path: Path) -> None:
@@ -110,6 +112,28 @@ async def test_a_server_that_fails_once_is_asked_again(origin: Origin, tmp_path:
     async with serving(server.app()) as url:
         repos = GitRepos(tmp_path / "cache", url=lambda repo: f"{url}/{repo}.git")
         assert await repos.fetch(1, "acme/greeter", "main", TOKEN) == sha
+
+
+async def test_a_server_that_keeps_failing_passes(origin: Origin, tmp_path: Path) -> None:
+    origin.commit()
+    async with serving(GitServer(origin.path, BASIC, fails=9).app()) as url:
+        repos = GitRepos(tmp_path / "cache", url=lambda repo: f"{url}/{repo}.git")
+        with pytest.raises(RepoError, match="git server of acme/greeter does not answer") as caught:
+            await repos.fetch(1, "acme/greeter", "main", TOKEN)
+    assert caught.value.is_passing
+
+
+async def test_a_server_that_hangs_up_passes(tmp_path: Path) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        repos = GitRepos(tmp_path, url=lambda repo: f"http://127.0.0.1:{port}/{repo}.git")
+        with pytest.raises(RepoError) as caught:
+            await repos.fetch(1, "acme/greeter", "main", TOKEN)
+    assert caught.value.is_passing
 
 
 async def test_a_server_that_is_away_is_said_to_be_away(tmp_path: Path) -> None:
