@@ -15,6 +15,7 @@ from app.agent.edit import NoEdit, in_style_of, number, replace
 from app.agent.syntax import Fault, check, introduced
 from app.core.machine import CommandTimeout, ExecResult
 from app.core.ports import Sandbox
+from app.core.sanitize import reveal
 
 MAX_RESULT_CHARS: Final = 16_000
 MAX_FILE_BYTES: Final = 2 * 1024 * 1024
@@ -161,7 +162,7 @@ class Workbench:
             return await self._list(path)
         if _is_binary(data):
             raise _Failed(f"{path} is binary.")
-        lines = _lines(data[:MAX_FILE_BYTES].decode(errors="replace").replace("\0", "\u2400"))
+        lines = _lines(reveal(data[:MAX_FILE_BYTES].decode(errors="replace").replace("\0", "\u2400")))
         start, end = max(1, call.start or 1), min(call.end or len(lines), len(lines))
         if not lines or start > end:
             return f"{path} is empty." if not lines else f"{path} has {len(lines)} lines: none from {start} to {end}."
@@ -293,4 +294,5 @@ def _first_that_fit(lines: Sequence[str]) -> int:
 
 def _plain(output: str) -> str:
     """Terminal output as it would be read: no colours, nothing that was overwritten, no control characters."""
-    return _CONTROLS.sub("", _OVERWRITTEN.sub("", _ESCAPES.sub("", output)).replace("\r\n", "\n"))
+    shown = _CONTROLS.sub("", _OVERWRITTEN.sub("", _ESCAPES.sub("", output)).replace("\r\n", "\n"))
+    return reveal(shown)

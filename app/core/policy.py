@@ -7,6 +7,8 @@
                       └─ passed    the rest
 """
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,15 +24,16 @@ BRANCH_PREFIX: Final = "vibecode/"
 REGULAR, EXECUTABLE, SYMLINK, ABSENT = "100644", "100755", "120000", "000000"
 MODES: Final = frozenset({REGULAR, EXECUTABLE, SYMLINK, ABSENT})
 ALWAYS_PROTECTED: Final = (
-    ".github/**",
+    "/.github",
     "CODEOWNERS",
-    "docs/CODEOWNERS",
     ".gitattributes",
     ".gitmodules",
-    "AGENTS.md",
-    "CLAUDE.md",
+    *("AGENTS.md", "AGENTS.override.md", "CLAUDE.md", "CLAUDE.local.md", "GEMINI.md", ".mcp.json"),
+    *("/.claude", "/.codex", "/.cursor", "/.gemini", ".cursorrules", ".windsurfrules", ".clinerules"),
 )
-"""Held back whatever the repository's file says, in the syntax of `.gitignore`."""
+"""Held back whatever the repository's file says, in the syntax of `.gitignore`: what runs or instructs elsewhere."""
+_JOINT: Final = re.compile(r"""["'`]\s*+(?:[+.&\\]\s*+)*+["'`]|\\\r?\n""")
+"""Where a literal goes on in the next one, or a line in the next one."""
 
 
 class Role(StrEnum):
@@ -70,6 +73,7 @@ class Caps:
     """The most that one commit may carry."""
 
     files: int = 200
+    binary_files: int = 20
     file_bytes: int = 1_048_576
     total_bytes: int = 4_194_304
 
@@ -99,49 +103,90 @@ def inspect(changes: Sequence[Change], *, protected: Sequence[str] = (), caps: C
     Raises:
         Refused: something in it must never be published. The text names the path (and line), never the value.
     """
-    _check_size(changes, caps or Caps())
-    for change in changes:
-        _check_path(change.path)
-        _check_mode(change)
-        _check_secrets(change)
-    spec = GitIgnoreSpec.from_lines([*ALWAYS_PROTECTED, *protected])
-    held = tuple(change.path for change in changes if spec.match_file(change.path))
-    return Inspection(tuple(change for change in changes if change.path not in held), held)
-
-
-def _check_size(changes: Sequence[Change], caps: Caps) -> None:
+    caps = caps or Caps()
     if len(changes) > caps.files:
         raise Refused(
             f"The change touches {len(changes)} files, more than {caps.files}. Generated files are better left to "
             "`.gitignore`; ask for a smaller change."
         )
     for change in changes:
+        _check_path(change)
+    _check_size(changes, caps)
+    for change in changes:
+        _check_mode(change)
+        _check_secrets(change)
+    held = _held([change.path for change in changes], protected)
+    return Inspection(tuple(change for change in changes if change.path not in held), tuple(held))
+
+
+def _held(paths: Sequence[str], protected: Sequence[str]) -> list[str]:
+    """Which paths are protected, by whatever name they would be the same file elsewhere; in order. A file or link that
+    would take the place of a folder with such paths in it is one of them."""
+    # Apart, so that no `!pattern` of the repository's own lifts what always holds.
+    specs = [GitIgnoreSpec.from_lines(map(_fold, patterns)) for patterns in (ALWAYS_PROTECTED, protected)]
+    held = {path for path in paths if any(spec.match_file(name) for spec in specs for name in _names(path))}
+    return [path for path in paths if path in held or any(other.startswith(f"{path}/") for other in held)]
+
+
+def _names(path: str) -> tuple[str, str]:
+    """The path as every file system reads it, and something below it: protected may be what is in a folder."""
+    name = "/".join(_elsewhere(part) for part in path.split("/"))
+    return name, f"{name}/x"
+
+
+def _elsewhere(part: str) -> str:
+    """A name as file systems read it that ignore case, composition, and dots, blanks or a stream at its end."""
+    folded = _fold(part)
+    return folded.partition(":")[0].rstrip(" .") or folded
+
+
+def _fold(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _check_size(changes: Sequence[Change], caps: Caps) -> None:
+    for change in changes:
         if len(change.content) > caps.file_bytes:
-            raise Refused(f"`{change.path}` has {len(change.content):,} bytes, more than {caps.file_bytes:,}.")
+            raise Refused(f"{_shown(change)} has {len(change.content):,} bytes, more than {caps.file_bytes:,}.")
     total = sum(len(change.content) for change in changes)
     if total > caps.total_bytes:
         raise Refused(f"The change has {total:,} bytes in all, more than {caps.total_bytes:,}.")
+    binary = sum(b"\0" in change.content[:8_192] for change in changes)
+    if binary > caps.binary_files:
+        raise Refused(f"The change has {binary} binary files, more than {caps.binary_files}; ask for a smaller change.")
 
 
-def _check_path(path: str) -> None:
+def _check_path(change: Change) -> None:
+    path = change.path
     parts = PurePosixPath(path).parts
     is_odd = (
         not parts
         or path.startswith("/")
         or str(PurePosixPath(path)) != path
         or "\\" in path
-        or any(part == ".." or part.lower() == ".git" or part.lower().startswith("git~") for part in parts)
+        or any(part == ".." or _is_gits_own(_elsewhere(part)) for part in parts)
         or not path.isprintable()
         or "\N{REPLACEMENT CHARACTER}" in path
     )
+    if not change.is_deleted and (name := find_secret(path)) is not None:
+        raise Refused(f"A path holds what looks like {name}. Nothing was published.")
     if is_odd:
         raise Refused(f"The path {path!a} is one I do not publish.")
+
+
+def _is_gits_own(part: str) -> bool:
+    return part == ".git" or part.startswith("git~")
+
+
+def _shown(change: Change) -> str:
+    """The path as code that it cannot end."""
+    return f"`{change.path.replace('`', chr(39))}`"
 
 
 def _check_mode(change: Change) -> None:
     if change.mode not in MODES:
         raise Refused(
-            f"`{change.path}` has the mode {change.mode} (a submodule or something odd). I do not publish those."
+            f"{_shown(change)} has the mode {change.mode} (a submodule or something odd). I do not publish those."
         )
     if change.mode == SYMLINK:
         target = change.content.decode("utf-8", "replace")
@@ -149,13 +194,15 @@ def _check_mode(change: Change) -> None:
         for part in (*PurePosixPath(change.path).parent.parts, *PurePosixPath(target).parts):
             depth += -1 if part == ".." else 1
             if depth < 0 or target.startswith("/"):
-                raise Refused(f"The link `{change.path}` leads out of the repository. I do not publish such links.")
+                raise Refused(f"The link {_shown(change)} leads out of the repository. I do not publish such links.")
 
 
 def _check_secrets(change: Change) -> None:
-    if b"\0" in change.content[:8_192]:
-        return
-    for number, line in enumerate(change.content.decode("utf-8", "replace").splitlines(), start=1):
-        name = find_secret(line)
-        if name is not None:
-            raise Refused(f"`{change.path}`, line {number} holds what looks like {name}. Nothing was published.")
+    """Look through each line, and through what stands in them once the pieces of literals are put together. NULs hide
+    nothing: text in UTF-16 is full of them."""
+    text = change.content.replace(b"\0", b"").decode("utf-8", "replace")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if (name := find_secret(line)) is not None:
+            raise Refused(f"{_shown(change)}, line {number} holds what looks like {name}. Nothing was published.")
+    if (name := find_secret(_JOINT.sub("", text))) is not None:
+        raise Refused(f"{_shown(change)} holds, in pieces, what looks like {name}. Nothing was published.")

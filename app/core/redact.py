@@ -6,6 +6,7 @@ shapes serve the gate in `core/policy.py`, which refuses to publish a line that 
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Final
 
 from pydantic import SecretStr
@@ -24,7 +25,10 @@ SHAPES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("a Google API key", re.compile(r"\bAIza[A-Za-z0-9_-]{35}\b")),
     ("a Slack token", re.compile(r"\bxox[abeoprs]-[A-Za-z0-9-]{10,200}\b")),
     ("a Stripe key", re.compile(r"\b[rs]k_live_[A-Za-z0-9]{20,200}\b")),
-    ("a JSON Web Token", re.compile(r"\beyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{10,1000}")),
+    (
+        "a JSON Web Token",
+        re.compile(r"(?<![\w-])eyJ[A-Za-z0-9_-]{10,2000}+\.eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{10,1000}"),
+    ),
     (
         "a private key",
         re.compile(
@@ -34,6 +38,17 @@ SHAPES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("a password in a URL", re.compile(r"(?<=://)[^\s/:@]{1,100}:[^\s/@]{3,200}(?=@)")),
 )
 """What a secret looks like, and what to call it. Every pattern is bounded, so that a long line costs linear time."""
+
+
+_NAMED: Final = re.compile(
+    r"(?:secret|token|passwd|password|credential|(?:api|access|private|signing|encryption)[_-]?key)\w{0,30}[\"']?"
+    r"\s{0,8}(?::=|=>|[:=])\s{0,8}[\"'`]([A-Za-z0-9+/=_.~-]{24,200})[\"'`]",
+    re.IGNORECASE,
+)
+"""A long value under a name that says what it is."""
+_MIN_DIGITS: Final = 0.1
+_MIN_TURNS: Final = 0.3
+_MIN_DISTINCT: Final = 10
 
 
 class Redactor:
@@ -55,4 +70,15 @@ class Redactor:
 
 def find_secret(line: str) -> str | None:
     """What the line's first secret-shaped part is called, None when there is none."""
-    return next((name for name, shape in SHAPES if shape.search(line)), None)
+    shaped = next((name for name, shape in SHAPES if shape.search(line)), None)
+    if shaped is None and any(_is_random(value) for value in _NAMED.findall(line)):
+        return "a secret of random characters"
+    return shaped
+
+
+def _is_random(value: str) -> bool:
+    """Whether digits, capitals and small letters follow one another as chance has it, and not as words do."""
+    kinds = ["0" if each.isdigit() else "A" if each.isupper() else "a" for each in value if each.isalnum()]
+    turns = sum(before != after for before, after in pairwise(kinds))
+    is_varied = len(set(value)) >= _MIN_DISTINCT
+    return is_varied and turns >= _MIN_TURNS * len(kinds) and kinds.count("0") >= _MIN_DIGITS * len(kinds)

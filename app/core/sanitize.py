@@ -28,6 +28,7 @@ _SHAPELESS: Final = re.compile(
     "\\ud800-\\udfff\\ue000\\ue001"  # halves of a character; the two that hold the place of code below
     "]"
 )
+_DECEIVING: Final = re.compile("[\\u202a-\\u202e\\u2066-\\u2069\\U000e0000-\\U000e0fff]")
 _BLANK_LINES: Final = re.compile(r"\n{4,}")
 _DELIMITER: Final = re.compile(rf"[<\ufe64\uff1c](?=[\s/]*(?:{'|'.join(DELIMITERS)})\b)", re.IGNORECASE)
 _HELD: Final = re.compile("\ue000([0-9]+)\ue001")
@@ -55,12 +56,21 @@ _LABEL: Final = re.compile(r"\[([^\[\]]{1,999})\]")
 
 def clean(text: str, *, max_chars: int) -> str:
     """The text without what a reader does not see, at most `max_chars` long, with a mark where it was cut."""
-    text = _SHAPELESS.sub("", _NEWLINE.sub("\n", text))
-    text, code = _put_code_aside(text)
+    text, code = _put_code_aside(plain(text))
     text = _without_titles(_without_hidden(_without_comments(text)))
     text = _HELD.sub(lambda held: code[int(held[1])], _BLANK_LINES.sub("\n\n\n", text))
     text = disarm(text).strip()
     return text if len(text) <= max_chars else (text[: max(0, max_chars - len(CUT))] + CUT)[:max_chars]
+
+
+def plain(text: str) -> str:
+    """The text without characters that have no shape; newlines stay."""
+    return _SHAPELESS.sub("", _NEWLINE.sub("\n", text))
+
+
+def reveal(text: str) -> str:
+    """The text with tag characters and bidirectional overrides written out: what must be shown as it is, all of it."""
+    return _DECEIVING.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text)
 
 
 def disarm(text: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app.core.plan import MAX_STEPS, Plan
+from app.core.sanitize import plain
 from app.text.render import render
 
 MAX_REQUEST_CHARS: Final = 48_000
@@ -90,16 +91,21 @@ def _made_inert(brief: Brief) -> Brief:
         brief,
         title=_inert(brief.title),
         request=_inert(_shortened(brief.request, MAX_REQUEST_CHARS)),
-        author=brief.author.replace('"', "'"),
+        author=_name(brief.author),
         instruction=_inert(_shortened(brief.instruction, MAX_REQUEST_CHARS)),
-        remarks=tuple((author.replace('"', "'"), who, _inert(text)) for author, who, text in brief.remarks),
-        sender=brief.sender.replace('"', "'"),
+        remarks=tuple((_name(author), _name(who), _inert(text)) for author, who, text in brief.remarks),
+        sender=_name(brief.sender),
     )
 
 
 def _inert(text: str) -> str:
-    """Keep a text from closing the tags it is put in, and from speaking as somebody else."""
-    return _OUR_TAGS.sub("&lt;", text).strip("\n")
+    """Keep a text from closing the tags it is put in, from speaking as somebody else, and from hiding words."""
+    return _OUR_TAGS.sub("&lt;", plain(text)).strip("\n")
+
+
+def _name(login: str) -> str:
+    """A login as the value of an attribute, whatever its server lets people be called."""
+    return re.sub(r"[^\w.\[\]-]", "?", login)
 
 
 def _shortened(text: str, limit: int) -> str:

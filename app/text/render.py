@@ -12,9 +12,21 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 _GAP: Final = "\N{ZERO WIDTH SPACE}"
-_CLOSES: Final = re.compile(
-    r"\b(close[sd]?|fix(?:e[sd])?|resolve[sd]?)(:?\s+)(?=(?:[\w.-]+/[\w.-]+)?#\d|https?://)", re.IGNORECASE
+_ALIVE: Final = re.compile(
+    r"""
+      @(?=[\w-])                          # a mention
+    | <(?=[!/?a-zA-Z])                    # HTML
+    | &(?=\#|\w+;)                        # an entity, which may stand for any of the others
+    | !(?=\[) | \](?=[(:])                # an image, a link, what a link is defined as
+    | :(?=//) | \bwww(?=\.)               # an address
+    | \#(?=\d) | \bGH-(?=\d)             # another issue, or one that this would close
+    """,
+    re.VERBOSE | re.IGNORECASE,
 )
+_HEADING: Final = re.compile(
+    r"^(?=(?:[ \t>*+-]|[0-9]{1,9}[.)])*+#{1,6}(?:\s|$)|[ \t>]*+(?:=+|-+)[ \t]*$)", re.MULTILINE
+)
+"""Where a line would become a heading, or make one of the line before it."""
 
 
 @cache
@@ -37,14 +49,12 @@ def render(template: str, **variables: object) -> str:
 
 
 def calm(text: str) -> str:
-    """Words from outside, made harmless in Markdown: no mention, image, HTML or closing keyword takes effect.
+    """Words from outside, made harmless in Markdown: no mention, HTML, image, link, heading or reference to an issue,
+    closing or not, comes alive.
 
-    https://docs.github.com/en/issues/tracking-your-work-with-issues/using-issues/linking-a-pull-request-to-an-issue
+    https://docs.github.com/en/get-started/writing-on-github/working-with-advanced-formatting/autolinked-references-and-urls
     """
-    text = re.sub(r"@(?=[\w-])", f"@{_GAP}", text)
-    text = re.sub(r"<(?=[!/?a-zA-Z])", f"<{_GAP}", text)
-    text = text.replace("![", f"!{_GAP}[")
-    return _CLOSES.sub(rf"\1\2{_GAP}", text)
+    return _ALIVE.sub(rf"\g<0>{_GAP}", _HEADING.sub(_GAP, text))
 
 
 def money(usd: float) -> str:

@@ -295,3 +295,9 @@ async def test_gits_own_files_and_folders_cannot_be_written(workbench: Workbench
 
 async def test_a_folder_cannot_be_overwritten(workbench: Workbench) -> None:
     assert "tests" in await failed(workbench, Write(path="tests", content="x"))
+
+
+async def test_characters_that_deceive_are_written_out(workbench: Workbench, sandbox: Sandbox) -> None:
+    await sandbox.write("odd.txt", "a\u202eb\U000e0041\n".encode())
+    for call in (Read(path="odd.txt"), Search(pattern="b"), Shell(command="cat odd.txt")):
+        assert "a\\u{202e}b\\u{e0041}" in await done(workbench, call)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.sanitize import CUT, DELIMITERS, clean, disarm
+from app.core.sanitize import CUT, DELIMITERS, clean, disarm, reveal
 
 PROMPTS: Final = Path(__file__).parents[2] / "app/text/templates/prompt"
 
@@ -159,3 +159,7 @@ def test_a_hostile_text_costs_little(unit: str) -> None:
     began = time.process_time()
     seen(unit * (65_536 // len(unit)))
     assert time.process_time() - began < 1
+
+
+def test_what_deceives_the_eye_is_written_out() -> None:
+    assert reveal("a\u202eb\U000e0041 caf\u00e9 \u200d") == "a\\u{202e}b\\u{e0041} caf\u00e9 \u200d"

@@ -2,10 +2,13 @@
 
 import json
 from collections import deque
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Final
 
-from app.core.conversation import Answer, Said
+from app.core.conversation import Answer, Said, ToolResult
 from app.demo.model import Seen, Turn
+from app.text.prompt import RESTARTED
 from tests.bot import GREETER
 from tests.e2e.turns import TEST_IT, finish, plan, shell, write
 
@@ -32,6 +35,7 @@ class Script:
         }
         self.slips: dict[str, deque[Turn]] = {}
         self.asked: list[tuple[str, int]] = []
+        self.tell: Callable[[str], None] = lambda _: None
 
     def sleeps(self, task: str, command: str = "sleep 6") -> None:
         """Let a task begin with a command that takes its time."""
@@ -41,10 +45,12 @@ class Script:
         task = _task(seen)
         turns = self.turns[task]
         taken = 0
-        for message in seen.conversation:
+        for message, result in pairwise(seen.conversation):
             if isinstance(message, Answer) and taken < len(turns) and _is_same(message, turns[taken]):
-                taken += 1
+                is_unclear = isinstance(result, ToolResult) and RESTARTED in result.text
+                taken += not is_unclear  # what may not have been done is done again
         self.asked.append((task, taken))
+        self.tell(f"model: {task!r}, turn {taken + 1}")
         if slips := self.slips.get(task):
             return slips.popleft()
         return turns[min(taken, len(turns) - 1)]

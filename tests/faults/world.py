@@ -96,6 +96,7 @@ class World:
             self.records: Records = records
             self.keys: Any = await stack.enter_async_context(Redis.from_url(self.redis_url, socket_timeout=3))
             self.story = Story(records.store, self.folder / "story.log")
+            self.script.tell = self.story.write
             following = asyncio.create_task(self.story.follow())
             stack.callback(following.cancel)
             self.github.webhook_url = f"http://127.0.0.1:{self.environ['PORT']}/webhook"
