@@ -43,7 +43,7 @@ async def measure() -> list[Figure]:
             runs.append(await _carry_out(Path(folder), calls[-1]))
             seconds.append(perf_counter() - began)
             await _empty_commands(Path(folder), empty)
-    whole = figure("from delivery to the end of the run", [_seconds(run) for run in runs], "s")
+    whole = figure("the whole run", [_seconds(run) for run in runs], "s")
     return [
         figure("with all its servers, from nothing", seconds, "s", against=whole),
         whole,
