@@ -270,6 +270,7 @@ async def open_local(settings: Settings, repository: Path) -> AsyncIterator[tupl
 
     store = MemoryStore()
     records = Records(MemoryQueue(store), store, "")
-    repos = GitRepos(settings.data_dir / "repos", url=lambda _: str(repository.resolve()))
+    local = LocalRepository(repository)
+    repos = GitRepos(settings.data_dir / "repos", url=lambda _: str(local.source))
     async with _model(settings) as model:
-        yield assemble(settings, records, github=LocalRepository(repository), model=model, repos=repos), records
+        yield assemble(settings, records, github=local, model=model, repos=repos), records

@@ -38,6 +38,9 @@ _AWAY: Final = re.compile(
     r"|RPC failed|error: (408|429|5\d\d)|timed out"
 )
 
+_TRUSTING: Final = "git -c 'safe.directory=*' upload-pack"
+"""Whether the person trusts a local repository of somebody else's was asked where it was opened, with their own git."""
+
 _OUR_CONFIG: Final = """[core]
 \trepositoryformatversion = 0
 \tfilemode = true
@@ -110,8 +113,9 @@ class GitRepos:
         # Named by digest: `a` may have gone and `a/b` have come, which cannot both be refs.
         ours = f"refs/vibecoder/{hashlib.sha256(ref.encode()).hexdigest()}"
         options = ["--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--update-shallow"]
+        options += [f"--depth={DEPTH}", f"--upload-pack={_TRUSTING}"]
         wanted = f"+refs/heads/{ref}:{ours}"
-        await self._git(["fetch", *options, f"--depth={DEPTH}", "--", self._url(repo), wanted], cache, token, repo)
+        await self._git(["fetch", *options, "--", self._url(repo), wanted], cache, token, repo)
         return await self._line(["rev-parse", "--verify", f"{ours}^{{commit}}"], cache)
 
     async def read(

@@ -5,6 +5,7 @@ tree, the index, HEAD and the branch that is checked out stay as they are, and n
 """
 
 import re
+import shlex
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -39,6 +40,11 @@ class LocalRepository:
         self._git_dir = path
         self._env = environment({"commit.gpgSign": "false"}, home=str(Path.home()))
 
+    @property
+    def source(self) -> Path:
+        """Where it is fetched from: once open its git folder, as `path` may lie deep in its work tree."""
+        return self._git_dir.resolve()
+
     def open(self, installation_id: int, repo: str) -> AbstractAsyncContextManager[GitHub]:
         """Open the repository, whatever the ids.
 
@@ -57,7 +63,7 @@ class LocalRepository:
             if "dubious ownership" in error.stderr:
                 raise UserError(
                     f"Git does not trust {self.path}, which belongs to somebody else. If you do: "
-                    f"git config --global --add safe.directory {self.path}"
+                    f"git config --global --add safe.directory {shlex.quote(str(self.path.resolve()))}"
                 ) from error
             raise UserError(f"{self.path} is no git repository; run `git init` there and commit something.") from error
         self._git_dir = Path(found)

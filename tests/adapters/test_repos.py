@@ -1,6 +1,7 @@
 """The host-side git cache, over real git."""
 
 import asyncio
+import os
 import tarfile
 from base64 import b64encode
 from pathlib import Path
@@ -49,6 +50,16 @@ async def test_a_branch_s_head_is_fetched(origin: Origin, repos: GitRepos) -> No
 
     assert await repos.fetch(1, "acme/greeter", "main", None) == sha
     assert await repos.read(1, "acme/greeter", sha, "greet.py") == b"print('helo')\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+async def test_a_local_repository_of_somebody_else_is_fetched(tmp_path: Path, origin: Origin) -> None:
+    sha = origin.commit()
+    for path in (origin.path, *origin.path.rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    repos = GitRepos(tmp_path / "cache", url=lambda repo: str(origin.path))
+
+    assert await repos.fetch(0, "local/greeter", "main", None) == sha
 
 
 async def test_a_branch_that_was_rewritten_is_followed(origin: Origin, repos: GitRepos) -> None:

@@ -75,6 +75,21 @@ async def test_a_local_run_leaves_a_branch_and_nothing_else(repository: Path, ap
     assert git(repository, "worktree", "list").count("\n") == 1
 
 
+async def test_a_run_may_begin_in_a_folder_of_the_repository(repository: Path) -> None:
+    async with ScriptedModel() as model:
+        model.says(plan("Mend it"))
+        code, out, err = await vibecoder(
+            "run",
+            "--plan",
+            "Mend it",
+            folder=repository / "tests",
+            OPENAI_BASE_URL=model.url,
+            MODEL="scripted",
+            **isolation(),
+        )
+    assert code == 5, out + err
+
+
 async def test_failing_tests_are_told_by_the_exit_code(repository: Path) -> None:
     async with ScriptedModel() as model:
         model.says(plan("Break it"), edit("helo, {name}", "hello"), finish("All good."), finish("Still good."))
