@@ -30,7 +30,7 @@ from app.worker import serve_jobs
 SECRET = "an-unguessable-webhook-secret"
 OPERATOR = "an-unguessable-operator-token"
 REPO = "acme/greeter"
-SETTLE_S = 30.0
+SETTLE_S = 50.0
 
 GREETER = {
     "README.md": "# Greeter\n\nSays hello.\n",

@@ -30,8 +30,8 @@ ORPHAN_AGE: Final = timedelta(minutes=10)
 GITHUB_REMEMBERS: Final = timedelta(days=3)
 OVERLAP: Final = timedelta(minutes=15)
 """How far behind the newest seen attempt the next look begins: an attempt may be logged late."""
-MAX_ATTEMPTS: Final = 5
-"""At one delivery; then GitHub is not asked again."""
+MAX_ATTEMPTS: Final = 40
+"""At one delivery, one every five minutes; then GitHub is not asked again."""
 _SEEN: Final = "deliveries seen up to"
 
 
