@@ -110,7 +110,7 @@ async def _try(fault: Fault, world: World) -> list[Finding]:
         await asyncio.wait({working}, timeout=fault.limit_s)
         if not working.done():
             working.cancel()
-            lost = [Finding("lost", f"not at rest after {fault.limit_s:.0f} s")]
+            lost = [Finding("late", f"not at rest after {fault.limit_s:.0f} s")]
         elif (error := working.exception()) is not None:
             lost = [Finding("broken", f"{type(error).__name__}: {error}")]
         findings = lost + await check(world, is_at_rest=not lost)
@@ -135,14 +135,17 @@ def _tell(outcome: Outcome, number: int, total: int) -> None:
 def _show(outcomes: list[Outcome]) -> None:
     failed = [outcome for outcome in outcomes if outcome.findings]
     recoveries = sorted(outcome.recovery_s for outcome in outcomes if outcome.recovery_s is not None)
+    killed_s = [each.recovery_s or 0.0 for each in outcomes if each.fault.name.startswith(("killed", "everything"))]
     rows = {
         "faults injected": str(len(outcomes)),
         "runs lost": str(sum(outcome.count("lost") for outcome in outcomes)),
+        "things missing": str(sum(outcome.count("missing") for outcome in outcomes)),
         "things doubled": str(sum(outcome.count("doubled") for outcome in outcomes)),
         "things untrue": str(sum(outcome.count("untrue") for outcome in outcomes)),
         "things left behind": str(sum(outcome.count("left behind") for outcome in outcomes)),
         "seconds to recovery, median": f"{median(recoveries):.1f}" if recoveries else "-",
         "seconds to recovery, worst": f"{recoveries[-1]:.1f}" if recoveries else "-",
+        "  of a killed worker, worst": f"{max(killed_s):.1f}" if killed_s else "-",
     }
     click.echo()
     for name, value in rows.items():

@@ -1,7 +1,8 @@
 """What is known of a world's runs over time: when each changed, and how long after the damage it did so again."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -30,7 +31,17 @@ class Story:
         with self._log.open("a", encoding="utf-8") as log:
             log.write(f"{monotonic() - self._began:7.2f} {words}\n")
 
-    async def follow(self) -> None:
+    @asynccontextmanager
+    async def followed(self) -> AsyncIterator[None]:
+        """Look as long as the block lasts."""
+        following = asyncio.create_task(self._follow())
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.wait({following})
+
+    async def _follow(self) -> None:
         """Look for ever; an outage is waited out."""
         while True:
             with suppress(StoreError):

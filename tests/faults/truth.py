@@ -24,7 +24,8 @@ _ENDS_WELL: Final = frozenset({Conclusion.SUCCESS, Conclusion.NEUTRAL, Conclusio
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What does not hold. `kind` is `lost`, `doubled`, `untrue`, `left behind` or `broken` (the fault itself)."""
+    """What does not hold. `kind` is `lost` (a run), `missing`, `doubled`, `untrue`, `left behind`, or, of the fault itself,
+    `late` or `broken`."""
 
     kind: str
     text: str
@@ -62,7 +63,7 @@ async def _check_work(world: World, asked: Asked, run: Run) -> list[Finding]:
     findings = []
     pulls = [pull for pull in world.github.pull_requests(REPO) if pull.head == run.branch]
     if len(pulls) != 1:
-        findings.append(Finding("doubled" if pulls else "lost", f"{len(pulls)} pull requests from {run.branch}"))
+        findings.append(Finding("doubled" if pulls else "missing", f"{len(pulls)} pull requests from {run.branch}"))
     if run.pull_request is None or run.pull_request.number not in [pull.number for pull in pulls]:
         findings.append(Finding("untrue", f"the run's pull request is {run.pull_request}"))
     there = (
@@ -71,12 +72,14 @@ async def _check_work(world: World, asked: Asked, run: Run) -> list[Finding]:
     subjects = [commit.message.splitlines()[0] for commit in reversed(there)]
     findings += _check_commits(subjects)
     if subjects != asked.subjects:
-        findings.append(Finding("lost" if len(subjects) < len(asked.subjects) else "untrue", f"commits are {subjects}"))
+        findings.append(
+            Finding("missing" if len(subjects) < len(asked.subjects) else "untrue", f"commits are {subjects}")
+        )
     if [commit.sha for commit in run.commits] != [commit.sha for commit in reversed(there)]:
         findings.append(Finding("untrue", f"the run names the commits {[commit.sha[:7] for commit in run.commits]}"))
     mended = await world.github.file(REPO, run.branch, "greet.py") or b""
     if b"hello" not in mended:
-        findings.append(Finding("lost", f"the branch's greet.py is {mended!r}"))
+        findings.append(Finding("missing", f"the branch's greet.py is {mended!r}"))
     return findings
 
 
@@ -92,7 +95,7 @@ def _check_comments(world: World) -> list[Finding]:
         said = [each for each in world.github.comments(REPO, number) if each.author == BOT]
         wanted = [asked for asked in world.asked if asked.number == number]
         if len(said) != len(wanted):
-            kind = "doubled" if len(said) > len(wanted) else "lost"
+            kind = "doubled" if len(said) > len(wanted) else "missing"
             findings.append(Finding(kind, f"{len(said)} comments by the bot on #{number}, not {len(wanted)}"))
         if len(wanted) == 1 and len(said) == 1:
             findings += _check_words(world, wanted[0], said[0])
@@ -112,14 +115,14 @@ def _check_words(world: World, asked: Asked, comment: Comment) -> list[Finding]:
     issue, thread = world.github.world.repos[REPO].issues[asked.number], world.github.comments(REPO, asked.number)
     reactions = [each.content for place in [issue.reactions, *(said.reactions for said in thread)] for each in place]
     if reaction not in reactions:
-        findings.append(Finding("lost", f"the reaction {reaction} on #{asked.number}; there are {reactions}"))
+        findings.append(Finding("missing", f"the reaction {reaction} on #{asked.number}; there are {reactions}"))
     return findings
 
 
 async def _check_branches(world: World) -> list[Finding]:
     """A branch for each run that has one, and no other; no pull request without its run."""
     output = await _git(world, "for-each-ref", "--format=%(refname:short)", "refs/heads/vibecode")
-    there, known = set(output.split()), {run.branch for run in world.story.runs.values() if run.commits}
+    there, known = set(output.split()), {run.branch for run in world.story.runs.values()}
     findings = [Finding("doubled", f"the branch {name}, which no run has") for name in sorted(there - known)]
     pulls = Counter(pull.head for pull in world.github.pull_requests(REPO))
     findings += [Finding("doubled", f"{pulls[head]} pull requests from {head}") for head in pulls if pulls[head] > 1]

@@ -97,8 +97,7 @@ class World:
             self.keys: Any = await stack.enter_async_context(Redis.from_url(self.redis_url, socket_timeout=3))
             self.story = Story(records.store, self.folder / "story.log")
             self.script.tell = self.story.write
-            following = asyncio.create_task(self.story.follow())
-            stack.callback(following.cancel)
+            await stack.enter_async_context(self.story.followed())
             self.github.webhook_url = f"http://127.0.0.1:{self.environ['PORT']}/webhook"
             self.github.grant(await found(self.github), "maintainer", "maintain")
             self._stack = stack.pop_all()
