@@ -52,7 +52,7 @@ def main(names: tuple[str, ...], is_list: bool, at_once: int, keep: bool) -> Non
     chosen = [fault for fault in FAULTS.values() if not names or fault.name.startswith(names)]
     if is_list or not chosen:
         for fault in chosen or FAULTS.values():
-            click.echo(fault.name)
+            click.echo(f"{fault.name:<42} {fault.about}")
         sys.exit(0 if is_list else 2)
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     try:

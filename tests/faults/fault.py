@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from tests.faults.world import World
@@ -27,6 +28,12 @@ class Fault:
     waits: bool = False
     limit_s: float = 100.0
     environ: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def about(self) -> str:
+        """What it does, in a line."""
+        inject = self.inject.func if isinstance(self.inject, partial) else self.inject
+        return (inject.__doc__ or "").partition("\n")[0]
 
 
 def add(fault: Fault) -> None:

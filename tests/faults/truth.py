@@ -24,8 +24,8 @@ _ENDS_WELL: Final = frozenset({Conclusion.SUCCESS, Conclusion.NEUTRAL, Conclusio
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What does not hold. `kind` is `lost` (a run), `missing`, `doubled`, `untrue`, `left behind`, or, of the fault itself,
-    `late` or `broken`."""
+    """What does not hold. `kind` is `lost` (a run), `missing`, `doubled`, `untrue`, `left behind`, or `late` or
+    `broken`, of the fault itself."""
 
     kind: str
     text: str
