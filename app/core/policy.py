@@ -195,6 +195,8 @@ def _check_mode(change: Change) -> None:
             depth += -1 if part == ".." else 1
             if depth < 0 or target.startswith("/"):
                 raise Refused(f"The link {_shown(change)} leads out of the repository. I do not publish such links.")
+        if any(_is_gits_own(_elsewhere(part)) for part in PurePosixPath(target).parts):
+            raise Refused(f"The link {_shown(change)} leads to git's own files. I do not publish such links.")
 
 
 def _check_secrets(change: Change) -> None:

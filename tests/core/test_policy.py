@@ -112,6 +112,12 @@ def test_links_that_leave_the_tree_are_refused(target: bytes) -> None:
         inspect((Change("docs/link", SYMLINK, target),))
 
 
+@pytest.mark.parametrize("target", [b".git/config", b"../.GIT/hooks", b"a/.git ./x"])
+def test_links_into_gits_own_folder_are_refused(target: bytes) -> None:
+    with pytest.raises(Refused, match="git's own"):
+        inspect((Change("docs/link", SYMLINK, target),))
+
+
 def test_submodules_are_refused() -> None:
     with pytest.raises(Refused, match="submodule"):
         inspect((Change("vendor", "160000"),))
