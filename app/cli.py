@@ -16,7 +16,7 @@ from typing import TypeVar
 import click
 
 from app import logs, wiring
-from app.core.errors import VibecoderError
+from app.core.errors import UserError, VibecoderError
 from app.core.redact import Redactor
 from app.core.run import Conclusion
 from app.settings import Settings, load
@@ -142,6 +142,7 @@ def run(  # noqa: PLR0913 -- click hands over each option by its name
     Ends with: 0 done, tests pass or there are none   3 over budget
                1 failed, or tests fail                4 nothing to do
                2 the request cannot be carried out    5 planned (--plan)
+                                                    130 stopped
     """
     from rich.console import Console
 
@@ -206,9 +207,18 @@ def _run(work: Coroutine[None, None, T], loop_factory: Callable[[], asyncio.Abst
     """Run to the end; what went wrong on purpose is one line, not a traceback."""
     try:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            return runner.run(work)
+            return runner.run(_ended_in_order(work))
     except VibecoderError as error:
-        raise click.ClickException(str(error)) from error
-    except KeyboardInterrupt:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(EXIT_CODES[Conclusion.SKIPPED if isinstance(error, UserError) else Conclusion.FAILURE])
+    except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo("Stopped.", err=True)
-        sys.exit(130)
+        sys.exit(EXIT_CODES[Conclusion.CANCELLED])
+
+
+async def _ended_in_order(work: Coroutine[None, None, T]) -> T:
+    """Let SIGTERM do what Ctrl-C does, so that no Redis, sandbox or folder is left behind."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 -- a coroutine that runs is in one
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work

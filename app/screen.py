@@ -1,17 +1,25 @@
 """A run on a terminal: each stage, step and commit as a line when it happens, and the end with its evidence."""
 
+import re
+
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status as Spinner
 from rich.syntax import Syntax
 from rich.table import Table
 
+from app.core.job import Source
+from app.core.plan import Plan
 from app.core.run import Conclusion, Kind, Run, Status
 from app.text.comment import headline
 
 _STYLES = {Kind.STAGE: "bold cyan", Kind.TOOL: "dim", Kind.MODEL: "", Kind.NOTE: "green"}
 _MAX_CHARS = 160
 _TAIL_CHARS = 2_000
+_NO_PRICE = "The price of `{}` is not known: dollars cannot be held to, but tokens, turns and minutes are."
+_MORE = "Give it more with --max-usd, MAX_MINUTES, MAX_TURNS or MAX_TOKENS."
+_IN_A_THREAD = re.compile(r"[;.]? `/vibecode [^`]+` [^.]*")
+"""What to write in a comment: here there is no thread to write it in."""
 
 
 class Screen:
@@ -22,6 +30,7 @@ class Screen:
         self._spinner = Spinner("Waiting", console=console)
         self._seen = 0
         self._steps = -1
+        self._was_told_of_prices = False
 
     def __enter__(self) -> "Screen":
         self._spinner.start()
@@ -41,6 +50,9 @@ class Screen:
             self._console.print(f"  [bold]{escape(run.plan.title)}[/]")
             for number, step in enumerate(run.plan.steps, start=1):
                 self._console.print(f"    {number}. {escape(step.title)}", highlight=False)
+        if not run.cost.is_priced and not self._was_told_of_prices:
+            self._was_told_of_prices = True
+            self._console.print(f"  [yellow]{escape(_NO_PRICE.format(run.model))}[/]", highlight=False)
         money = f"${run.cost.usd:.4f}" if run.cost.is_priced else f"{run.cost.usage.total_tokens:,} tokens"
         self._spinner.update(f"{run.percent:3} %  {escape(run.message)}  [dim]{run.cost.turns} turns, {money}[/]")
 
@@ -67,7 +79,11 @@ def show_end(console: Console, run: Run, diff: str = "") -> None:
     for notice in run.notices:
         console.print(f"[yellow]{escape(notice)}[/]")
     style = "bold green" if run.conclusion is Conclusion.SUCCESS else "bold yellow"
-    console.print(f"[{style}]{headline(run)}.[/] {escape(run.failure.message if run.failure else run.message)}")
+    if run.job.source is Source.LOCAL:
+        title, words = _said_here(console, run)
+    else:
+        title, words = headline(run), run.failure.message if run.failure else run.message
+    console.print(f"[{style}]{title}.[/] {escape(words)}")
     if run.failure is not None and run.failure.excerpt:
         console.print(escape(run.failure.excerpt), style="dim")
     if run.status is Status.COMPLETED and run.cost.turns:
@@ -77,3 +93,25 @@ def show_end(console: Console, run: Run, diff: str = "") -> None:
             f"{run.model}: {run.cost.turns} turns, {usage.input_tokens:,} tokens in ({usage.cached_tokens:,} cached), "
             f"{usage.output_tokens:,} out, {price}"
         )
+
+
+def _said_here(console: Console, run: Run) -> tuple[str, str]:
+    """How a local run ended: without the words for a thread, and with what can be done here instead."""
+    words = _IN_A_THREAD.sub("", run.failure.message if run.failure else run.message)
+    match run.conclusion:
+        case Conclusion.ACTION_REQUIRED if run.plan is not None:
+            _show_plan(console, run.plan)
+            return "📋 Planned", "Nothing was changed. Without --plan it is carried out."
+        case Conclusion.TIMED_OUT:
+            return headline(run), f"{words} {_MORE}"
+    return headline(run), words
+
+
+def _show_plan(console: Console, plan: Plan) -> None:
+    console.print(f"\n[bold]{escape(plan.title)}[/]\n{escape(plan.summary)}", highlight=False)
+    for number, step in enumerate(plan.steps, start=1):
+        console.print(f"  {number}. {escape(step.title)}", highlight=False)
+        for about in (", ".join(step.files), step.check):
+            if about:
+                console.print(f"     {escape(about)}", style="dim", highlight=False)
+    console.print()

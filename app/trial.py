@@ -3,7 +3,9 @@
 import asyncio
 import getpass
 import secrets
+import shlex
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -71,7 +73,8 @@ async def run_locally(settings: Settings, asked: Asked, console: Console) -> Run
     if run.commits:
         count = f"{len(run.commits)} commit{'' if len(run.commits) == 1 else 's'}"
         console.print(f"The work is on the branch [bold]{run.branch}[/], {count} on {run.base_ref}.")
-        console.print(f"  git -C {asked.repo} diff {run.base_ref}...{run.branch}", highlight=False, markup=False)
+        look = shlex.join(["git", "-C", str(asked.repo), "diff", f"{run.base_ref}...{run.branch}"])
+        console.print(f"  {look}", highlight=False, markup=False, soft_wrap=True)
     return run
 
 
@@ -249,11 +252,15 @@ async def _show_result(stage: Stage, run: Run, console: Console) -> None:
     usd = wiring.price_of(model, run.cost.usage)
     if usd is not None:
         console.print(f"Cost: nothing, as the model is scripted. {model} would have cost ${usd:.2f} for these tokens.")
-    console.print(f"The repository is real: git -C {DEMO_FOLDER / 'github' / DEMO_REPO}.git log --all", highlight=False)
+    console.print("The repository is real:", end=" ")
+    console.print(f"git -C {DEMO_FOLDER / 'github' / DEMO_REPO}.git log --all", highlight=False, soft_wrap=True)
 
 
 async def _stay(stage: Stage, run: Run, issue_url: str, console: Console) -> None:
-    """Keep the pages open until Ctrl-C."""
+    """Keep the pages open until Ctrl-C, which ends the demo well."""
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
     console.rule("[bold]open until Ctrl-C")
     console.print(f"the issue         {issue_url}", highlight=False)
     if run.pull_request is not None:
@@ -262,4 +269,4 @@ async def _stay(stage: Stage, run: Run, issue_url: str, console: Console) -> Non
     console.print(
         f'the status API    curl -H "Authorization: Bearer {stage.token}" {stage.url}/api/jobs', soft_wrap=True
     )
-    await asyncio.Event().wait()
+    await told.wait()

@@ -157,11 +157,15 @@ def detect_tests(files: Mapping[str, bytes | None]) -> tuple[TestCommand, ...]:
     }:
         folder = "tests" if any(name.startswith("tests/") for name in names) else "."
         folder = "test" if folder == "." and any(name.startswith("test/") for name in names) else folder
+        # A folder that is no package can be no part of a longer name.
+        top = " -t ." if f"{folder}/__init__.py" in names else ""
+        # What lies in `src` is found once it is installed, which takes a set-up; this finds it without.
+        where = "PYTHONPATH=src " if any(name.startswith("src/") and name.endswith(".py") for name in names) else ""
         found += [
-            TestCommand("python -m pytest -q", "python -m pytest --version"),
-            TestCommand("python3 -m pytest -q", "python3 -m pytest --version"),
-            TestCommand("pytest -q", "pytest --version"),
-            TestCommand(f"python3 -m unittest discover -s {folder} -t .", "python3 --version"),
+            TestCommand(f"{where}python -m pytest -q", "python -m pytest --version"),
+            TestCommand(f"{where}python3 -m pytest -q", "python3 -m pytest --version"),
+            TestCommand(f"{where}pytest -q", "pytest --version"),
+            TestCommand(f"{where}python3 -m unittest discover -s {folder}{top}", "python3 --version"),
         ]
     if _npm_script(files.get("package.json")):
         manager = next((name for lock, name in _LOCKS.items() if lock in names), "npm")

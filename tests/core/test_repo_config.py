@@ -72,7 +72,10 @@ def test_tests_are_found_by_what_the_repository_holds() -> None:
     assert commands("Cargo.toml", "src/lib.rs") == ["cargo test --quiet"]
     assert commands("README.md") == []
     assert commands("lib.py", "tests/test_lib.py")[0] == "python -m pytest -q"
-    assert commands("lib.py", "tests/test_lib.py")[-1] == "python3 -m unittest discover -s tests -t ."
+    assert commands("lib.py", "tests/test_lib.py")[-1] == "python3 -m unittest discover -s tests"
+    packaged = commands("lib.py", "tests/__init__.py", "tests/test_lib.py")
+    assert packaged[-1] == "python3 -m unittest discover -s tests -t ."
+    assert commands("src/lib/core.py", "tests/test_lib.py")[0] == "PYTHONPATH=src python -m pytest -q"
 
 
 def test_a_script_that_only_says_there_are_no_tests_is_no_test() -> None:

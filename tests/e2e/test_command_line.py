@@ -19,11 +19,13 @@ VIBECODER = Path(sys.executable).with_name("vibecoder")
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A person's own clone, with work in it that is not committed."""
+    """A person's own clone, with work in it that is not committed. On GitHub its plans would wait for approval."""
     folder = tmp_path / "greeter"
     for path, content in GREETER.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(content)
+    with (folder / ".github" / "vibecode.yml").open("a") as file:
+        file.write("plan: approve\n")
     git(folder, "init", "--quiet", "--initial-branch=trunk")
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "--message=Begin")
@@ -77,7 +79,7 @@ async def test_a_local_run_leaves_a_branch_and_nothing_else(repository: Path, ap
 
 async def test_a_run_may_begin_in_a_folder_of_the_repository(repository: Path) -> None:
     async with ScriptedModel() as model:
-        model.says(plan("Mend it"))
+        model.says(plan("Say hello with two l"))
         code, out, err = await vibecoder(
             "run",
             "--plan",
@@ -88,6 +90,45 @@ async def test_a_run_may_begin_in_a_folder_of_the_repository(repository: Path) -
             **isolation(),
         )
     assert code == 5, out + err
+    assert "python3 -m unittest" in out
+    assert "Say hello with two l" in out
+    assert "waits" not in out
+
+
+async def test_a_local_run_over_its_budget_says_what_can_be_done_here(repository: Path) -> None:
+    async with ScriptedModel() as model:
+        model.says(*MEND)
+        code, out, _ = await vibecoder(
+            "run",
+            "Mend it",
+            folder=repository,
+            OPENAI_BASE_URL=model.url,
+            MODEL="scripted",
+            MAX_TURNS="2",
+            **isolation(),
+        )
+    assert code == 3
+    assert "MAX_TURNS" in out
+    assert "/vibecode " not in out
+    assert "price of `scripted` is not known" in " ".join(out.split())
+
+
+async def test_sigterm_leaves_nothing_of_the_demo_behind(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(VIBECODER, "demo", cwd=tmp_path, stdout=-1, stderr=-1)
+    assert process.stdout is not None
+    async with asyncio.timeout(50):
+        while b"status API" not in await process.stdout.readline():
+            pass
+        process.terminate()
+        await process.communicate()
+    assert process.returncode == 0
+    assert running_in(tmp_path) == []
+
+
+def running_in(folder: Path) -> list[str]:
+    """The command lines, of all that runs, that name the folder."""
+    listed = subprocess.run(["ps", "-e", "-o", "args="], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if str(folder) in line]
 
 
 async def test_failing_tests_are_told_by_the_exit_code(repository: Path) -> None:

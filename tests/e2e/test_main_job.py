@@ -107,6 +107,17 @@ async def test_an_outsider_is_told_no_and_nothing_is_spent(bot: Bot) -> None:
     assert "@outsider" not in comment.body, "nobody is notified by being refused"
 
 
+async def test_an_outsider_cannot_stop_a_run(bot: Bot) -> None:
+    bot.model.says(plan("Mend the greeting"), shell("sleep 3"), edit("helo", "hello"), finish("Mended."))
+    issue = await bot.issue()
+    await bot.label(issue)
+    refused = await bot.comment(issue, "/vibecode stop", by="outsider")
+
+    assert refused.failure is not None
+    assert "I work for people with one of: write, maintain, admin" in refused.failure.message
+    assert (await bot.work())[0].conclusion is Conclusion.SUCCESS
+
+
 async def test_failing_tests_are_repaired_once_they_are_seen(bot: Bot) -> None:
     bot.model.says(
         plan("Rewrite the greeting"),
