@@ -63,6 +63,15 @@ class RepoConfig(_Section):
     roles: tuple[RoleName, ...] = Field(default=("write", "maintain", "admin"), min_length=1)
     pull_request: PullRequestSection = PullRequestSection()
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Keys that the file sets and nothing acts on yet: people are told."""
+        set_here = self.model_fields_set | {f"pull_request.{key}" for key in self.pull_request.model_fields_set}
+        return tuple(key for key in _UNUSED if key in set_here)
+
+
+_UNUSED: Final = ("label", "ci_fix_attempts", "pull_request.labels", "pull_request.reviewers")
+
 
 def parse(text: str) -> RepoConfig:
     """Read the file.

@@ -225,6 +225,7 @@ class Run:
     wake_at: datetime | None = None
     waited_s: float = 0.0
     reserved: tuple[str, ...] = ()
+    granted_usd: float = 0.0
     start_tree: str = ""
     published_tree: str = ""
     test_command: str = ""

@@ -97,6 +97,10 @@ class ScriptedModel:
         self._closing = asyncio.Event()
         self._stack = AsyncExitStack()
 
+    def forget(self) -> None:
+        """Drop the turns that nobody asked for."""
+        self._turns.clear()
+
     def says(self, *turns: Turn) -> None:
         """Add to the script."""
         self._turns.extend(turns)

@@ -11,7 +11,7 @@ from app.core.errors import LimitReached, UserError
 from app.core.job import Job, Mode, Source, Verb
 from app.core.policy import Role
 from app.core.repo_config import RepoConfig
-from app.core.run import Conclusion, Run
+from app.core.run import Conclusion, Cost, Run
 from app.runs.stages import branch_name
 from app.runs.work import Work
 
@@ -70,10 +70,14 @@ async def _read_config(work: Work) -> None:
     job, sha = work.run.job, work.run.base_sha
     raw = await work.ports.repos.read(job.installation_id, job.repo, sha, repo_config.PATH)
     work.config = repo_config.parse(raw.decode("utf-8", "replace")) if raw is not None else RepoConfig()
+    if unused := work.config.unused:
+        await work.progress.notice(
+            f"`{repo_config.PATH}`: {', '.join(f'`{key}`' for key in unused)} is not acted on yet."
+        )
     limits, own = work.options.budget, work.config.budget
     usd = min(limits.usd or math.inf, own.usd or math.inf)
     minutes = min(limits.minutes, own.minutes or math.inf)
-    work.progress.budget = Budget(usd + job.command.add_usd, minutes, limits.turns, limits.tokens)
+    work.progress.budget = Budget(usd + work.run.granted_usd, minutes, limits.turns, limits.tokens)
 
 
 async def _reserve(work: Work) -> None:
@@ -103,7 +107,7 @@ async def _reserve(work: Work) -> None:
 
 
 async def _take_up(work: Work) -> None:
-    """Go on from the thread's last run: its plan, and for a retry its branch and finished steps too."""
+    """Go on from the thread's last run: its plan, and for a retry its branch, finished steps and dollars spent too."""
     earlier = await find_earlier(work)
     verb = work.run.job.command.verb
     if verb is Verb.APPROVE:
@@ -123,6 +127,8 @@ async def _take_up(work: Work) -> None:
         head_sha=earlier.head_sha,
         commits=earlier.commits,
         steps_done=earlier.steps_done,
+        cost=Cost(usd=earlier.cost.usd, is_priced=earlier.cost.is_priced),
+        granted_usd=earlier.granted_usd + work.run.job.command.add_usd,
         comment_id=earlier.comment_id,
     )
 

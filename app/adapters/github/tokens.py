@@ -41,7 +41,9 @@ class AppAuth(BaseAuthStrategy, httpx.Auth):
     def __init__(self, app_id: str, private_key: SecretStr) -> None:
         self._app_id = app_id
         try:
-            key = load_pem_private_key(private_key.get_secret_value().encode(), password=None)
+            # Files of environment variables hold keys on one line, with \n written out.
+            pem = private_key.get_secret_value().replace("\\n", "\n")
+            key = load_pem_private_key(pem.encode(), password=None)
         except (ValueError, TypeError) as error:
             raise UserError(
                 "The App's private key cannot be read; it is the .pem file from its settings page."
