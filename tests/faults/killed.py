@@ -171,9 +171,9 @@ async def web_between_write_and_answer(world: World) -> None:
     await world.until(rule.done.is_set, "web stores the run")
     assert delivery.status_code >= 500, "The delivery was answered although web was dead."
     await world.web.start()
-    (status,) = await world.github.redeliver(delivery)
-    assert status == 200, f"The second delivery is a duplicate; it was answered {status}."
-    world.expect(issue.number, world.github.deliveries[-1])
+    again = await world.deliver_again(delivery)
+    assert again.status_code == 200, f"The second delivery is a duplicate; it was answered {again.status_code}."
+    world.expect(issue.number, again)
 
 
 async def web_before_write(world: World) -> None:
@@ -190,9 +190,9 @@ async def web_before_write(world: World) -> None:
     delivery = await world.github.label(REPO, issue.number, "vibecode", by="maintainer")
     await world.until(rule.done.is_set, "web stores the run")
     await world.web.start()
-    (status,) = await world.github.redeliver(delivery)
-    assert status == 202, f"Nothing was stored, so the second delivery is new; it was answered {status}."
-    world.expect(issue.number, world.github.deliveries[-1])
+    again = await world.deliver_again(delivery)
+    assert again.status_code == 202, f"Nothing was stored, so the second is new; it was answered {again.status_code}."
+    world.expect(issue.number, again)
 
 
 async def web_under_a_stream(world: World) -> None:
@@ -217,8 +217,7 @@ async def _ask_much(world: World, number: int, is_over: asyncio.Event) -> None:
         await asyncio.sleep(0.1)
         while not 200 <= delivery.status_code < 300:
             await asyncio.sleep(0.2)
-            await world.github.redeliver(delivery)
-            delivery = world.github.deliveries[-1]
+            delivery = await world.deliver_again(delivery)
         asked = world.expect(number, delivery, frozenset({Conclusion.NEUTRAL}))
         asked.is_answer = True
 

@@ -109,8 +109,7 @@ async def web_frozen(world: World, seconds: float) -> None:
     await world.story.mark(f"SIGCONT of web after {seconds} s")
     delivery = await delivering
     if delivery.status_code >= 500:
-        await world.github.redeliver(delivery)
-        delivery = world.github.deliveries[-1]
+        delivery = await world.deliver_again(delivery)
     world.expect(issue.number, delivery)
 
 
@@ -121,7 +120,7 @@ async def told_in_stage(world: World, stage: Stage) -> None:
     async def tell() -> None:
         worker.send(signal.SIGTERM)
 
-    rule = world.redis_tap.when(f'"stage":"{stage}","status":"in_progress"', tell)
+    rule = world.redis_tap.when(f'"stage":"{stage}","status":"in_progress"', tell, after=True)
     await world.ask()
     await world.until(rule.done.is_set, f"the stage {stage} begins")
     await worker.terminate()

@@ -162,6 +162,11 @@ class World:
         self.asked.append(Asked(number, str(json.loads(delivery.response)["job"]), ends))
         return self.asked[-1]
 
+    async def deliver_again(self, delivery: Delivery) -> Delivery:
+        """What becomes of a second attempt at a delivery."""
+        await self.github.redeliver(delivery)
+        return [each for each in self.github.deliveries if each.guid == delivery.guid][-1]
+
     # ------------------------------------------------------------------------------------------------------- moments
 
     async def until(self, is_so: Callable[[], bool], what: str, limit_s: float = MOMENT_S) -> None:
