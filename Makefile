@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: install format check test bench faults demo lock clean
+.PHONY: install format check test attacks bench faults demo lock clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -31,6 +31,9 @@ check: install  ## ruff, mypy --strict, import-linter
 
 test: install  ## the whole suite
 	$(BIN)/python -m pytest $(ARGS)
+
+attacks: install  ## try to break in and to get things out, against running deployments
+	$(BIN)/python -m tests.attacks $(ARGS)
 
 bench: install  ## measure; ratios within one run
 	$(BIN)/python -m tests.bench $(ARGS)
