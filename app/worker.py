@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from app import wiring
 from app.core.budget import Budget
@@ -37,9 +37,14 @@ async def serve_jobs(settings: Settings, records: Records, ports: Ports) -> Asyn
     """Carry jobs out until the block ends, then let those at work end or hand them back; gives the task that serves."""
     options = options_of(settings)
 
+    one_suspect = asyncio.Lock()
+
     async def carry_out_one(job_id: str) -> None:
+        """Runs with which a worker died go one at a time: the one that killed it must not take the others along."""
         with bind(job_id=job_id):
-            await carry_out(ports, options, job_id)
+            run = await ports.store.load(job_id)
+            async with one_suspect if run is not None and run.is_suspect else nullcontext():
+                await carry_out(ports, options, job_id)
 
     worker = wiring.open_worker(settings, records, carry_out_one)
     working = asyncio.create_task(worker.serve(), name="worker")

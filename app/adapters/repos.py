@@ -214,6 +214,8 @@ class GitRepos:
         max_output_bytes: int = 16 * 1024**2,
     ) -> bytes:
         config = {"fetch.fsckObjects": "true", "fetch.unpackLimit": "1", "http.followRedirects": "false"}
+        # A server that sends next to nothing for half a minute is taken for one that hangs.
+        config |= {"http.lowSpeedLimit": "1", "http.lowSpeedTime": "30"}
         config |= {f"fetch.fsck.{fault}": "ignore" for fault in _HARMLESS}
         if token and token.get_secret_value():
             basic = b64encode(f"x-access-token:{token.get_secret_value()}".encode()).decode()

@@ -236,6 +236,11 @@ class Run:
         return self.job.id
 
     @property
+    def is_suspect(self) -> bool:
+        """Did a worker die with it? Asked before the run is taken up again."""
+        return self.attempt > self.handed_back
+
+    @property
     def lost_workers(self) -> int:
         """How many workers died with this run in their hands."""
         return max(0, self.attempt - 1 - self.handed_back)

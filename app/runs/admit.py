@@ -52,8 +52,7 @@ async def _role(work: Work, job: Job) -> Role:
 async def _find_base(work: Work) -> None:
     run, job = work.run, work.run.job
     base_ref = run.base_ref or job.command.base or await work.github.default_branch()
-    token = await work.github.read_token()
-    base_sha = await work.ports.repos.fetch(job.installation_id, job.repo, base_ref, token)
+    base_sha = await work.fetch(base_ref)
     await work.progress.change(base_ref=base_ref, base_sha=run.base_sha or base_sha)
 
 

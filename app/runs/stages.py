@@ -103,8 +103,7 @@ async def _published_head(work: Work) -> str:
         commits = (*run.commits, *(replace(commit, step=steps.get(commit.subject)) for commit in found))
         done = max((commit.step + 1 for commit in commits if commit.step is not None), default=0)
         await work.progress.change(commits=commits, head_sha=head, steps_done=max(run.steps_done, done))
-    token = await work.github.read_token()
-    return await work.ports.repos.fetch(run.job.installation_id, run.job.repo, run.branch, token)
+    return await work.fetch(run.branch)
 
 
 async def _set_up(work: Work) -> None:

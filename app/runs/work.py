@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from app.agent.context import Brief
 from app.agent.loop import Session
 from app.core.budget import Budget
-from app.core.errors import OutsideError, SandboxError
+from app.core.errors import OutsideError, RepoError, SandboxError
 from app.core.job import Mode, Source, Verb
 from app.core.links import page_url
 from app.core.plan import Plan
@@ -115,6 +115,20 @@ class Work:
             model_name=self.run.job.command.model or "",
             cache_key=self.run.id,
         )
+
+    async def fetch(self, ref: str) -> str:
+        """Bring a branch into the host's cache and return its head. A refused token is minted anew, once.
+
+        Raises:
+            RepoError: there is no such branch, or no way to it.
+        """
+        job = self.run.job
+        try:
+            return await self.ports.repos.fetch(job.installation_id, job.repo, ref, await self.github.read_token())
+        except RepoError as error:
+            if error.is_passing:
+                raise
+            return await self.ports.repos.fetch(job.installation_id, job.repo, ref, await self.github.read_token())
 
     async def react(self, content: str) -> None:
         """React to what triggered. A courtesy: where it is refused for good, that is only logged."""

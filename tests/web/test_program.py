@@ -74,6 +74,6 @@ async def test_a_blank_secret_does_not_start(tmp_path: Path) -> None:
     )
     async with asyncio.timeout(20):
         _, said = await program.communicate()
-    assert program.returncode == 1
+    assert program.returncode == 2
     assert b"The webhook secret is empty." in said
     assert b"Traceback" not in said
