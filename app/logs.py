@@ -43,7 +43,13 @@ class JSONFormatter(logging.Formatter):
         line |= {key: value for key, value in vars(record).items() if key not in _OWN}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return self._redact(json.dumps(line, default=str, ensure_ascii=False))
+        return json.dumps({key: self._clean(value) for key, value in line.items()}, ensure_ascii=False)
+
+    def _clean(self, value: object) -> object:
+        """Redact each value before JSON escapes what is in it."""
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        return self._redact(value if isinstance(value, str) else str(value))
 
 
 def configure(level: str, redact: Callable[[str], str], stream: TextIO | None = None) -> None:

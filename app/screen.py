@@ -22,6 +22,16 @@ _IN_A_THREAD = re.compile(r"[;.]? `/vibecode [^`]+` [^.]*")
 """What to write in a comment: here there is no thread to write it in."""
 
 
+def _plain(text: str) -> str:
+    """Words from outside, without what would steer the terminal."""
+    return "".join(char for char in text if char.isprintable() or char in "\n\t")
+
+
+def _safe(text: str) -> str:
+    """Plain words that rich takes for words."""
+    return escape(_plain(text))
+
+
 class Screen:
     """Shows one run as it is saved. Enter it with `with`; `show` may be called with the same run again."""
 
@@ -47,20 +57,20 @@ class Screen:
                 self._line(activity.kind, activity.text)
         if run.plan is not None and self._steps < 0:
             self._steps = len(run.plan.steps)
-            self._console.print(f"  [bold]{escape(run.plan.title)}[/]")
+            self._console.print(f"  [bold]{_safe(run.plan.title)}[/]")
             for number, step in enumerate(run.plan.steps, start=1):
-                self._console.print(f"    {number}. {escape(step.title)}", highlight=False)
+                self._console.print(f"    {number}. {_safe(step.title)}", highlight=False)
         if not run.cost.is_priced and not self._was_told_of_prices:
             self._was_told_of_prices = True
-            self._console.print(f"  [yellow]{escape(_NO_PRICE.format(run.model))}[/]", highlight=False)
+            self._console.print(f"  [yellow]{_safe(_NO_PRICE.format(run.model))}[/]", highlight=False)
         money = f"${run.cost.usd:.4f}" if run.cost.is_priced else f"{run.cost.usage.total_tokens:,} tokens"
-        self._spinner.update(f"{run.percent:3} %  {escape(run.message)}  [dim]{run.cost.turns} turns, {money}[/]")
+        self._spinner.update(f"{run.percent:3} %  {_safe(run.message)}  [dim]{run.cost.turns} turns, {money}[/]")
 
     def _line(self, kind: Kind, text: str) -> None:
         first, *rest = text.strip().splitlines() or [""]
         line = first[:_MAX_CHARS] + ("…" if rest or len(first) > _MAX_CHARS else "")
         indent = "" if kind is Kind.STAGE else "  "
-        self._console.print(f"{indent}[{_STYLES[kind] or 'default'}]{escape(line)}[/]", highlight=False)
+        self._console.print(f"{indent}[{_STYLES[kind] or 'default'}]{_safe(line)}[/]", highlight=False)
 
 
 def show_end(console: Console, run: Run, diff: str = "") -> None:
@@ -75,17 +85,17 @@ def show_end(console: Console, run: Run, diff: str = "") -> None:
         console.print(f"Verdict: [bold]{run.verification.verdict}[/]")
         head = run.verification.runs[-1]
         if not head.passed:
-            console.print(head.tail[-_TAIL_CHARS:], style="dim", markup=False, highlight=False)
+            console.print(_plain(head.tail[-_TAIL_CHARS:]), style="dim", markup=False, highlight=False)
     for notice in run.notices:
-        console.print(f"[yellow]{escape(notice)}[/]")
+        console.print(f"[yellow]{_safe(notice)}[/]")
     style = "bold green" if run.conclusion is Conclusion.SUCCESS else "bold yellow"
     if run.job.source is Source.LOCAL:
         title, words = _said_here(console, run)
     else:
         title, words = headline(run), run.failure.message if run.failure else run.message
-    console.print(f"[{style}]{title}.[/] {escape(words)}")
+    console.print(f"[{style}]{title}.[/] {_safe(words)}")
     if run.failure is not None and run.failure.excerpt:
-        console.print(escape(run.failure.excerpt), style="dim")
+        console.print(_safe(run.failure.excerpt), style="dim")
     if run.status is Status.COMPLETED and run.cost.turns:
         price = f"${run.cost.usd:.4f}" if run.cost.is_priced else "price not known"
         usage = run.cost.usage
@@ -108,10 +118,10 @@ def _said_here(console: Console, run: Run) -> tuple[str, str]:
 
 
 def _show_plan(console: Console, plan: Plan) -> None:
-    console.print(f"\n[bold]{escape(plan.title)}[/]\n{escape(plan.summary)}", highlight=False)
+    console.print(f"\n[bold]{_safe(plan.title)}[/]\n{_safe(plan.summary)}", highlight=False)
     for number, step in enumerate(plan.steps, start=1):
-        console.print(f"  {number}. {escape(step.title)}", highlight=False)
+        console.print(f"  {number}. {_safe(step.title)}", highlight=False)
         for about in (", ".join(step.files), step.check):
             if about:
-                console.print(f"     {escape(about)}", style="dim", highlight=False)
+                console.print(f"     {_safe(about)}", style="dim", highlight=False)
     console.print()

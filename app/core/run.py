@@ -82,7 +82,8 @@ class StageRecord:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A published commit. `step` is the index into the plan's steps, None for what verification changed."""
+    """A published commit. `step` is the index into the plan's steps, None for what verification changed; `author` is a
+    login, where it is known."""
 
     sha: str
     subject: str
@@ -90,6 +91,7 @@ class Commit:
     step: int | None = None
     is_verified: bool = False
     url: str = ""
+    author: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from app.runs.stages import branch_name
 from app.runs.work import Work
 
 STARTING = frozenset({Verb.START, Verb.PLAN, Verb.APPROVE, Verb.RETRY, Verb.BUDGET})
+ANSWER_EVERY_S = 3_600.0
 _GOES_ON = frozenset({Conclusion.FAILURE, Conclusion.TIMED_OUT, Conclusion.CANCELLED})
 
 
@@ -42,6 +43,14 @@ async def admit(work: Work) -> None:
     await _reserve(work)
 
 
+async def is_flooding(work: Work) -> bool:
+    """Was somebody who is nobody here answered in this thread already, within the hour? Then no more is said."""
+    job = work.run.job
+    if job.number is None or work.run.attempt > 1 or await _role(work, job) not in {Role.NONE, Role.READ}:
+        return False
+    return not await work.ports.store.claim(f"answer {job.repo}#{job.number} {job.sender.id}", ttl_s=ANSWER_EVERY_S)
+
+
 async def _role(work: Work, job: Job) -> Role:
     """The sender's role; an operator who came through the API or the command line has them all."""
     if job.source in (Source.API, Source.LOCAL) and not job.sender.id:
@@ -61,12 +70,18 @@ async def _adopt_branch(work: Work) -> None:
     run, name = work.run, branch_name(work.run.job)
     if run.branch or run.job.number is None or await work.github.head(name) is None:
         return
-    if await find_earlier(work) is None and await work.github.pull_request(name, is_open=False) is None:
+    if await find_earlier(work) is not None or await work.github.pull_request(name, is_open=False) is not None:
+        return
+    commits = await work.github.commits(run.base_sha, name)
+    if all(commit.is_verified and commit.author.endswith("[bot]") for commit in commits):
         await work.progress.change(branch=name)
 
 
 async def _read_config(work: Work) -> None:
     job, sha = work.run.job, work.run.base_sha
+    default = await work.github.default_branch()
+    if work.run.base_ref != default:
+        sha = await work.fetch(default)
     raw = await work.ports.repos.read(job.installation_id, job.repo, sha, repo_config.PATH)
     work.config = repo_config.parse(raw.decode("utf-8", "replace")) if raw is not None else RepoConfig()
     if unused := work.config.unused:
@@ -140,7 +155,10 @@ async def find_earlier(work: Work) -> Run | None:
         (
             run
             for run in page.runs
-            if run.id != job.id and run.job.number == job.number and run.job.command.verb in STARTING
+            if run.id != job.id
+            and run.job.number == job.number
+            and run.job.command.verb in STARTING
+            and run.conclusion is not Conclusion.SKIPPED
         ),
         None,
     )

@@ -27,10 +27,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What is done beside the work: `on_signal` with each word people leave, `on_renew` each time the lease is."""
+    """What is done beside the work: `on_signal` with each word people leave, `on_renew` each time the lease is, `check`
+    every second."""
 
     on_signal: Callable[[Signal], Awaitable[None]]
     on_renew: Callable[[], Awaitable[None]]
+    check: Callable[[], None] = lambda: None
 
 
 async def hold(ports: Ports, run: Run, work: Coroutine[None, None, T], beat: Beat) -> T:
@@ -57,6 +59,7 @@ async def _keep(ports: Ports, run: Run, beat: Beat) -> None:
     held_until, renew_at = clock.monotonic() + LEASE_S, clock.monotonic() + RENEW_S
     while True:
         await clock.sleep(LISTEN_S)
+        beat.check()
         try:
             for signal in await ports.store.signals(run.id):
                 await beat.on_signal(signal)

@@ -144,6 +144,15 @@ class Progress:
         run = self.run.with_activity(self._clock.now(), kind, self._redactor.redact(text))
         await self.change(activities=run.activities)
 
+    def check_time(self) -> None:
+        """Hold the minutes while a turn or a command is at work, too.
+
+        Raises:
+            LimitReached: they are used up.
+        """
+        if self.budget is not None and self.run.conclusion is None:
+            check(replace(self.budget, usd=None, turns=1 << 30, tokens=1 << 60), self.run.cost, self.elapsed_s)
+
     @property
     def elapsed_s(self) -> float:
         """Seconds since the run began, over all its attempts, without those it waited for another system."""

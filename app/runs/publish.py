@@ -3,7 +3,9 @@
 What the gate holds back is put back in the sandbox too, so that what is tested is what is published.
 """
 
+import re
 from dataclasses import replace
+from typing import Final
 
 from app.core.errors import GitHubError
 from app.core.job import Job, Source
@@ -13,8 +15,10 @@ from app.core.run import Commit, Kind
 from app.runs import tree
 from app.runs.lease import LEASE_S
 from app.runs.work import Work
+from app.text.render import calm
 
 SUBJECT_CHARS = 72
+_TRAILER: Final = re.compile(r"^([\w-]+-by|refs|closes|fixes):", re.IGNORECASE)
 
 
 async def publish(work: Work, subject: str, body: str, *, step: int | None = None) -> Commit | None:
@@ -39,7 +43,7 @@ async def publish(work: Work, subject: str, body: str, *, step: int | None = Non
         return None
     await work.ports.store.renew(work.run, ttl_s=LEASE_S)
     head = await _open_branch(work)
-    message = compose_message(work.run.job, subject, body)
+    message = compose_message(work.run.job, work.redactor.redact(subject), work.redactor.redact(body))
     commit = await work.github.commit(work.run.branch, head, message, inspection.passed)
     commit = replace(commit, step=step, files=tuple(change.path for change in inspection.passed))
     await work.progress.change(commits=(*work.run.commits, commit), head_sha=commit.sha, published_tree=now)
@@ -68,8 +72,9 @@ async def _hold_back(work: Work, inspection: Inspection) -> None:
 
 
 def compose_message(job: Job, subject: str, body: str) -> str:
-    """Subject, blank line, body, trailers. A secret-shaped line is left out."""
-    lines = [line for line in body.splitlines() if find_secret(line) is None]
+    """Subject, blank line, body, trailers. Of the model's words no secret-shaped line is left, no mention or closing
+    word comes alive, and none is a trailer: nobody is signed off for."""
+    lines = [calm(_TRAILER.sub(r"\1 ", line)) for line in body.splitlines() if find_secret(line) is None]
     parts = [subject_of(subject), "\n".join(lines).strip()]
     trailers = [f"Refs #{job.number}"] if job.number is not None else []
     if job.source is not Source.LOCAL and job.sender.id:
@@ -83,4 +88,5 @@ def subject_of(title: str) -> str:
     title = " ".join(title.split())
     if find_secret(title) is not None:
         return "Change the code"
+    title = calm(_TRAILER.sub(r"\1 ", title))
     return title if len(title) <= SUBJECT_CHARS else title[: SUBJECT_CHARS - 1].rstrip() + "…"

@@ -31,7 +31,7 @@ from app.core.errors import (
 from app.core.ports import Ports
 from app.core.run import Conclusion, Failure, Stage, Status, Verdict
 from app.runs import stages
-from app.runs.admit import STARTING, admit
+from app.runs.admit import STARTING, admit, is_flooding
 from app.runs.answer import answer
 from app.runs.lease import LEASE_S, Beat, hold, stop_on_signal
 from app.runs.publish import publish
@@ -74,7 +74,10 @@ async def carry_out(ports: Ports, options: Options, job_id: str) -> None:
 async def _carry_out(work: Work) -> None:
     ports, run = work.ports, work.run
     try:
-        await hold(ports, run, _attempt(work), Beat(stop_on_signal(work.progress), work.hold_on))
+        beat = Beat(stop_on_signal(work.progress), work.hold_on, work.progress.check_time)
+        await hold(ports, run, _attempt(work), beat)
+    except LimitReached as limit:
+        await hold(ports, run, _end_over_budget(work, limit), Beat(stop_on_signal(None), work.hold_on))
     except Stopped as stop:
         await hold(ports, run, _end(work, Conclusion.CANCELLED, str(stop)), Beat(stop_on_signal(None), work.hold_on))
     except StoreError:
@@ -85,6 +88,12 @@ async def _carry_out(work: Work) -> None:
         await _hand_back(work)
         raise
     log.info("run ended", extra={"conclusion": work.run.conclusion, "usd": work.run.cost.usd})
+
+
+async def _end_over_budget(work: Work, limit: LimitReached) -> None:
+    """A limit ended the run: what is there is handed over."""
+    await _hand_over(work)
+    await _fail(work, Conclusion.TIMED_OUT, str(limit), kind=limit.kind)
 
 
 async def _put_off(work: Work, error: OutsideError) -> PutOff:
@@ -133,8 +142,7 @@ async def _walk_ladder(work: Work) -> None:
         excerpt = error.output[-EXCERPT_CHARS:] if isinstance(error, CommandFailed) else ""
         await _fail(work, conclusion, str(error), kind="request", excerpt=excerpt)
     except LimitReached as limit:
-        await _hand_over(work)
-        await _fail(work, Conclusion.TIMED_OUT, str(limit), kind=limit.kind)
+        await _end_over_budget(work, limit)
     except StoreError:
         raise
     except OutsideError as error:
@@ -156,10 +164,12 @@ async def _walk_ladder(work: Work) -> None:
 async def _walk(work: Work) -> tuple[Conclusion, str]:
     """The stages in their order. Returns how the run ends, in a word and in a sentence."""
     job = work.run.job
+    work.is_muted = await is_flooding(work)
     await work.react("eyes")
     if job.command.verb not in STARTING:
         return await answer(work), "Answered"
     await admit(work)
+    work.is_muted = False
     await stages.open_sandbox(work)
     await stages.clone(work)
     await stages.name_branch(work)

@@ -31,7 +31,8 @@ __pycache__/
 node_modules/
 .DS_Store
 """
-_ADD: Final = f"git {' '.join(_CONFIG)} add --all --ignore-errors"
+_GIT: Final = f"git {' '.join(_CONFIG)}"
+_ADD: Final = f"{_GIT} add --all --ignore-errors"
 _TIMEOUT_S: Final = 120.0
 _LISTING_BYTES: Final = 1_048_576
 
@@ -46,13 +47,13 @@ async def check_out(sandbox: Sandbox, pack: Path, sha: str) -> None:
 
 async def snapshot(sandbox: Sandbox) -> str:
     """The sha of the tree that the work tree holds now, without what git ignores."""
-    output = await _ours(sandbox, f"{_ADD} && git write-tree")
+    output = await _ours(sandbox, f"{_ADD} && {_GIT} write-tree")
     return output.split()[-1]
 
 
 async def show(sandbox: Sandbox, tree: str) -> None:
     """Put the work tree to `tree`: files made since are removed, files that git ignores stay."""
-    await _ours(sandbox, f'{_ADD} && git read-tree --reset -u "$1"', tree)
+    await _ours(sandbox, f'{_ADD} && {_GIT} read-tree --reset -u "$1"', tree)
 
 
 async def lay_over(sandbox: Sandbox, tree: str, paths: Sequence[str]) -> None:
@@ -61,10 +62,11 @@ async def lay_over(sandbox: Sandbox, tree: str, paths: Sequence[str]) -> None:
     there = set(listing.split("\0"))
     present = [path for path in paths if path in there]
     absent = [path for path in paths if path not in there]
-    if present:
-        await _git(sandbox, "checkout", tree, "--", *present, is_ours=True)
     if absent:
-        await _git(sandbox, "rm", "--quiet", "-f", "--ignore-unmatch", "--", *absent, is_ours=True)
+        await _git(sandbox, "rm", "--quiet", "-r", "-f", "--ignore-unmatch", "--", *absent, is_ours=True)
+    if present:
+        await _run(sandbox, ["rm", "-rf", "--", *present])
+        await _git(sandbox, "checkout", tree, "--", *present, is_ours=True)
 
 
 async def carry_over(sandbox: Sandbox, base: str, head: str) -> None:
@@ -172,7 +174,12 @@ async def _run(
     max_output_bytes: int = _LISTING_BYTES,
     may_be_cut: bool = False,
 ) -> str:
-    safe = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+    safe = {
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "safe.directory",
+        "GIT_CONFIG_VALUE_0": "*",
+    }
     try:
         result = await sandbox.exec(
             argv, env={**safe, **(env or {})}, timeout_s=_TIMEOUT_S, max_output_bytes=max_output_bytes

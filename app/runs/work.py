@@ -51,8 +51,8 @@ class Work:
     """One attempt at one run. Whatever must outlive a crash is in the run; this may be lost.
 
     `brief` is what the agent is told of the task. `is_reconnected` says that the sandbox is the one of an earlier
-    attempt, as that left it. The run's trees are shas of git trees there: `start_tree` is the base after set-up,
-    `published_tree` what is on the branch.
+    attempt, as that left it; `is_muted` that the sender was answered often enough. The run's trees are shas of git
+    trees there: `start_tree` is the base after set-up, `published_tree` what is on the branch.
     """
 
     ports: Ports
@@ -64,6 +64,7 @@ class Work:
     machine: Sandbox | None = None
     brief: Brief | None = None
     is_reconnected: bool = False
+    is_muted: bool = False
 
     @property
     def run(self) -> Run:
@@ -165,7 +166,7 @@ def open_work(ports: Ports, options: Options, run: Run, github: GitHub) -> Work:
     redactor = Redactor(ports.secrets)
 
     async def draw_run(run: Run) -> int | None:
-        return await draw(github, options, redactor, run)
+        return None if work.is_muted else await draw(github, options, redactor, run)
 
     begun = run if run.started_at else replace(run, started_at=ports.clock.now())
     progress = Progress(
@@ -176,4 +177,5 @@ def open_work(ports: Ports, options: Options, run: Run, github: GitHub) -> Work:
         draw=draw_run,
         every_s=options.comment_every_s,
     )
-    return Work(ports, options, github, progress, redactor)
+    work = Work(ports, options, github, progress, redactor)  # `draw_run` asks it
+    return work

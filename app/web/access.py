@@ -31,7 +31,7 @@ RoleOf: TypeAlias = Callable[[SecretStr, str], Awaitable[tuple[Person, Role] | N
 COOKIE: Final = "vibecoder"
 SESSION: Final = "session"
 SESSION_S: Final = 12 * 3600
-KNOWN_S: Final = 60.0
+KNOWN_S: Final = 5.0
 OPERATOR: Final = Person("operator")
 
 _MAX_KNOWN: Final = 1_000
@@ -42,7 +42,7 @@ _RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 class Access:
     """The rules, for one deployment. `operator_sha256` is the operator's token as `digest_of` gives it; empty: none.
 
-    Without `role` no GitHub user gets in. An answer of `role` is believed for a minute. An address may have GitHub
+    Without `role` no GitHub user gets in. An answer of `role` is believed for some seconds. An address may have GitHub
     asked 20 times at once and then every 2 s, so that nobody can make this program send GitHub a flood of bad tokens.
     """
 

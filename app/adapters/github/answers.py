@@ -167,6 +167,7 @@ class ComparedCommit(Answer):
     sha: str
     html_url: str = ""
     commit: CommitMessage
+    author: Account | None = None
 
 
 class Comparison(Answer):

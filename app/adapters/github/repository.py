@@ -182,7 +182,8 @@ def _pull_request(pull: Pull) -> PullRequest:
 def _compared(found: ComparedCommit) -> Commit:
     told = found.commit
     is_verified = told.verification is not None and told.verification.verified
-    return Commit(found.sha, told.message.partition("\n")[0].strip(), is_verified=is_verified, url=found.html_url)
+    subject, author = told.message.partition("\n")[0].strip(), found.author.login if found.author else ""
+    return Commit(found.sha, subject, is_verified=is_verified, url=found.html_url, author=author)
 
 
 def _is_taken(error: GitHubError) -> bool:
