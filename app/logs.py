@@ -47,9 +47,15 @@ class JSONFormatter(logging.Formatter):
 
     def _clean(self, value: object) -> object:
         """Redact each value before JSON escapes what is in it."""
-        if value is None or isinstance(value, bool | int | float):
-            return value
-        return self._redact(value if isinstance(value, str) else str(value))
+        match value:
+            case None | bool() | int() | float():
+                return value
+            case dict():
+                return {self._redact(str(key)): self._clean(inner) for key, inner in value.items()}
+            case list() | tuple() | set():
+                return [self._clean(inner) for inner in value]
+            case _:
+                return self._redact(str(value))
 
 
 def configure(level: str, redact: Callable[[str], str], stream: TextIO | None = None) -> None:

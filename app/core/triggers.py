@@ -94,9 +94,18 @@ def _person(account: Account) -> Person:
     return Person(account.login, account.id)
 
 
+TOO_LATE: Final = (
+    "I learned of the label late, and the issue has changed since, so I do not know what was asked for. "
+    "Put the label on again, or say `/vibecode`."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """An open issue that carries the label now. `labelled_by` put it there at `labelled_at`, whole seconds, UTC."""
+    """An open issue that carries the label now. `labelled_by` put it there at `labelled_at`, whole seconds, UTC.
+
+    `changed_at` is when anything about the issue last changed, its text among it.
+    """
 
     number: int
     title: str
@@ -105,11 +114,18 @@ class Labelled:
     labelled_by: Person
     labelled_at: datetime
     is_private: bool = False
+    changed_at: datetime | None = None
 
 
 def catch_up(found: Labelled, *, repo: str, installation_id: int, now: datetime) -> Job:
-    """The job of a label whose delivery never came: the same id that the delivery would have given, were it to come."""
+    """The job of a label whose delivery never came: the same id that the delivery would have given, were it to come.
+
+    Nobody knows what the issue said at that moment once it has changed since: then people are asked to say it again.
+    """
+    has_changed = found.changed_at is not None and found.changed_at > found.labelled_at
+    command = Command(Verb.UNREADABLE, problem=TOO_LATE) if has_changed else Command(Verb.START)
     return Job(
+        command=command,
         id=job_id(repo, found.number, Source.LABEL, _moment(found.labelled_at)),
         repo=repo,
         installation_id=installation_id,

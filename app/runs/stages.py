@@ -5,6 +5,7 @@
 
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -15,6 +16,7 @@ from app.core.commands import parse as parse_command
 from app.core.errors import CommandFailed, SandboxError, UserError
 from app.core.job import Job, Source
 from app.core.machine import CommandTimeout, ExecResult, Network
+from app.core.plan import Plan, Step
 from app.core.policy import BRANCH_PREFIX
 from app.core.run import Kind, Stage, Verdict
 from app.core.sanitize import clean, disarm
@@ -169,9 +171,14 @@ async def plan(work: Work) -> None:
         work.brief = await _brief(work)
         if work.run.plan is None:
             made = await planner.plan(await work.open_session("plan"), work.brief)
-            await work.progress.change(plan=made)
+            await work.progress.change(plan=_redacted(made, work.redactor.redact))
         steps = len(work.run.plan.steps) if work.run.plan else 0
         await work.progress.change(message=f"{steps} step{'' if steps == 1 else 's'}")
+
+
+def _redacted(made: Plan, redact: Callable[[str], str]) -> Plan:
+    steps = tuple(Step(redact(each.title), tuple(map(redact, each.files)), redact(each.check)) for each in made.steps)
+    return Plan(redact(made.title), redact(made.summary), steps)
 
 
 async def _brief(work: Work) -> Brief:

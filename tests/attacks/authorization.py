@@ -9,6 +9,7 @@ import httpx
 from app.core.job import Source, job_id
 from app.core.run import Conclusion, Run
 from app.demo.world import User
+from app.web.access import KNOWN_S
 from tests.attacks.attack import attack
 from tests.attacks.scene import Scene
 from tests.bot import REPO
@@ -291,7 +292,7 @@ async def reader_gives_orders(scene: Scene) -> None:
 
 @attack("authorization")
 async def role_taken_away_at_the_api(scene: Scene) -> None:
-    """A user reads a run over the API, loses the role, and reads on."""
+    """A user reads a run over the API, loses the role, and reads on once GitHub's answer is no longer believed."""
     await scene.github.repo("acme/vault", files={"a": "b"}, private=True)
     scene.github.grant("acme/vault", "maintainer", "maintain")
     scene.github.grant("acme/vault", "leaver", "write")
@@ -301,6 +302,7 @@ async def role_taken_away_at_the_api(scene: Scene) -> None:
     headers = {"Authorization": f"Bearer {scene.github.user_token('leaver')}"}
     before = await scene.client.get(f"/api/jobs/{run.id}", headers=headers)
     scene.github.grant("acme/vault", "leaver", "none")
+    await asyncio.sleep(KNOWN_S)
     after = await scene.client.get(f"/api/jobs/{run.id}", headers=headers)
     assert (before.status_code, after.status_code) == (200, 404)
 

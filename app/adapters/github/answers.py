@@ -121,6 +121,7 @@ class Issue(Answer):
     body: str | None = None
     user: Account | None = None
     pull_request: Mapping[str, object] | None = None
+    updated_at: datetime | None = None
 
 
 class IssueEvent(Answer):

@@ -26,6 +26,7 @@ async def find_labelled(api: Api, repo: str, label: str) -> tuple[Labelled, ...]
             Person(event.actor.login, event.actor.id),
             event.created_at,
             is_private,
+            issue.updated_at,
         )
         for issue, event in labelled
         if event is not None and event.actor is not None and event.actor.type != "Bot"
