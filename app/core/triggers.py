@@ -104,7 +104,7 @@ TOO_LATE: Final = (
 class Labelled:
     """An open issue that carries the label now. `labelled_by` put it there at `labelled_at`, whole seconds, UTC.
 
-    `changed_at` is when anything about the issue last changed, its text among it.
+    `changed_at` is when anything about the issue last changed after that (its text may have), None when nothing did.
     """
 
     number: int
@@ -122,7 +122,7 @@ def catch_up(found: Labelled, *, repo: str, installation_id: int, now: datetime)
 
     Nobody knows what the issue said at that moment once it has changed since: then people are asked to say it again.
     """
-    has_changed = found.changed_at is not None and found.changed_at > found.labelled_at
+    has_changed = found.changed_at is not None
     command = Command(Verb.UNREADABLE, problem=TOO_LATE) if has_changed else Command(Verb.START)
     return Job(
         command=command,

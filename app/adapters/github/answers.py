@@ -102,10 +102,14 @@ class Comment(Answer):
     updated_at: datetime | None = None
 
     @property
+    def is_by_bot(self) -> bool:
+        return self.performed_via_github_app is not None or (self.user is not None and self.user.type == "Bot")
+
+    @property
     def remark(self) -> Remark | None:
         """None for what no person said."""
         at = self.created_at
-        if self.user is None or self.user.type == "Bot" or self.performed_via_github_app is not None or at is None:
+        if self.user is None or self.is_by_bot or at is None:
             return None
         person = Person(self.user.login, self.user.id)
         return Remark(person, self.author_association, self.body or "", at, self.updated_at or at)

@@ -1,9 +1,15 @@
 """Open issues that carry a label, each with the person who put it there: what the deliveries would have told."""
 
-from app.adapters.github.answers import Account, Issue, IssueEvent, IssueEvents, Issues, Repository
+from datetime import datetime, timedelta
+from typing import Final
+
+from app.adapters.github.answers import Account, Comments, Issue, IssueEvent, IssueEvents, Issues, Repository
 from app.adapters.github.api import PER_PAGE, Api
 from app.core.job import Person
 from app.core.triggers import Labelled
+
+_TOLD_APART: Final = timedelta(seconds=5)
+"""What falls nearer to a comment of the bot's is taken for that comment."""
 
 
 async def find_labelled(api: Api, repo: str, label: str) -> tuple[Labelled, ...]:
@@ -18,19 +24,31 @@ async def find_labelled(api: Api, repo: str, label: str) -> tuple[Labelled, ...]
     is_private = (await api.call("GET", repo, Repository)).private
     labelled = [(issue, await _labelling(api, f"{repo}/issues/{issue.number}", label)) for issue in found]
     return tuple(
-        Labelled(
-            issue.number,
-            issue.title,
-            issue.body or "",
-            _person(issue.user),
-            Person(event.actor.login, event.actor.id),
-            event.created_at,
-            is_private,
-            issue.updated_at,
-        )
-        for issue, event in labelled
-        if event is not None and event.actor is not None and event.actor.type != "Bot"
+        [
+            Labelled(
+                issue.number,
+                issue.title,
+                issue.body or "",
+                _person(issue.user),
+                Person(event.actor.login, event.actor.id),
+                event.created_at,
+                is_private,
+                await _changed_at(api, f"{repo}/issues/{issue.number}", issue, event.created_at),
+            )
+            for issue, event in labelled
+            if event is not None and event.actor is not None and event.actor.type != "Bot"
+        ]
     )
+
+
+async def _changed_at(api: Api, path: str, issue: Issue, labelled_at: datetime) -> datetime | None:
+    """When the issue last changed after it was labelled, None when a comment of the bot's is all that was."""
+    if issue.updated_at is None or issue.updated_at <= labelled_at:
+        return None
+    params: dict[str, str | int] = {"since": f"{labelled_at - _TOLD_APART:%Y-%m-%dT%H:%M:%SZ}", "per_page": PER_PAGE}
+    comments = (await api.call("GET", f"{path}/comments", Comments, params=params)).root
+    last = max((comment.updated_at for comment in comments if comment.is_by_bot and comment.updated_at), default=None)
+    return None if last is not None and issue.updated_at <= last + _TOLD_APART else issue.updated_at
 
 
 async def _labelling(api: Api, issue: str, label: str) -> IssueEvent | None:
