@@ -34,7 +34,7 @@ async def sandbox(provider: E2BSandboxes) -> E2BSandbox:
     [
         (Network(is_open=True), {}),
         (Network(), {"denyOut": ["0.0.0.0/0"]}),
-        (Network(hosts=("pypi.org",)), {"allowOut": ["pypi.org"], "denyOut": ["0.0.0.0/0"]}),
+        (Network(hosts=("packages.example.org",)), {"allowOut": ["packages.example.org"], "denyOut": ["0.0.0.0/0"]}),
     ],
 )
 async def test_allowed_hosts_always_come_with_deny_all(

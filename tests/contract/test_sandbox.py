@@ -219,7 +219,7 @@ async def test_an_upload_that_is_no_tar_is_an_error(sandbox: Sandbox, tmp_path: 
         await sandbox.upload(tmp_path / "no.tar", ".")
 
 
-@pytest.mark.parametrize("network", [Network(), Network(is_open=True), Network(hosts=("pypi.org",))])
+@pytest.mark.parametrize("network", [Network(), Network(is_open=True), Network(hosts=("packages.example.org",))])
 async def test_the_network_can_be_set_again_and_again(sandbox: Sandbox, network: Network) -> None:
     await sandbox.set_network(network)
     await sandbox.set_network(network)
