@@ -1,10 +1,14 @@
 """GitHub's webhook payloads, cut down to what the rules read: parsed once, trusted after.
 
-    header              action                  event
-    ping                (none)                  Ping
-    issues              labeled                 IssueLabeled
-    issue_comment       created                 CommentCreated
-    installation…       any                     InstallationChanged
+    header                       action         event
+    ping                         (none)         Ping
+    issues                       labeled        IssueLabeled
+    issue_comment                created        CommentCreated
+    pull_request_review          submitted      ReviewSubmitted
+    pull_request_review_comment  created        ReviewCommentCreated
+    check_suite                  completed      ChecksCompleted
+    installation…                any            InstallationChanged
+    repository                   any            RepositoryChanged
 
 Everything else is not ours. Field by field: https://docs.github.com/en/webhooks/webhook-events-and-payloads. What that
 page calls required is sometimes null (deleted users, Enterprise Server), so only what a rule needs is required here.
@@ -74,6 +78,67 @@ class Comment(_Payload):
     performed_via_github_app: Present | None = None
 
 
+class HeadRepo(_Payload):
+    full_name: str
+
+
+class PullHead(_Payload):
+    """The end of a pull request that is to be merged; `repo` is null when its fork is gone."""
+
+    ref: Annotated[str, Field(max_length=255)]
+    sha: Annotated[str, Field(max_length=64)]
+    repo: HeadRepo | None = None
+
+
+class PullRequest(_Payload):
+    """A pull request within the events about its review. `user` is who opened it."""
+
+    number: _Id
+    title: str
+    body: str | None = None
+    state: str
+    user: Account | None = None
+    head: PullHead
+
+
+class Review(_Payload):
+    """`state` is `approved`, `changes_requested` or `commented`; `body` is null when only lines were commented on."""
+
+    id: _Id
+    body: str | None = None
+    state: str
+    user: Account | None = None
+    performed_via_github_app: Present | None = None
+
+
+class ReviewComment(Comment):
+    """A comment on a line of the diff; `line` is null for one on a file, or on lines that are gone."""
+
+    path: Annotated[str, Field(max_length=4_096)]
+    line: int | None = None
+    diff_hunk: str = ""
+    pull_request_review_id: _Id | None = None
+
+
+class SuitePull(_Payload):
+    number: _Id
+
+
+class SuiteApp(_Payload):
+    slug: str = ""
+
+
+class CheckSuite(_Payload):
+    """The checks of one App on one commit. `pull_requests` are those of this repository with the branch as head."""
+
+    id: _Id
+    head_branch: str | None = None
+    head_sha: Annotated[str, Field(max_length=64)]
+    conclusion: str | None = None
+    pull_requests: tuple[SuitePull, ...] = ()
+    app: SuiteApp | None = None
+
+
 class Repository(_Payload):
     full_name: _RepoName
     private: bool = True
@@ -107,21 +172,77 @@ class CommentCreated(_Payload):
     installation: Installation | None = None
 
 
+class ReviewSubmitted(_Payload):
+    action: Literal["submitted"]
+    review: Review
+    pull_request: PullRequest
+    repository: Repository
+    sender: Account
+    installation: Installation | None = None
+
+
+class ReviewCommentCreated(_Payload):
+    """A comment on a line of a pull request, alone or as a part of a review."""
+
+    action: Literal["created"]
+    comment: ReviewComment
+    pull_request: PullRequest
+    repository: Repository
+    sender: Account
+    installation: Installation | None = None
+
+
+class ChecksCompleted(_Payload):
+    """All checks of one App on one commit ended. The sender is who pushed: for our branches, this App."""
+
+    action: Literal["completed"]
+    check_suite: CheckSuite
+    repository: Repository
+    sender: Account
+    installation: Installation | None = None
+
+
+class Named(_Payload):
+    full_name: _RepoName
+
+
 class InstallationChanged(_Payload):
-    """The App was installed, removed, suspended, or given other repositories."""
+    """The App was installed, removed, suspended, or given other repositories; these were taken from it."""
 
     action: Annotated[str, Field(max_length=64)]
     installation: Installation
+    repositories_removed: tuple[Named, ...] = ()
 
 
-Event: TypeAlias = Ping | IssueLabeled | CommentCreated | InstallationChanged
+class RepositoryChanged(_Payload):
+    """A repository was archived, deleted, renamed, transferred, or something else happened to it as a whole."""
+
+    action: Annotated[str, Field(max_length=64)]
+    repository: Repository
+    installation: Installation | None = None
+
+
+Event: TypeAlias = (
+    Ping
+    | IssueLabeled
+    | CommentCreated
+    | ReviewSubmitted
+    | ReviewCommentCreated
+    | ChecksCompleted
+    | InstallationChanged
+    | RepositoryChanged
+)
 
 _EVENTS: Final[dict[str, tuple[type[Event], str]]] = {
     "ping": (Ping, ""),
     "issues": (IssueLabeled, "labeled"),
     "issue_comment": (CommentCreated, "created"),
+    "pull_request_review": (ReviewSubmitted, "submitted"),
+    "pull_request_review_comment": (ReviewCommentCreated, "created"),
+    "check_suite": (ChecksCompleted, "completed"),
     "installation": (InstallationChanged, ""),
     "installation_repositories": (InstallationChanged, ""),
+    "repository": (RepositoryChanged, ""),
 }
 """Event header -> its model and the one action that is ours; an empty action is any."""
 

@@ -4,6 +4,10 @@ A job's id names the request, not the delivery, so that a redelivery is the same
 
     acme~greeter~12~comment~99              a comment
     acme~greeter~12~label~20261122T150237Z  a label, at the issue's `updated_at`
+    acme~greeter~13~review~901              a submitted review
+    acme~greeter~13~remark~77               a comment on a line of code
+    acme~greeter~13~checks~5001             a check suite that failed
+    acme~greeter~12~reaction~31             a 👍 on a plan
     acme~greeter~api~5f0c…                  the API, by idempotency key
     acme~greeter~local~1763823757123        the command line
 
@@ -33,6 +37,12 @@ class Source(StrEnum):
 
     LABEL = "label"
     COMMENT = "comment"
+    REVIEW = "review"
+    """A submitted review."""
+    REMARK = "remark"
+    """A comment on a line of code."""
+    CHECKS = "checks"
+    REACTION = "reaction"
     API = "api"
     LOCAL = "local"
 
@@ -70,6 +80,16 @@ class Person:
 
     login: str
     id: int = 0
+    is_bot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a pull request's diff a comment stands. `line` is None for a whole file; `hunk` is the diff there."""
+
+    path: str
+    line: int | None = None
+    hunk: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +115,11 @@ class Job:
     """A request. Immutable once stored; `title`, `body` are the issue's text snapshotted from the delivery.
 
     `repo` is `owner/name`; `number` is the issue's or pull request's, None for the API and the command line.
-    `comment_id` is the comment that triggered, for the reaction; None for a label.
+    `comment_id` is the comment that triggered, for the reaction: of a thread, or of a line of code when `source` is
+    `REMARK`; None for all else. `label` is the label's name as it was put on. `is_open` is the thread's state then.
+
+    Of a pull request's events: `branch` and `head_sha` are its head's, as far as they were told; `place` is where the
+    comment stands; `review_id` is the review's that it came with.
     """
 
     id: str
@@ -114,6 +138,12 @@ class Job:
     comment_id: int | None = None
     delivery_id: str = ""
     is_private: bool = False
+    is_open: bool = True
+    label: str = ""
+    branch: str = ""
+    head_sha: str = ""
+    place: Place | None = None
+    review_id: int | None = None
 
 
 def job_id(repo: str, number: int | None, source: Source, key: str) -> str:

@@ -1,87 +1,210 @@
 """Triggers: the rules that turn an event into a job.
 
-    event                   when, always by a person                                mode of the job
-    issues.labeled          the label, on an open issue                             auto
-    issues.labeled          the label with `:plan` after it, on an open issue       plan
-    issue_comment.created   a command                                               auto
-    issue_comment.created   `/vibecode plan`                                        plan
-    issue_comment.created   `/vibecode [instruction]` on a pull request             follow_up
-    anything else           ever                                                    no job
+    event                                when                                                 mode of the job
+    issues.labeled                       the label, on an open issue                          auto
+    issues.labeled                       the label with `:plan` after it, on an open issue    plan
+    issue_comment.created                a command                                            auto
+    issue_comment.created                `/vibecode plan`                                     plan
+    issue_comment.created                `/vibecode [instruction]` on a pull request          follow_up
+    pull_request_review_comment.created  on a pull request of the bot's                       follow_up
+    pull_request_review.submitted        changes requested, on a pull request of the bot's    follow_up
+    pull_request_review.submitted        a command in its text                                as in a comment
+    check_suite.completed                failed, on a pull request of the bot's               fix_ci
+    anything else                        ever                                                 no job
 
+- A pull request of the bot's was opened by a bot, from a branch `vibecode/…` of the repository itself; whether by this
+  App, the worker asks. Only `check_suite` comes without a person: whoever started the work answers for it.
 - A person is no Bot, has no `[bot]` after the login, and wrote the comment without an App in between: two bots that
-  answer each other would never end.
+  answer each other would never end. Bots that the repository's file names count as persons.
 - A command on a closed issue, or one that cannot be read, is a job too: the worker answers it. A label there is not.
 - Edited and deleted comments start nothing, and neither does what comes without an installation: who could act on it?
 - Whether the sender may is asked when the job is admitted, not here: no call leaves the web process.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from app.core import commands
-from app.core.events import Account, CommentCreated, Event, IssueLabeled
-from app.core.job import Command, Job, Mode, Person, Source, Verb, job_id
+from app.core.events import (
+    Account,
+    ChecksCompleted,
+    Comment,
+    CommentCreated,
+    Event,
+    Issue,
+    IssueLabeled,
+    PullRequest,
+    Review,
+    ReviewCommentCreated,
+    ReviewSubmitted,
+)
+from app.core.job import Command, Job, Mode, Person, Place, Source, Verb, job_id
+from app.core.policy import BRANCH_PREFIX
+from app.core.pull import FAILED
 
 MAX_TITLE_CHARS: Final = 256
 MAX_BODY_CHARS: Final = 65_536
 """GitHub's own limits: only what is no issue of GitHub's is cut."""
+MAX_HUNK_CHARS: Final = 4_096
 
 PLAN_SUFFIX: Final = ":plan"
 
 
-def decide(event: Event, *, delivery_id: str, label: str, now: datetime) -> Job | None:
-    """The job that an event asks for, None when it asks for nothing. `label` is the deployment's, in any case."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an event asks for, by which of its parts. `key` names the request within its thread."""
+
+    command: Command
+    source: Source
+    key: str
+    comment_id: int | None = None
+    label: str = ""
+    place: Place | None = None
+    review_id: int | None = None
+
+
+def decide(event: Event, *, delivery_id: str, label: str, now: datetime, bots: Collection[str] = ()) -> Job | None:
+    """The job that an event asks for, None when it asks for nothing. `label` is the repository's or the deployment's,
+    `bots` are logins that may ask as people do; both in any case."""
     match event:
         case IssueLabeled():
-            command = _labeled(event, label.casefold())
+            asked = _labeled(event, label.casefold())
+            thread: Issue | PullRequest = event.issue
         case CommentCreated():
-            command = _commented(event)
+            asked = _commented(event)
+            thread = event.issue
+        case ReviewCommentCreated():
+            asked = _remarked(event)
+            thread = event.pull_request
+        case ReviewSubmitted():
+            asked = _reviewed(event)
+            thread = event.pull_request
+        case ChecksCompleted():
+            return _failed(event, delivery_id=delivery_id, now=now)
         case _:
             return None
-    if command is None or event.installation is None or event.sender.is_bot:
+    if asked is None or event.installation is None or not _is_heard(event.sender, bots):
         return None
-    issue, repository = event.issue, event.repository
-    is_pull_request = issue.pull_request is not None
-    comment_id = event.comment.id if isinstance(event, CommentCreated) else None
-    source = Source.COMMENT if comment_id else Source.LABEL
-    key = str(comment_id) if comment_id else _moment(issue.updated_at)
+    is_pull_request = isinstance(thread, PullRequest) or thread.pull_request is not None
+    repository, head = event.repository, thread.head if isinstance(thread, PullRequest) else None
     return Job(
-        id=job_id(repository.full_name, issue.number, source, key),
+        id=job_id(repository.full_name, thread.number, asked.source, asked.key),
         repo=repository.full_name,
         installation_id=event.installation.id,
-        source=source,
+        source=asked.source,
         sender=_person(event.sender),
         created_at=now,
-        command=command,
-        mode=_mode(command.verb, is_pull_request=is_pull_request),
-        number=issue.number,
+        command=asked.command,
+        mode=_mode(asked.command.verb, is_pull_request=is_pull_request),
+        number=thread.number,
         is_pull_request=is_pull_request,
-        title=issue.title[:MAX_TITLE_CHARS],
-        body=(issue.body or "")[:MAX_BODY_CHARS],
-        author=_person(issue.user) if issue.user else None,
-        comment_id=comment_id,
+        title=thread.title[:MAX_TITLE_CHARS],
+        body=(thread.body or "")[:MAX_BODY_CHARS],
+        author=_person(thread.user) if thread.user else None,
+        comment_id=asked.comment_id,
         delivery_id=delivery_id,
         is_private=repository.private,
+        is_open=thread.state == "open",
+        label=asked.label,
+        branch=head.ref if head else "",
+        head_sha=head.sha if head else "",
+        place=asked.place,
+        review_id=asked.review_id,
     )
 
 
-def _labeled(event: IssueLabeled, label: str) -> Command | None:
+def _labeled(event: IssueLabeled, label: str) -> Asked | None:
     if event.issue.state != "open":
         return None
+    moment = _moment(event.issue.updated_at)
     match event.label.name.casefold():
         case name if name == label:
-            return Command(Verb.START)
+            return Asked(Command(Verb.START), Source.LABEL, moment, label=event.label.name)
         case name if name == label + PLAN_SUFFIX:
-            return Command(Verb.PLAN)
+            return Asked(Command(Verb.PLAN), Source.LABEL, moment, label=event.label.name)
     return None
 
 
-def _commented(event: CommentCreated) -> Command | None:
+def _commented(event: CommentCreated) -> Asked | None:
     comment = event.comment
-    if comment.performed_via_github_app or (comment.user and comment.user.is_bot):
+    command = None if _is_relayed(comment, event.sender) else _command(comment.body)
+    return None if command is None else Asked(command, Source.COMMENT, str(comment.id), comment.id)
+
+
+def _remarked(event: ReviewCommentCreated) -> Asked | None:
+    """A comment on a line needs no `/vibecode` on the bot's own pull request; elsewhere only a command counts."""
+    comment = event.comment
+    if _is_relayed(comment, event.sender):
         return None
-    return commands.parse((comment.body or "")[:MAX_BODY_CHARS])
+    command = _command(comment.body)
+    if command is None and _is_bots(event.pull_request, event.repository.full_name):
+        command = Command(Verb.START, instruction=_cut(comment.body).strip())
+    if command is None or (command.verb is Verb.START and not command.instruction):
+        return None
+    place = Place(comment.path, comment.line, comment.diff_hunk[-MAX_HUNK_CHARS:])
+    review_id = comment.pull_request_review_id
+    return Asked(command, Source.REMARK, str(comment.id), comment.id, place=place, review_id=review_id)
+
+
+def _reviewed(event: ReviewSubmitted) -> Asked | None:
+    review = event.review
+    if _is_relayed(review, event.sender):
+        return None
+    command = _command(review.body)
+    wants_changes = review.state.casefold() == "changes_requested"
+    if command is None and wants_changes and _is_bots(event.pull_request, event.repository.full_name):
+        command = Command(Verb.START, instruction=_cut(review.body).strip())
+    return None if command is None else Asked(command, Source.REVIEW, str(review.id), review_id=review.id)
+
+
+def _failed(event: ChecksCompleted, *, delivery_id: str, now: datetime) -> Job | None:
+    """The sender is whoever pushed, for our branches this App: who started the work is found out by the worker."""
+    suite = event.check_suite
+    branch = suite.head_branch or ""
+    is_ours = branch.startswith(BRANCH_PREFIX) and bool(suite.pull_requests)
+    if not is_ours or suite.conclusion not in FAILED or event.installation is None:
+        return None
+    number, repo = suite.pull_requests[0].number, event.repository.full_name
+    return Job(
+        id=job_id(repo, number, Source.CHECKS, str(suite.id)),
+        repo=repo,
+        installation_id=event.installation.id,
+        source=Source.CHECKS,
+        sender=_person(event.sender),
+        created_at=now,
+        mode=Mode.FIX_CI,
+        number=number,
+        is_pull_request=True,
+        delivery_id=delivery_id,
+        is_private=event.repository.private,
+        branch=branch,
+        head_sha=suite.head_sha,
+    )
+
+
+def _command(text: str | None) -> Command | None:
+    return commands.parse(_cut(text))
+
+
+def _cut(text: str | None) -> str:
+    return (text or "")[:MAX_BODY_CHARS]
+
+
+def _is_heard(sender: Account, bots: Collection[str]) -> bool:
+    return not sender.is_bot or sender.login.casefold() in {bot.casefold() for bot in bots}
+
+
+def _is_relayed(said: Comment | Review, sender: Account) -> bool:
+    """Was this written by an App in a person's name, or by another than the sender?"""
+    is_bots = said.user is not None and said.user.is_bot
+    return is_bots != sender.is_bot or (said.performed_via_github_app is not None and not is_bots)
+
+
+def _is_bots(pull: PullRequest, repo: str) -> bool:
+    is_own = pull.head.repo is not None and pull.head.repo.full_name == repo
+    return is_own and pull.head.ref.startswith(BRANCH_PREFIX) and pull.user is not None and pull.user.is_bot
 
 
 def _mode(verb: Verb, *, is_pull_request: bool) -> Mode:
@@ -91,7 +214,7 @@ def _mode(verb: Verb, *, is_pull_request: bool) -> Mode:
 
 
 def _person(account: Account) -> Person:
-    return Person(account.login, account.id)
+    return Person(account.login, account.id, account.is_bot)
 
 
 TOO_LATE: Final = (

@@ -19,14 +19,13 @@ from app.demo.history import IssueEvent
 ROLES: Final = ("none", "read", "triage", "write", "maintain", "admin")
 TOKEN_LIFE: Final = timedelta(hours=1)
 APP_PERMISSIONS: Final[Mapping[str, str]] = {
-    "checks": "read",
-    "contents": "write",
-    "issues": "write",
-    "metadata": "read",
-    "pull_requests": "write",
-    "statuses": "read",
+    **dict.fromkeys(("actions", "contents", "issues", "pull_requests"), "write"),
+    **dict.fromkeys(("checks", "metadata"), "read"),
 }
-EVENTS: Final = ("issue_comment", "issues", "pull_request_review", "pull_request_review_comment")
+EVENTS: Final = (
+    *("check_suite", "issue_comment", "issues"),
+    *("pull_request_review", "pull_request_review_comment", "repository"),
+)
 MAX_DELIVERIES: Final = 1_000
 
 

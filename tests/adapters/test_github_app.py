@@ -50,7 +50,10 @@ async def test_tokens_are_for_one_repository_and_the_least_permissions() -> None
         token = await world.github.read_token()
         assert world.router.calls[1].request.headers["authorization"] == "Bearer ghs_1"
 
-    work = {"contents": "write", "issues": "write", "pull_requests": "write", "metadata": "read"}
+    work = {
+        **{"contents": "write", "issues": "write", "pull_requests": "write"},
+        **{"checks": "read", "actions": "write", "metadata": "read"},
+    }
     assert world.minted == [
         {"repositories": ["greeter"], "permissions": work},
         {"repositories": ["greeter"], "permissions": {"contents": "read"}},

@@ -20,7 +20,10 @@ from tests.adapters.github_world import HEAD, NEXT, World, comment, git_commit, 
 Sent: TypeAlias = tuple[str, str, dict[str, str], Any]
 BRANCH = "vibecode/12-typo"
 OWN = {"owner": "acme", "repo": "greeter"}
-WORK = {"contents": "write", "issues": "write", "pull_requests": "write", "metadata": "read"}
+WORK = {
+    **{"contents": "write", "issues": "write", "pull_requests": "write"},
+    **{"checks": "read", "actions": "write", "metadata": "read"},
+}
 LINK = Change("latest", "120000", b"v2")
 LOGO = Change("logo.png", "100755", b"\x89\x00")
 GONE = Change("gone.txt", "000000", old_mode="100644")

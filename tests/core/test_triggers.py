@@ -42,6 +42,7 @@ def test_a_labelled_issue_is_a_job_with_the_issue_as_it_stood() -> None:
         author=Person("tim-berners", 1002),
         delivery_id="72d3162e",
         is_private=True,
+        label="vibecode",
     )
 
 

@@ -23,7 +23,10 @@ from app.adapters.github.api import Api
 from app.adapters.github.refusal import server_time
 from app.core.errors import GitHubError, UserError
 
-WORK: Final = {"contents": "write", "issues": "write", "pull_requests": "write", "metadata": "read"}
+WORK: Final = {
+    **{"contents": "write", "issues": "write", "pull_requests": "write"},
+    **{"checks": "read", "actions": "write", "metadata": "read"},
+}
 READ: Final = {"contents": "read"}
 SEE: Final = {"metadata": "read"}
 
