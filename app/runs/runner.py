@@ -72,14 +72,8 @@ async def carry_out(ports: Ports, options: Options, job_id: str) -> None:
 
 
 async def _carry_out(work: Work) -> None:
-    ports, run = work.ports, work.run
     try:
-        beat = Beat(stop_on_signal(work.progress), work.hold_on, work.progress.check_time)
-        await hold(ports, run, _attempt(work), beat)
-    except LimitReached as limit:
-        await hold(ports, run, _end_over_budget(work, limit), Beat(stop_on_signal(None), work.hold_on))
-    except Stopped as stop:
-        await hold(ports, run, _end(work, Conclusion.CANCELLED, str(stop)), Beat(stop_on_signal(None), work.hold_on))
+        await _carry_to_its_end(work)
     except StoreError:
         raise
     except OutsideError as error:
@@ -90,6 +84,18 @@ async def _carry_out(work: Work) -> None:
     log.info("run ended", extra={"conclusion": work.run.conclusion, "usd": work.run.cost.usd})
 
 
+async def _carry_to_its_end(work: Work) -> None:
+    """The attempt, and what is left to do when a limit or a person ends it from beside."""
+    ports, run = work.ports, work.run
+    try:
+        beat = Beat(stop_on_signal(work.progress), work.hold_on, work.progress.check_time)
+        await hold(ports, run, _attempt(work), beat)
+    except LimitReached as limit:
+        await hold(ports, run, _end_over_budget(work, limit), Beat(stop_on_signal(None), work.hold_on))
+    except Stopped as stop:
+        await hold(ports, run, _end(work, Conclusion.CANCELLED, str(stop)), Beat(stop_on_signal(None), work.hold_on))
+
+
 async def _end_over_budget(work: Work, limit: LimitReached) -> None:
     """A limit ended the run: what is there is handed over."""
     await _hand_over(work)
@@ -97,17 +103,19 @@ async def _end_over_budget(work: Work, limit: LimitReached) -> None:
 
 
 async def _put_off(work: Work, error: OutsideError) -> PutOff:
-    """Let the run wait for another system, its sandbox alive. A lost sandbox counts as a lost worker does."""
+    """Let the run wait for another system, its sandbox alive. A lost sandbox counts as a lost worker does; last words
+    that are still to be said stay as they are."""
     run, now = work.run, work.ports.clock.now()
     after_s = max(error.retry_after_s or 0.0, WAITS_S[min(run.waits, len(WAITS_S) - 1)])
     is_in_order = not isinstance(error, SandboxError)
+    waiting = work.redactor.redact(f"Waiting: {error}")
     log.warning("run put off", extra={"reason": str(error), "after_s": after_s, "stage": run.stage})
     await work.progress.save(
         waits=run.waits + 1,
         handed_back=run.handed_back + is_in_order,
         waited_s=run.waited_s + after_s,
         wake_at=now + timedelta(seconds=after_s),
-        message=work.redactor.redact(f"Waiting: {error}"),
+        message=waiting if run.conclusion is None else run.message,
     )
     if work.machine is not None and is_in_order:
         with suppress(SandboxError):

@@ -53,6 +53,21 @@ async def test_last_words_are_said_once_github_is_back(bot: Bot) -> None:
     assert len(bot.comments(issue)) == 1
 
 
+async def test_last_words_of_a_stopped_run_are_said_once_github_is_back(bot: Bot) -> None:
+    bot.model.says(plan("Mend the greeting"), shell("sleep 60"))
+    issue = await bot.issue()
+    await bot.label(issue)
+    await bot.at_work_on("sleep 60")
+    (story,) = bot.comments(issue)
+    fault = bot.github.fails("PATCH", rf"/issues/comments/{story.id}$", status=503, times=4)
+    await bot.comment(issue, "/vibecode stop")
+    run = (await bot.work())[0]
+
+    assert fault.times == 0
+    assert (run.conclusion, run.lost_workers, run.waits) == (Conclusion.CANCELLED, 0, 1)
+    assert any("Stopped by maintainer" in comment.body for comment in bot.comments(issue))
+
+
 async def test_a_delivery_that_never_arrived_is_asked_for_again(tmp_path: Path) -> None:
     async with deployed(tmp_path, is_worker_up=False) as bot:
         bot.model.says(*MEND)
