@@ -37,7 +37,7 @@ async def publish(work: Work, subject: str, body: str, *, step: int | None = Non
         return None
     inspection = inspect(changes, protected=work.config.protected)
     if inspection.held:
-        await _hold_back(work, inspection)
+        await hold_back(work, inspection)
         now = await tree.snapshot(work.sandbox)
     if not inspection.passed:
         return None
@@ -62,13 +62,14 @@ async def _open_branch(work: Work) -> str:
     return run.base_sha
 
 
-async def _hold_back(work: Work, inspection: Inspection) -> None:
+async def hold_back(work: Work, inspection: Inspection) -> None:
+    """Put protected paths back as they were. It is told first: once they are back, nobody sees that they were changed."""
     names = ", ".join(f"`{path}`" for path in inspection.held)
-    await tree.lay_over(work.sandbox, work.run.published_tree, inspection.held)
-    work.progress.tell(f"These paths are protected and were put back as they were: {names}. Do not change them again.")
     await work.progress.notice(
         f"Held back, because the paths are protected: {names}. A person has to make these changes."
     )
+    await tree.lay_over(work.sandbox, work.run.published_tree, inspection.held)
+    work.progress.tell(f"These paths are protected and were put back as they were: {names}. Do not change them again.")
 
 
 def compose_message(job: Job, subject: str, body: str) -> str:
