@@ -16,6 +16,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from app.adapters.git import GitFailed, environment, is_branch_name, is_sha, run
+from app.adapters.no_pulls import NoPulls
 from app.core.delivery import DeliveryAttempt
 from app.core.errors import GitHubError, HeadMoved, UserError
 from app.core.job import Person, Remark
@@ -38,6 +39,7 @@ class LocalRepository:
         self.repo = f"local/{path.resolve().name.removesuffix('.git') or 'repository'}"
         self._timeout_s = timeout_s
         self._git_dir = path
+        self.pulls = NoPulls(self._file)
         self._env = environment({"commit.gpgSign": "false"}, home=str(Path.home()))
 
     @property
@@ -234,10 +236,22 @@ class LocalRepository:
         except GitFailed as error:
             raise GitHubError(f"`git {arguments[0]}` failed in {self.path}: {error}", status=422) from error
 
+    async def _file(self, path: str) -> bytes | None:
+        """A file of the default branch."""
+        name = f"refs/heads/{await self.default_branch()}:{path}"
+        try:
+            return await self._print("cat-file", "blob", name, cwd=self._git_dir)
+        except GitFailed:
+            return None
+
     async def _run(self, *arguments: str, cwd: Path, stdin: bytes = b"", env: dict[str, str] | None = None) -> str:
+        output = await self._print(*arguments, cwd=cwd, stdin=stdin, env=env)
+        return output.decode(errors="surrogateescape").rstrip("\n")
+
+    async def _print(self, *arguments: str, cwd: Path, stdin: bytes = b"", env: dict[str, str] | None = None) -> bytes:
         where = {} if cwd == self.path and self._git_dir == self.path else {"GIT_DIR": str(self._git_dir)}
         try:
-            output = await run(
+            return await run(
                 ("git", *arguments),
                 cwd=cwd,
                 env={**self._env, **where, **(env or {})},
@@ -248,7 +262,6 @@ class LocalRepository:
             raise GitHubError(f"`git {arguments[0]}` did not end within {self._timeout_s:g} s.") from error
         except OSError as error:
             raise UserError(f"Git cannot be started on this machine: {error.strerror}.") from error
-        return output.decode(errors="surrogateescape").rstrip("\n")
 
 
 def _commit(sha: str, message: str, changes: Sequence[Change]) -> Commit:

@@ -18,6 +18,7 @@ from app.core.delivery import DeliveryAttempt
 from app.core.job import Person, Remark
 from app.core.machine import ExecResult, Network, SandboxInfo
 from app.core.policy import Change, Role
+from app.core.pull import Pulls
 from app.core.records import Queue, Store
 from app.core.run import Commit, PullRequest
 from app.core.triggers import Labelled
@@ -40,6 +41,10 @@ class GitHub(Protocol):
     """One repository as one installation of the App sees it. Every method raises `GitHubError`."""
 
     repo: str
+
+    @property
+    def pulls(self) -> Pulls:
+        """This repository's pull requests, their review threads and checks."""
 
     async def permission(self, person: Person) -> Role:
         """The person's role on the repository now; `Role.NONE` for strangers. Repeatable.

@@ -15,10 +15,11 @@ from app.adapters.github.app import GithubkitApp
 from app.core.job import Person
 from app.core.policy import Change
 from app.core.ports import GitHub
-from tests.adapters.github_world import HEAD, NEXT, World, comment, git_commit, open_world, pull, ref
+from tests.adapters.github_world import HEAD, NEXT, OTHER, World, comment, git_commit, open_world, pull, ref
 
 Sent: TypeAlias = tuple[str, str, dict[str, str], Any]
 BRANCH = "vibecode/12-typo"
+BOT = {"login": "vibecoder[bot]", "id": 1, "type": "Bot"}
 OWN = {"owner": "acme", "repo": "greeter"}
 WORK = {
     **{"contents": "write", "issues": "write", "pull_requests": "write"},
@@ -59,6 +60,14 @@ def answer(request: httpx.Request) -> httpx.Response:
         ("/issues/12/comments", [comment(9, "MARK", app=None)] if is_get else comment(9, "")),
         ("/issues/comments/9", comment(9, "")),
         ("/pulls", [pull(3)] if is_get else pull(3)),
+        ("/pulls/comments/51", {"id": 51, "in_reply_to_id": 50}),
+        ("/pulls/comments/52", {"id": 52}),
+        ("/pulls/3/comments", [{"id": 52, "in_reply_to_id": 50, "body": "MARK", "user": BOT}]),
+        ("/replies", {"id": 53}),
+        ("/labels", [{"name": "bug"}]),
+        ("/comments/9/reactions", [] if is_get else {}),
+        ("/issues/12", {"number": 12, "title": "t"}),
+        ("/contents/docs/a b.md", {"type": "file", "encoding": "base64", "content": ""}),
         ("/pulls/3", pull(3)),
         (f"/heads/{BRANCH}", ref(HEAD)),
         ("/git/refs", ref(HEAD)),
@@ -161,6 +170,67 @@ CASES: dict[str, tuple[Ours, Typed]] = {
             rest.pulls.async_list(**OWN, state="open", head=f"acme:{BRANCH}"),
             rest.pulls.async_update(**OWN, pull_number=3, title="t", body="b"),
         ],
+    ),
+    "pull request by its number": (
+        lambda ours: ours.pulls.pull(3),
+        lambda rest: [rest.pulls.async_get(**OWN, pull_number=3)],
+    ),
+    "new reply": (
+        lambda ours: ours.pulls.put_reply(3, 51, "hi", marker="absent"),
+        lambda rest: [
+            rest.pulls.async_get_review_comment(**OWN, comment_id=51),
+            rest.pulls.async_list_review_comments(**OWN, pull_number=3, per_page=100),
+            rest.pulls.async_create_reply_for_review_comment(**OWN, pull_number=3, comment_id=50, body="hi"),
+        ],
+    ),
+    "reply found again": (
+        lambda ours: ours.pulls.put_reply(3, 51, "hi", marker="MARK"),
+        lambda rest: [
+            rest.pulls.async_get_review_comment(**OWN, comment_id=51),
+            rest.pulls.async_list_review_comments(**OWN, pull_number=3, per_page=100),
+            rest.apps.async_get_authenticated(),
+            rest.pulls.async_update_review_comment(**OWN, comment_id=52, body="hi"),
+        ],
+    ),
+    "reaction to a review comment": (
+        lambda ours: ours.pulls.react_to_review_comment("eyes", 51),
+        lambda rest: [
+            rest.reactions.async_create_for_pull_request_review_comment(**OWN, comment_id=51, content="eyes")
+        ],
+    ),
+    "labels": (
+        lambda ours: ours.pulls.add_labels(3, ["bug", "bot"]),
+        lambda rest: [rest.issues.async_add_labels(**OWN, issue_number=3, labels=["bug", "bot"])],
+    ),
+    "reviewers": (
+        lambda ours: ours.pulls.request_reviews(3, ["ada", "acme/core"]),
+        lambda rest: [
+            rest.pulls.async_request_reviewers(**OWN, pull_number=3, reviewers=["ada"], team_reviewers=["core"])
+        ],
+    ),
+    "merge": (
+        lambda ours: ours.pulls.merge(BRANCH, "main"),
+        lambda rest: [rest.repos.async_merge(**OWN, base=BRANCH, head="main")],
+    ),
+    "merge commit": (
+        lambda ours: ours.pulls.commit_merge(BRANCH, HEAD, OTHER, "Merge", "f" * 40),
+        lambda rest: [
+            rest.git.async_get_ref(**OWN, ref=f"heads/{BRANCH}"),
+            rest.git.async_create_commit(**OWN, message="Merge", tree="f" * 40, parents=[HEAD, OTHER]),
+            rest.git.async_update_ref(**OWN, ref=f"heads/{BRANCH}", sha=NEXT, force=False),
+        ],
+    ),
+    "thumbs": (
+        lambda ours: ours.pulls.thumbs(9),
+        lambda rest: [rest.reactions.async_list_for_issue_comment(**OWN, comment_id=9, content="+1", per_page=100)],
+    ),
+    "issue": (
+        lambda ours: ours.pulls.issue(12),
+        lambda rest: [rest.issues.async_get(**OWN, issue_number=12)],
+    ),
+    "file": (
+        lambda ours: ours.pulls.read_file("docs/a b.md"),
+        lambda rest: [rest.repos.async_get_content(**OWN, path="docs/a b.md")],
     ),
 }
 

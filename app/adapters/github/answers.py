@@ -33,6 +33,10 @@ class Account(Answer):
     id: int
     type: str = "User"
 
+    @property
+    def person(self) -> Person:
+        return Person(self.login, self.id, self.type == "Bot")
+
 
 class App(Answer):
     id: int = 0
@@ -119,10 +123,15 @@ class Label(Answer):
     name: str = ""
 
 
+class Labels(RootModel[list[Label]]):
+    pass
+
+
 class Issue(Answer):
     number: int
     title: str
     body: str | None = None
+    state: str = "open"
     user: Account | None = None
     pull_request: Mapping[str, object] | None = None
     updated_at: datetime | None = None
@@ -179,18 +188,6 @@ class Comparison(Answer):
     commits: tuple[ComparedCommit, ...]
 
 
-class Head(Answer):
-    ref: str
-    sha: str
-
-
-class Pull(Answer):
-    number: int
-    html_url: str
-    draft: bool = False
-    head: Head
-
-
 class Signature(Answer):
     is_valid: bool = Field(default=False, alias="isValid")
 
@@ -212,10 +209,6 @@ class CreatedCommit(Answer):
 
 
 class Comments(RootModel[list[Comment]]):
-    pass
-
-
-class Pulls(RootModel[list[Pull]]):
     pass
 
 

@@ -72,6 +72,19 @@ class Branch:
                 raise
             return landed
 
+    async def merge(self, expected_head: str, merged: str, message: str, tree: str) -> str:
+        """Put a merge commit with this tree on the branch; see the port `Pulls`."""
+        parents, head = (expected_head, merged), await self.head()
+        if head != expected_head:
+            found = None if head is None else await self._read(head)
+            if found is None or found.tree.sha != tree or not await self._is_own(found, parents, message):
+                raise self._moved(expected_head)
+            return found.sha
+        wanted = {"message": message, "tree": tree, "parents": parents}
+        made = await self._api.call("POST", f"{self._git}/commits", GitCommit, body=wanted)
+        await self._move(made.sha, expected_head)
+        return made.sha
+
     async def _put_files(self, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
         subject, body = _parts(message)
         additions = [
@@ -132,10 +145,13 @@ class Branch:
         if head is None or head == expected_head:
             return None
         found = await self._read(head)
-        is_same = [each.sha for each in found.parents] == [expected_head] and _parts(found.message) == _parts(message)
-        if not is_same or found.author is None or found.author.name != await self._bot():
+        if not await self._is_own(found, (expected_head,), message):
             raise self._moved(expected_head)
         return _of_objects(found, message, changes)
+
+    async def _is_own(self, found: GitCommit, parents: Sequence[str], message: str) -> bool:
+        is_same = [each.sha for each in found.parents] == list(parents) and _parts(found.message) == _parts(message)
+        return is_same and found.author is not None and found.author.name == await self._bot()
 
     def _moved(self, expected_head: str) -> HeadMoved:
         return HeadMoved(f"The branch {self._name} is no longer at {expected_head[:12]}.", status=409)

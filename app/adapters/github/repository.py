@@ -1,7 +1,7 @@
 """One repository as the App's installation sees it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Final
 
 from pydantic import SecretStr
 
@@ -14,22 +14,21 @@ from app.adapters.github.answers import (
     Comments,
     ComparedCommit,
     Comparison,
-    Pull,
-    Pulls,
     Ref,
     Repository,
 )
-from app.adapters.github.api import Api, is_unclear
+from app.adapters.github.api import Api
 from app.adapters.github.commits import Branch
 from app.adapters.github.labels import find_labelled
+from app.adapters.github.once import is_taken, look_then_create, or_none
+from app.adapters.github.pull_answers import Pull, Pulls
+from app.adapters.github.pulls import GithubkitPulls
 from app.adapters.github.tokens import READ, Tokens
 from app.core.errors import GitHubError
 from app.core.job import Person, Remark
 from app.core.policy import Change, Role
 from app.core.run import Commit, PullRequest
 from app.core.triggers import Labelled
-
-T = TypeVar("T")
 
 _PER_PAGE: Final = 100
 _REMARK_PAGES: Final = 3
@@ -47,12 +46,13 @@ class GithubkitRepository:
         self._app = app
         self._tokens = tokens
         self._bot_login = ""
+        self.pulls = GithubkitPulls(api, repo, bot=self._bot)
 
     async def permission(self, person: Person) -> Role:
         if not person.id or not person.login:
             return Role.NONE
         path = f"{self._path}/collaborators/{path_part(person.login)}/permission"
-        found = await _or_none(self._api.call("GET", path, CollaboratorPermission))
+        found = await or_none(self._api.call("GET", path, CollaboratorPermission))
         if found is None or found.user is None or found.user.id != person.id:
             return Role.NONE
         return found.role
@@ -73,7 +73,7 @@ class GithubkitRepository:
             path = f"{self._path}/issues/{number}/comments"
             return (await self._api.call("POST", path, Comment, body={"body": body})).id
 
-        return await _look_then_create(edit_own, create)
+        return await look_then_create(edit_own, create)
 
     async def remarks(self, number: int) -> tuple[Remark, ...]:
         said = [comment.remark async for comment in self._comments(number, _REMARK_PAGES)]
@@ -90,7 +90,7 @@ class GithubkitRepository:
         try:
             await self._api.call("POST", f"{self._path}/git/refs", Ref, body=body)
         except GitHubError as error:
-            if not _is_taken(error):
+            if not is_taken(error):
                 raise
 
     async def commit(self, branch: str, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
@@ -123,7 +123,7 @@ class GithubkitRepository:
             wanted = {"title": title, "head": branch, "base": base, "body": body, "draft": is_draft}
             return _pull_request(await self._open_pull(wanted))
 
-        return await _look_then_create(update, create)
+        return await look_then_create(update, create)
 
     async def read_token(self) -> SecretStr:
         return (await self._tokens.mint(READ)).token
@@ -139,7 +139,7 @@ class GithubkitRepository:
 
     async def _edit(self, comment_id: int, body: str) -> int | None:
         path = f"{self._path}/issues/comments/{comment_id}"
-        comment = await _or_none(self._api.call("PATCH", path, Comment, body={"body": body}))
+        comment = await or_none(self._api.call("PATCH", path, Comment, body={"body": body}))
         return None if comment is None else comment.id
 
     async def _own_comment(self, number: int, marker: str) -> int | None:
@@ -184,32 +184,3 @@ def _compared(found: ComparedCommit) -> Commit:
     is_verified = told.verification is not None and told.verification.verified
     subject, author = told.message.partition("\n")[0].strip(), found.author.login if found.author else ""
     return Commit(found.sha, subject, is_verified=is_verified, url=found.html_url, author=author)
-
-
-def _is_taken(error: GitHubError) -> bool:
-    return error.status == 422 and "already exists" in str(error)
-
-
-async def _or_none(call: Awaitable[T]) -> T | None:
-    try:
-        return await call
-    except GitHubError as error:
-        if error.status not in {404, 410}:
-            raise
-        return None
-
-
-async def _look_then_create(look: Callable[[], Awaitable[T | None]], create: Callable[[], Awaitable[T]]) -> T:
-    """Create only what is not there; after an unclear ending look again first, and create at most twice."""
-    for _ in range(2):
-        if (found := await look()) is not None:
-            return found
-        try:
-            return await create()
-        except GitHubError as error:
-            if not is_unclear(error) and not _is_taken(error):
-                raise
-            fault = error
-    if (found := await look()) is not None:
-        return found
-    raise fault

@@ -1,0 +1,149 @@
+"""One repository's pull requests: their threads, reviewers and merges, and what an issue or a file says now."""
+
+from base64 import b64decode
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+from urllib.parse import quote
+
+from app.adapters.github.answers import (
+    Anything,
+    Issue,
+    Labels,
+)
+from app.adapters.github.api import PER_PAGE, Api
+from app.adapters.github.checks import GithubkitChecks
+from app.adapters.github.commits import Branch
+from app.adapters.github.once import look_then_create, or_none
+from app.adapters.github.pull_answers import (
+    Content,
+    Contents,
+    MergeCommit,
+    Pull,
+    Reactions,
+    ReviewComment,
+    ReviewComments,
+)
+from app.core import pull
+from app.core.errors import GitHubError
+from app.core.pull import IssueText, Merging, Thumb
+
+_MAX_PAGES: Final = 30
+
+
+class GithubkitPulls(GithubkitChecks):
+    """Implements the port `Pulls`."""
+
+    def __init__(self, api: Api, repo: str, *, bot: Callable[[], Awaitable[str]]) -> None:
+        """`bot` tells the login that the App acts under."""
+        super().__init__(api, repo)
+        self._repo = repo
+        self._bot = bot
+
+    async def pull(self, number: int) -> pull.Pull | None:
+        found = await or_none(self._api.call("GET", f"{self._path}/pulls/{number}", Pull))
+        if found is None:
+            return None
+        head, author = found.head, found.user
+        return pull.Pull(
+            number=found.number,
+            title=found.title,
+            body=found.body or "",
+            url=found.html_url,
+            head=head.ref,
+            head_sha=head.sha,
+            base=found.base.ref if found.base is not None else "",
+            author=author.person if author is not None else None,
+            is_open=found.state == "open",
+            is_merged=found.merged,
+            is_draft=found.draft,
+            is_fork=head.repo is None or head.repo.full_name.casefold() != self._repo.casefold(),
+            is_ours=author is not None and author.login == await self._bot(),
+            is_mergeable=found.mergeable,
+        )
+
+    async def put_reply(self, number: int, comment_id: int, body: str, *, marker: str) -> None:
+        comments = f"{self._path}/pulls/comments"
+        answered = await self._api.call("GET", f"{comments}/{comment_id}", ReviewComment)
+        # GitHub takes no replies to replies.
+        first = answered.in_reply_to_id or answered.id
+
+        async def edit_own() -> ReviewComment | None:
+            own = await self._own_reply(number, first, marker)
+            if own is None:
+                return None
+            return await or_none(self._api.call("PATCH", f"{comments}/{own}", ReviewComment, body={"body": body}))
+
+        async def create() -> ReviewComment:
+            path = f"{self._path}/pulls/{number}/comments/{first}/replies"
+            return await self._api.call("POST", path, ReviewComment, body={"body": body})
+
+        await look_then_create(edit_own, create)
+
+    async def react_to_review_comment(self, content: str, comment_id: int) -> None:
+        path = f"{self._path}/pulls/comments/{comment_id}/reactions"
+        await self._api.call("POST", path, Anything, body={"content": content})
+
+    async def add_labels(self, number: int, labels: Sequence[str]) -> None:
+        if labels:
+            await self._api.call("POST", f"{self._path}/issues/{number}/labels", Labels, body={"labels": list(labels)})
+
+    async def request_reviews(self, number: int, reviewers: Sequence[str]) -> None:
+        people = [name for name in reviewers if "/" not in name]
+        teams = [name.rpartition("/")[2] for name in reviewers if "/" in name]
+        if people or teams:
+            path, wanted = (
+                f"{self._path}/pulls/{number}/requested_reviewers",
+                {"reviewers": people, "team_reviewers": teams},
+            )
+            body = {kind: names for kind, names in wanted.items() if names}
+            await self._api.call("POST", path, Anything, body=body)
+
+    async def merge(self, branch: str, head: str) -> Merging:
+        try:
+            made = await self._api.call(
+                "POST", f"{self._path}/merges", MergeCommit, body={"base": branch, "head": head}
+            )
+        except GitHubError as error:
+            if error.status != 409 or "conflict" not in str(error).casefold():
+                raise
+            return Merging.CONFLICT
+        return Merging.MERGED if made.sha else Merging.NOTHING
+
+    async def commit_merge(self, branch: str, expected_head: str, merged: str, message: str, tree: str) -> str:
+        return await Branch(self._api, self._repo, branch, bot=self._bot).merge(expected_head, merged, message, tree)
+
+    async def thumbs(self, comment_id: int) -> tuple[Thumb, ...]:
+        path = f"{self._path}/issues/comments/{comment_id}/reactions"
+        params: dict[str, str | int] = {"content": "+1", "per_page": PER_PAGE}
+        found = await or_none(self._api.call("GET", path, Reactions, params=params))
+        thumbs = [
+            Thumb(each.id, each.user.person, each.user.type == "Bot", each.created_at)
+            for each in (found.root if found is not None else ())
+            if each.user is not None
+        ]
+        return tuple(sorted(thumbs, key=lambda thumb: (thumb.created_at, thumb.id)))
+
+    async def issue(self, number: int) -> IssueText | None:
+        found = await or_none(self._api.call("GET", f"{self._path}/issues/{number}", Issue))
+        if found is None:
+            return None
+        author = found.user.person if found.user is not None else None
+        return IssueText(found.title, found.body or "", found.state == "open", author)
+
+    async def read_file(self, path: str) -> bytes | None:
+        found = await or_none(self._api.call("GET", f"{self._path}/contents/{quote(path)}", Contents))
+        if found is None or not isinstance(found.root, Content) or found.root.type != "file":
+            return None
+        if found.root.encoding != "base64":
+            raise GitHubError(f"`{path}` is larger than 1 MB, and GitHub does not show so much at once.", status=422)
+        return b64decode(found.root.content)
+
+    async def _own_reply(self, number: int, first: int, marker: str) -> int | None:
+        async for page in self._api.pages(
+            f"{self._path}/pulls/{number}/comments", ReviewComments, max_pages=_MAX_PAGES
+        ):
+            for comment in page.root:
+                is_there = comment.in_reply_to_id == first and marker in (comment.body or "")
+                if is_there and comment.user is not None and comment.user.login == await self._bot():
+                    return comment.id
+        return None
