@@ -63,7 +63,7 @@ async def _open_branch(work: Work) -> str:
 
 
 async def hold_back(work: Work, inspection: Inspection) -> None:
-    """Put protected paths back as they were. It is told first: once they are back, nobody sees that they were changed."""
+    """Put protected paths back as they were. That is told first: once they are back, nobody sees what was changed."""
     names = ", ".join(f"`{path}`" for path in inspection.held)
     await work.progress.notice(
         f"Held back, because the paths are protected: {names}. A person has to make these changes."
