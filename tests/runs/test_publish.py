@@ -6,7 +6,7 @@ from app.adapters.memory import MemoryQueue, MemoryStore
 from app.core.budget import Budget
 from app.core.errors import SandboxError
 from app.core.policy import Inspection
-from app.core.ports import GitHub, Ports, Sandbox
+from app.core.ports import GitHub, Sandbox
 from app.core.redact import Redactor
 from app.core.run import Run
 from app.runs.progress import Progress
@@ -36,7 +36,7 @@ async def test_what_is_held_back_is_told_even_when_the_worker_dies_as_it_is_put_
     assert run is not None
     redactor = Redactor(())
     progress = Progress(run, store=store, clock=Hourglass(), redactor=redactor, draw=undrawn, every_s=0)
-    work = Work(cast(Ports, ports(store)), Options(Budget(1, 1, 1, 1)), cast(GitHub, None), progress, redactor)
+    work = Work(ports(store), Options(Budget(1, 1, 1, 1)), cast(GitHub, None), progress, redactor)
     work.machine = cast(Sandbox, Gone())
 
     with pytest.raises(SandboxError):
