@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from app.demo import commits, git_data, git_http, graphql, pages, pulls, rest, threads
+from app.demo import checks, commits, git_data, git_http, graphql, pages, pulls, rest, threads
 from app.demo.answer import Refusal, not_found
 from app.demo.call import Hub, routes
 
@@ -30,7 +30,7 @@ def build(hub: Hub) -> Starlette:
     async def answer_graphql(request: Request) -> Response:
         return await graphql.serve(hub, request)
 
-    tables = (*rest.ROWS, *threads.ROWS, *git_data.ROWS, *commits.ROWS, *pulls.ROWS)
+    tables = (*rest.ROWS, *threads.ROWS, *git_data.ROWS, *checks.ROWS, *commits.ROWS, *pulls.ROWS)
     api = [*routes(hub, tables), Route("/{path:path}", _nowhere, methods=_METHODS)]
     return Starlette(
         routes=[

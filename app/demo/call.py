@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from app.demo.answer import Refusal, invalid, not_found, parse_body
 from app.demo.auth import Caller, identify
+from app.demo.ci import CI
 from app.demo.shapes import Shapes
 from app.demo.webhooks import Courier
 from app.demo.world import Issue, PullRequest, Repo, User, World
@@ -36,6 +37,7 @@ class Hub:
     world: World
     shapes: Shapes
     courier: Courier
+    ci: CI
 
 
 @dataclass(slots=True)

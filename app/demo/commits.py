@@ -1,4 +1,4 @@
-"""REST: branches, commits, comparisons, contents and checks, all asked of git itself."""
+"""REST: branches, commits, comparisons and contents, all asked of git itself."""
 
 import base64
 from typing import Final
@@ -96,34 +96,11 @@ async def get_content(call: Call) -> Response:
     return reply({**about, **urls, "sha": blob, "content": base64.encodebytes(data).decode(), "_links": links})
 
 
-# ----------------------------------------------------------------------------------------------------------- checks
-
-
-async def list_check_runs(call: Call) -> Response:
-    await resolve(call, call.part("ref"))
-    return reply({"total_count": 0, "check_runs": []})
-
-
-async def list_statuses(call: Call) -> Response:
-    await resolve(call, call.part("ref"))
-    return reply([])
-
-
-async def get_status(call: Call) -> Response:
-    repo, sha = call.repo, await resolve(call, call.part("ref"))
-    url = f"{call.shapes.repo_api(repo)}/commits/{sha}"
-    about = {"state": "pending", "statuses": [], "sha": sha, "total_count": 0}
-    return reply({**about, "repository": call.shapes.repo(repo), "commit_url": url, "url": f"{url}/status"})
-
-
 _REPO: Final = "/repos/{owner}/{name}"
 
 ROWS: Final[tuple[Row, ...]] = (
     ("GET", f"{_REPO}/branches/{{branch:path}}", get_branch, "contents:read"),
     ("GET", f"{_REPO}/commits", list_commits, "contents:read"),
-    ("GET", f"{_REPO}/commits/{{ref:path}}/check-runs", list_check_runs, "checks:read"),
-    ("GET", f"{_REPO}/commits/{{ref:path}}/statuses", list_statuses, "statuses:read"),
-    ("GET", f"{_REPO}/commits/{{ref:path}}/status", get_status, "statuses:read"),
     ("GET", f"{_REPO}/commits/{{ref:path}}", get_commit, "contents:read"),
     ("GET", f"{_REPO}/compare/{{range:path}}", compare, "contents:read"),
     ("GET", f"{_REPO}/contents/{{path:path}}", get_content, "contents:read"),

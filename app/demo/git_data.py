@@ -70,6 +70,7 @@ async def update_ref(call: Call) -> Response:
         await git.update_ref(name, sha, before)
     except GitFailed as error:
         raise Refusal(422, "Reference cannot be updated") from error
+    await call.hub.ci.pushed(call.repo, name.removeprefix("refs/heads/"), call.user)
     return reply(git_shapes.ref(call.shapes, call.repo, name, sha))
 
 

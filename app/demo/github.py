@@ -24,6 +24,8 @@ from app.demo import git_shapes
 from app.demo.application import build
 from app.demo.bare import NO_OBJECT, BareRepo, Commit, Entry
 from app.demo.call import Hub
+from app.demo.checks import storage
+from app.demo.ci import CI
 from app.demo.front import Fault, FaultOptions, Front, Request
 from app.demo.history import put_label
 from app.demo.loopback import serving
@@ -61,12 +63,14 @@ class DemoGitHub:
         self._port = port
         self._shapes = Shapes(self.world)
         self._courier = Courier(self.world, self._shapes, webhook_secret)
-        self._front = Front(build(Hub(self.world, self._shapes, self._courier)))
+        self.ci = CI(self.world, self._shapes, self._courier)
+        self._front = Front(build(Hub(self.world, self._shapes, self._courier, self.ci)))
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self.world.url = await stack.enter_async_context(serving(self._front, self._port, has_date=False))
+            self.ci.logs_url = await stack.enter_async_context(serving(storage(self.ci)))
             await stack.enter_async_context(self._courier)
             self._stack = stack.pop_all()
         return self
@@ -195,6 +199,7 @@ class DemoGitHub:
         commit = Commit("", tree, (parent,) if parent else (), identity, identity, message)
         sha = await git.write_commit(commit)
         await git.update_ref(f"refs/heads/{branch}", sha, head or NO_OBJECT)
+        await self.ci.pushed(world, branch, self.user(by))
         return sha
 
     async def head(self, repo: str, branch: str) -> str | None:

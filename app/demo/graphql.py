@@ -137,6 +137,7 @@ async def create_commit_on_branch(call: Call, given: Any) -> Json:
     except GitFailed as error:
         raise _stale(expected) from error
     repo.signed.add(sha)
+    await call.hub.ci.pushed(repo, name, call.user)
     url = f"{call.shapes.repo_html(repo)}/commit/{sha}"
     return _payload(await repo.git.commit(sha), url, name, given.get("clientMutationId"))
 

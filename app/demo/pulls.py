@@ -74,6 +74,7 @@ async def create_pull(call: Call) -> Response:
     repo.issues[pull.number] = pull
     answer = await git_shapes.full_pull(call.shapes, repo, pull)
     call.hub.courier.send_soon("pull_request", call.hub.courier.pull_request("opened", repo, answer, call.user))
+    await call.hub.ci.pushed(repo, head, call.user)
     return reply(answer, 201, {"location": answer["url"]})
 
 

@@ -9,6 +9,7 @@ import hmac
 import json
 import time
 import uuid
+from collections.abc import Coroutine
 from types import TracebackType
 from typing import Final, Self
 
@@ -58,7 +59,11 @@ class Courier:
 
     def send_soon(self, event: str, payload: Json) -> None:
         """Deliver an event while the caller goes on, as GitHub does with what an API call caused."""
-        task = asyncio.get_running_loop().create_task(self.send(event, payload))
+        self.soon(self.send(event, payload))
+
+    def soon(self, deed: Coroutine[None, None, Delivery]) -> None:
+        """Do what ends in a delivery while the caller goes on."""
+        task = asyncio.get_running_loop().create_task(deed)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -77,9 +82,7 @@ class Courier:
         return await self._attempt(attempt)
 
     def again_soon(self, delivery: Delivery) -> None:
-        task = asyncio.get_running_loop().create_task(self.again(delivery))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.soon(self.again(delivery))
 
     def _prepare(self, event: str, payload: Json) -> Delivery:
         return Delivery(
@@ -139,7 +142,7 @@ class Courier:
 
     # payloads --------------------------------------------------------------------------------------------------
 
-    def _about(self, action: str, repo: Repo, sender: User) -> Json:
+    def about(self, action: str, repo: Repo, sender: User) -> Json:
         return {
             "action": action,
             "repository": self._shapes.repo(repo),
@@ -148,7 +151,7 @@ class Courier:
         }
 
     def issue(self, action: str, repo: Repo, issue: Issue, sender: User, **more: Json) -> Json:
-        return {**self._about(action, repo, sender), "issue": self._shapes.issue(repo, issue), **more}
+        return {**self.about(action, repo, sender), "issue": self._shapes.issue(repo, issue), **more}
 
     def comment(self, action: str, repo: Repo, comment: Comment, sender: User, **more: Json) -> Json:
         issue = repo.issues[comment.number]
@@ -156,7 +159,7 @@ class Courier:
 
     def pull_request(self, action: str, repo: Repo, pull: Json, sender: User, **more: Json) -> Json:
         """A pull request's event; `pull` is the pull request in JSON."""
-        return {**self._about(action, repo, sender), "number": pull["number"], "pull_request": pull, **more}
+        return {**self.about(action, repo, sender), "number": pull["number"], "pull_request": pull, **more}
 
     def about_installation(self, action: str, installation: Installation, *repos: Repo) -> Json:
         """An event of the App's installation; `repos` are those that it is about."""

@@ -8,6 +8,7 @@ import httpx
 from githubkit import GitHub, Response, TokenAuthStrategy
 from githubkit.exception import GitHubException
 
+from app.demo.ci import Outcome
 from app.demo.github import DemoGitHub
 from tests.contract import demo_github
 from tests.contract.demo_github import REPO, app_jwt, commit_input, mint
@@ -30,6 +31,7 @@ async def _furnish(github: DemoGitHub) -> None:
         await api.post("/issues/1/reactions", json={"content": "eyes"})
         await api.post("/pulls", json={"title": "Fix", "head": "fix", "base": "main", "body": "Closes #1"})
         await api.post("/issues/2/comments", json={"body": "Working on it."})
+    await github.ci.judges(REPO, "tests", lambda build: Outcome("failure"))
 
 
 async def _rest(github: DemoGitHub, token: str) -> AsyncIterator[Any]:
@@ -79,7 +81,6 @@ AS_INSTALLATION: dict[str, Ask] = {
     "pull commits": lambda rest: rest.pulls.async_list_commits(OWNER, NAME, 2),
     "pull comments": lambda rest: rest.issues.async_list_comments(OWNER, NAME, 2),
     "check runs": lambda rest: rest.checks.async_list_for_ref(OWNER, NAME, "main"),
-    "statuses": lambda rest: rest.repos.async_get_combined_status_for_ref(OWNER, NAME, "main"),
     "user": lambda rest: rest.users.async_get_by_username("mona"),
 }
 

@@ -208,6 +208,30 @@ class CreatedCommit(Answer):
     created: Created = Field(alias="createCommitOnBranch")
 
 
+class CheckOutput(Answer):
+    title: str | None = None
+    summary: str | None = None
+    text: str | None = None
+
+
+class CheckRun(Answer):
+    id: int
+    name: str
+    status: str = ""
+    conclusion: str | None = None
+    html_url: str | None = None
+    output: CheckOutput | None = None
+    app: App | None = None
+
+
+class CheckRuns(Answer):
+    check_runs: tuple[CheckRun, ...] = ()
+
+
+class WorkflowJob(Answer):
+    run_id: int
+
+
 class Comments(RootModel[list[Comment]]):
     pass
 

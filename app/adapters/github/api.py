@@ -43,6 +43,7 @@ _STATUS_OF: Final = {
 _UNSEEN: Final = re.compile(r"/git/(blobs|trees|commits)$")
 """What nobody sees before a ref points to it: no content in the sense of GitHub's limits."""
 
+MAX_READ_BYTES: Final = 64 * 1_048_576
 PER_PAGE: Final = 100
 MAX_PAGES: Final = 10
 
@@ -110,6 +111,34 @@ class Api:
             # Not the link itself: it must not lead the token to another place.
             params = dict(httpx.URL(following["url"]).params)
 
+    async def read_elsewhere(self, path: str, *, last_bytes: int) -> bytes:
+        """The end of what a GET leads to: read there without our token, and no more of it than `MAX_READ_BYTES`."""
+        with _translated(f"GET {path}"):
+            async with asyncio.timeout(self._deadline_s):
+                async with self._github.get_async_client() as client:
+                    answer = await client.get(path, headers=HEADERS, follow_redirects=False)
+                if answer.is_error:
+                    raise refusal(f"GET {path}", answer)
+                if answer.next_request is None:
+                    return answer.content[-last_bytes:]
+                return await self._read_end(answer.next_request.url, last_bytes)
+
+    async def _read_end(self, url: httpx.URL, last_bytes: int) -> bytes:
+        config, read, end = self._github.config, 0, bytearray()
+        stranger = httpx.AsyncClient(
+            verify=config.ssl_verify, timeout=config.timeout, headers={"User-Agent": USER_AGENT}
+        )
+        async with stranger, stranger.stream("GET", url) as answer:
+            if answer.is_error:
+                raise GitHubError(f"GitHub's storage answered {answer.status_code}.", status=answer.status_code)
+            async for chunk in answer.aiter_bytes():
+                end += chunk
+                del end[: -2 * last_bytes]
+                read += len(chunk)
+                if read > MAX_READ_BYTES:
+                    break
+        return bytes(end[-last_bytes:])
+
     async def graphql(self, query: str, variables: dict[str, object], answer: type[A]) -> A:
         """Send one GraphQL mutation, never twice, and read its `data`."""
         if self._pace is not None:
@@ -144,6 +173,8 @@ def _translated(what: str) -> Iterator[None]:
         raise GitHubError(f"GitHub did not carry out {what} in time.") from error
     except GitHubException as error:
         raise _translate(what, error) from error
+    except httpx.HTTPError as error:
+        raise GitHubError(f"GitHub could not be reached for {what}: {error or type(error).__name__}") from error
     except ValueError as error:
         raise GitHubError(f"GitHub's answer to {what} cannot be read.") from error
 

@@ -27,6 +27,8 @@ WORK: Final = {
     **{"contents": "write", "issues": "write", "pull_requests": "write"},
     **{"checks": "read", "actions": "write", "metadata": "read"},
 }
+_NEWER: Final = frozenset({"checks", "actions"})
+"""What an installation may lack whose owner has not yet accepted what the App asks for since."""
 READ: Final = {"contents": "read"}
 SEE: Final = {"metadata": "read"}
 
@@ -89,7 +91,7 @@ class Tokens:
         self._name = repo.partition("/")[2]
 
     async def mint(self, permissions: Mapping[str, str]) -> Token:
-        """Ask for a token that may this, and nothing more.
+        """Ask for a token that may this, and nothing more; without what is newer where that was not granted yet.
 
         Raises:
             GitHubError: never with 404 or 422, which callers would take for an answer about their own request.
@@ -103,6 +105,8 @@ class Tokens:
             path = f"/app/installations/{self._installation_id}/access_tokens"
             return await self._app.call("POST", path, Token, body=body)
         except GitHubError as error:
+            if error.status == 422 and not _NEWER.isdisjoint(permissions) and "not granted" in str(error):
+                return await self.mint({key: level for key, level in permissions.items() if key not in _NEWER})
             if error.status not in {404, 422} or error.is_passing:
                 raise
             place = self._repo or f"installation {self._installation_id}"
