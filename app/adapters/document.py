@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import Final
 
+from app.core.document import encode
 from app.core.errors import StoreError, UserError
 from app.core.job import Job, Verb
-from app.core.run import Run, encode
+from app.core.run import Run
 
 MAX_DOCUMENT_BYTES: Final = 524_288
 _STARTS: Final = frozenset({Verb.START, Verb.PLAN, Verb.APPROVE, Verb.RETRY})

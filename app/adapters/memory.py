@@ -14,9 +14,10 @@ from typing import Final
 
 from app.adapters.document import pack, read_cursor, thread_of
 from app.core.conversation import Conversation, decode_message, encode_message
+from app.core.document import decode
 from app.core.errors import LeaseLost
 from app.core.records import Page, Signal
-from app.core.run import Run, Status, decode
+from app.core.run import Run, Status
 
 MAX_RUNS: Final = 1_000
 """The oldest go first."""

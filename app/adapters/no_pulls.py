@@ -30,9 +30,6 @@ class NoPulls:
     async def merge(self, branch: str, head: str) -> Merging:
         raise _refused()
 
-    async def commit_merge(self, branch: str, expected_head: str, merged: str, message: str, tree: str) -> str:
-        raise _refused()
-
     async def checks(self, sha: str) -> tuple[Check, ...]:
         return ()
 

@@ -135,37 +135,52 @@ class GitRepos:
         except GitFailed as error:
             raise RepoError(f"Git could not read {path} of {repo}: {_last_words(error)}") from error
 
-    def pack(self, installation_id: int, repo: str, sha: str) -> AbstractAsyncContextManager[Path]:
+    def pack(self, installation_id: int, repo: str, sha: str, *, beside: str = "") -> AbstractAsyncContextManager[Path]:
         """A tar of a small repository of our own making. See the port."""
-        return self._pack(self._cache(installation_id, repo), repo, sha)
+        return self._pack(self._cache(installation_id, repo), repo, [sha, *([beside] if beside else [])])
+
+    async def merge_base(self, installation_id: int, repo: str, one: str, other: str) -> str | None:
+        """Where two histories part. See the port."""
+        cache = self._cache(installation_id, repo)
+        for sha in (one, other):
+            await self._check_known(cache, repo, sha)
+        try:
+            return await self._line(["merge-base", one, other], cache)
+        except GitFailed as error:
+            if error.exit_code != 1:
+                raise RepoError(f"Git could not compare two commits of {repo}: {_last_words(error)}") from error
+            return None
 
     @asynccontextmanager
-    async def _pack(self, cache: Path, repo: str, sha: str) -> AsyncIterator[Path]:
-        await self._check_known(cache, repo, sha)
+    async def _pack(self, cache: Path, repo: str, shas: list[str]) -> AsyncIterator[Path]:
+        for sha in shas:
+            await self._check_known(cache, repo, sha)
         await asyncio.to_thread(forget_leftovers, self._root)
         with tempfile.TemporaryDirectory(prefix="pack-", dir=self._root) as made:
             folder = Path(made)
             try:
                 async with locked(cache, self._timeout_s):
-                    await self._write_repository(cache, sha, folder / ".git")
+                    await self._write_repository(cache, shas, folder / ".git")
             except GitFailed as error:
                 raise RepoError(f"Git could not pack {repo}: {_last_words(error)}") from error
             yield await asyncio.to_thread(_write_tar, folder)
 
-    async def _write_repository(self, cache: Path, sha: str, target: Path) -> None:
-        """Write the last `DEPTH` commits as a repository. Its `shallow` names those whose parents stayed behind."""
-        listed = (await self._git(["rev-list", f"--max-count={DEPTH}", "--parents", sha], cache)).decode()
+    async def _write_repository(self, cache: Path, shas: list[str], target: Path) -> None:
+        """Write the last `DEPTH` commits of each as a repository. Its `shallow` names those whose parents stayed
+        behind."""
+        some = ["rev-list", f"--max-count={DEPTH}", "--parents"]
+        listed = "".join([(await self._git([*some, sha], cache)).decode() for sha in shas])
         parents = {line.split()[0]: line.split()[1:] for line in listed.splitlines()}
         edge = [commit for commit, before in parents.items() if not set(before) <= parents.keys()]
         own = (cache / "shallow").read_text().split() if (cache / "shallow").exists() else []
         edge += [commit for commit in own if commit in parents and commit not in edge]
         (target / "objects" / "pack").mkdir(parents=True)
         (target / "refs").mkdir()
-        (target / "HEAD").write_text(f"{sha}\n")
+        (target / "HEAD").write_text(f"{shas[0]}\n")
         (target / "config").write_text(_OUR_CONFIG)
         if edge:
             (target / "shallow").write_text("".join(f"{commit}\n" for commit in edge))
-        wanted = "".join(f"--shallow {commit}\n" for commit in edge) + f"{sha}\n"
+        wanted = "".join([*(f"--shallow {commit}\n" for commit in edge), *(f"{sha}\n" for sha in shas)])
         await self._git(
             ["pack-objects", "--quiet", "--revs", str(target / "objects" / "pack" / "pack")],
             cache,

@@ -22,9 +22,10 @@ from app.adapters.connection import Script, ask, asking
 from app.adapters.document import pack, read_cursor
 from app.adapters.news import News
 from app.core.conversation import Conversation, decode_message, encode_message
+from app.core.document import decode
 from app.core.errors import LeaseLost, StoreError
 from app.core.records import Page, Signal
-from app.core.run import Run, Status, decode
+from app.core.run import Run, Status
 
 _LOOK_S: Final = 5.0
 """How often a follower looks without being told, in case it was not."""

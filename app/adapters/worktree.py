@@ -124,8 +124,12 @@ class LocalRepository:
         if await self.head(branch) is None:
             await self._move(branch, sha, NOBODY)
 
-    async def commit(self, branch: str, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
-        """Put one commit on the branch. See the port."""
+    async def commit(
+        self, branch: str, expected_head: str, message: str, changes: Sequence[Change], *, merged: str = ""
+    ) -> Commit:
+        """Put one commit on the branch. See the port; nothing is merged here."""
+        if merged:
+            raise GitHubError("Nothing is merged in a local repository.", status=422)
         head = await self.head(branch)
         if not is_sha(expected_head) or head != expected_head:
             if head is None or not await self._is_made(head, expected_head, message):

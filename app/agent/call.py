@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Final, TypeAlias, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from app.core.conversation import ToolCall, ToolSpec
-from app.core.plan import MAX_STEPS, MAX_SUMMARY_CHARS, MAX_TITLE_CHARS
+from app.core.plan import MAX_STEPS, MAX_SUMMARY_CHARS, MAX_TITLE_CHARS, Answered
 
 MAX_SHELL_TIMEOUT_S: Final = 600
 _HEADLINE_CHARS: Final = 200
@@ -133,6 +133,22 @@ def _few(steps: list[PlannedStep]) -> list[PlannedStep]:
     return steps
 
 
+class RemarkAnswer(_Closed):
+    remark: int = Field(description="The remark's number.")
+    step: int | None = Field(description="The step that settles it, from 1; null when none does.")
+    words: Summary = Field(description="To who made it: what is done, or why nothing is.")
+
+
+Answers: TypeAlias = Annotated[
+    list[RemarkAnswer] | None, Field(default=None, description="One for each `<remark>`; null when there is none.")
+]
+
+
+def answered(answers: Sequence[RemarkAnswer] | None) -> tuple[Answered, ...]:
+    """The answers with their steps counted from 0."""
+    return tuple(Answered(each.remark, each.step - 1 if each.step else None, each.words) for each in answers or ())
+
+
 class Propose(_Call):
     """Hand in the plan. Call it once, when you have read enough."""
 
@@ -142,6 +158,7 @@ class Propose(_Call):
     steps: Annotated[list[PlannedStep], AfterValidator(_few)] = Field(
         description=f"At most {MAX_STEPS}, in order; none when there is nothing to do."
     )
+    answers: Answers
 
 
 class Finish(_Call):
@@ -149,6 +166,7 @@ class Finish(_Call):
 
     tool = "finish"
     summary: Summary = Field(description="What you changed and why, for the reviewer.")
+    answers: Answers
 
 
 Work: TypeAlias = Shell | Read | Search | Edit | Write

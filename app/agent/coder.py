@@ -2,16 +2,17 @@
 
 from typing import Final
 
-from app.agent.call import Edit, Finish, Read, Search, Shell, Work, Write
+from app.agent.call import Edit, Finish, Read, Search, Shell, Work, Write, answered
 from app.agent.loop import Session
-from app.core.plan import Plan
+from app.core.plan import Answered, Plan
 from app.text.prompt import ask_for_repair, ask_for_step
 
 WORK: Final[tuple[type[Work], ...]] = (Shell, Read, Search, Edit, Write)
 
 
-async def carry_out_step(session: Session, plan: Plan, index: int) -> str:
-    """Have the model do step `index`, from 0, and return its summary. Repeatable: it begins from what is there.
+async def carry_out_step(session: Session, plan: Plan, index: int) -> tuple[str, tuple[Answered, ...]]:
+    """Have the model do step `index`, from 0, and return its summary and what it answers to remarks that came while it
+    worked. Repeatable: it begins from what is there.
 
     Its conversation is kept as `step 0` and so on.
 
@@ -19,7 +20,8 @@ async def carry_out_step(session: Session, plan: Plan, index: int) -> str:
         LimitReached, Stopped, LeaseLost, ModelError, SandboxError: the step may be half done in the work tree.
     """
     task = ask_for_step(session.brief, plan, index)
-    return (await session.carry_out(f"step {index}", task, WORK, Finish)).summary
+    done = await session.carry_out(f"step {index}", task, WORK, Finish)
+    return done.summary, answered(done.answers)
 
 
 async def repair(session: Session, evidence: str, number: int = 0) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from app.agent.call import Propose, Read, Search, Work
+from app.agent.call import Propose, Read, Search, Work, answered
 from app.agent.context import Brief, survey
 from app.agent.loop import Session
 from app.core.plan import Plan, Step
@@ -24,4 +24,4 @@ async def plan(session: Session, brief: Brief) -> Plan:
     task = ask_for_plan(brief, await survey(session.sandbox))
     made = await session.carry_out("plan", task, WORK, Propose)
     steps = [Step(step.title, tuple(step.files[:_MAX_FILES]), step.check[:_MAX_CHECK_CHARS]) for step in made.steps]
-    return Plan(made.title, made.summary, tuple(steps))
+    return Plan(made.title, made.summary, tuple(steps), answered(made.answers))

@@ -146,6 +146,24 @@ class Job:
     review_id: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a person said about the pull request, or to the run while it was at work, and what became of it.
+
+    `job_id` is the request's that it came in, `comment_id` and `place` are that job's. `step` is the index of the step
+    that settles it, None as long as none does; `words` tell the person what was done, or why not.
+    """
+
+    job_id: str
+    source: Source
+    author: Person
+    text: str
+    comment_id: int | None = None
+    place: Place | None = None
+    step: int | None = None
+    words: str = ""
+
+
 def job_id(repo: str, number: int | None, source: Source, key: str) -> str:
     """Name a request. `key` is the comment's id, the label's moment, or the idempotency key's digest."""
     thread = f"{repo}#{number}" if number is not None else repo

@@ -21,9 +21,21 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """What becomes of a reviewer's remark. `remark` counts from 1; `step` is the index of the step that settles it,
+    None when nothing is changed for it; `words` tell who made it what is done, or why not."""
+
+    remark: int
+    step: int | None
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """`title` becomes the pull request's title, `summary` its opening paragraph. 1 to `MAX_STEPS` steps."""
+    """`title` becomes the pull request's title, `summary` its opening paragraph. At most `MAX_STEPS` steps, none when
+    there is nothing to do; `answers` are to the remarks that the plan follows up."""
 
     title: str
     summary: str
     steps: tuple[Step, ...]
+    answers: tuple[Answered, ...] = ()

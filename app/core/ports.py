@@ -77,11 +77,14 @@ class GitHub(Protocol):
     async def create_branch(self, branch: str, sha: str) -> None:
         """Create the branch at `sha`. Repeatable: an existing branch is left where it is."""
 
-    async def commit(self, branch: str, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
+    async def commit(
+        self, branch: str, expected_head: str, message: str, changes: Sequence[Change], *, merged: str = ""
+    ) -> Commit:
         """Put one commit by the App on the branch and return it (`step` unset).
 
-        `message` is subject, blank line, body. Repeatable: when the head is already a commit of ours with this message
-        on top of `expected_head`, that one is returned.
+        With `merged`, the sha of a commit on GitHub, it is the merge of that into the branch, and `changes` are what
+        it changes of that. `message` is subject, blank line, body. Repeatable: when the head is already a commit of
+        ours with this message on top of `expected_head`, that one is returned.
 
         Raises:
             HeadMoved: the branch is not at `expected_head`.
@@ -234,9 +237,14 @@ class Repos(Protocol):
     ) -> bytes | None:
         """A file's bytes at a fetched commit; None when there is no such regular file. Repeatable."""
 
-    def pack(self, installation_id: int, repo: str, sha: str) -> AbstractAsyncContextManager[Path]:
+    def pack(self, installation_id: int, repo: str, sha: str, *, beside: str = "") -> AbstractAsyncContextManager[Path]:
         """A tar, gone afterwards, of one folder `.git`: a shallow, non-bare repository of our own making with `sha`
-        as its detached HEAD, no hooks, no remote, and nothing checked out. Repeatable."""
+        as its detached HEAD, no hooks, no remote, and nothing checked out. It holds the commit `beside`, too.
+        Repeatable."""
+
+    async def merge_base(self, installation_id: int, repo: str, one: str, other: str) -> str | None:
+        """The newest commit that both fetched commits come from; None when it is not among the last few dozen of
+        each. Repeatable."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,15 +111,6 @@ class Pulls(Protocol):
     async def merge(self, branch: str, head: str) -> Merging:
         """Merge `head` (a branch or sha) into `branch` on GitHub, with a verified merge commit. Repeatable."""
 
-    async def commit_merge(self, branch: str, expected_head: str, merged: str, message: str, tree: str) -> str:
-        """Put a merge commit on the branch, its parents `expected_head` and `merged`, and return its sha.
-
-        `tree` is the sha of a git tree that is on GitHub already, as that of any commit there. Repeatable.
-
-        Raises:
-            HeadMoved: the branch is not at `expected_head`.
-        """
-
     async def checks(self, sha: str) -> tuple[Check, ...]:
         """The newest run of each check on a commit, at most 100. Repeatable."""
 

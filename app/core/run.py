@@ -7,17 +7,13 @@ values of GitHub's check runs (https://docs.github.com/en/rest/checks/runs), so 
                    └─ stages in the order of `Stage`, each saved before and after
 """
 
-import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
-
 from app.core.conversation import Usage
-from app.core.errors import StoreError
-from app.core.job import Job
+from app.core.job import Heard, Job
 from app.core.plan import Plan
 
 MAX_ACTIVITIES: Final = 200
@@ -191,6 +187,9 @@ class Run:
     `waited_s` seconds in all, and until `wake_at` nobody need try; `reserved` are the scopes where dollars are set
     aside; the trees (see `runs/work.py`) and `test_command` are the sandbox's. `unknown` is JSON that a newer version
     wrote: kept, not understood.
+
+    Of a follow-up: `issue` is the number of the issue that the pull request closes, `began_at` the branch's head when
+    the run began, `heard` what it follows up, `merges` the sha of base that is to be merged into the branch.
     """
 
     job: Job
@@ -232,6 +231,10 @@ class Run:
     published_tree: str = ""
     test_command: str = ""
     unknown: str = ""
+    issue: int | None = None
+    began_at: str = ""
+    heard: tuple[Heard, ...] = ()
+    merges: str = ""
 
     @property
     def id(self) -> str:
@@ -266,26 +269,3 @@ class Run:
         if text in self.notices:
             return self
         return replace(self, notices=(*self.notices, text)[-MAX_NOTICES:])
-
-
-_RUN: Final = TypeAdapter(Run)
-
-
-def encode(run: Run) -> bytes:
-    """The run as UTF-8 JSON, with what a newer version wrote; half a surrogate pair, as models write, becomes `?`."""
-    document = {**json.loads(run.unknown or "{}"), **_RUN.dump_python(run, mode="json", exclude={"unknown"})}
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-
-
-def decode(document: bytes | str) -> Run:
-    """Read what `encode` wrote, in this version or another.
-
-    Raises:
-        StoreError: it is no run of a version this program reads.
-    """
-    try:
-        run = _RUN.validate_json(document)
-    except ValidationError as error:
-        raise StoreError(f"A stored run cannot be read: {error.error_count()} faults.") from error
-    unknown = {name: value for name, value in json.loads(document).items() if name not in Run.__slots__}
-    return replace(run, unknown=json.dumps(unknown)) if unknown else run

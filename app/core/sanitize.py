@@ -14,7 +14,7 @@ from typing import Final
 
 from app.core.markdown import code_spans
 
-DELIMITERS: Final = ("request", "instruction", "comment", "file", "survey", "evidence", "plan")
+DELIMITERS: Final = ("request", "instruction", "comment", "file", "survey", "evidence", "plan", "remark", "pull")
 """The tags by which the prompt tells data from orders."""
 CUT: Final = " [… cut]"
 

@@ -10,17 +10,15 @@ from dataclasses import replace
 from typing import Final
 
 from app.agent import coder, planner
-from app.agent.context import Brief
 from app.core import repo_config
-from app.core.commands import parse as parse_command
 from app.core.errors import CommandFailed, SandboxError, UserError
 from app.core.job import Job, Source
 from app.core.machine import CommandTimeout, ExecResult, Network
 from app.core.plan import Plan, Step
 from app.core.policy import BRANCH_PREFIX
 from app.core.run import Kind, Stage, Verdict
-from app.core.sanitize import clean, disarm
 from app.runs import tree, verify
+from app.runs.brief import make_brief
 from app.runs.publish import publish, subject_of
 from app.runs.work import Work
 from app.text.pull_request import render_pull_request
@@ -28,10 +26,7 @@ from app.text.pull_request import render_pull_request
 log = logging.getLogger(__name__)
 
 SLUG_CHARS: Final = 40
-REQUEST_CHARS: Final = 32_768
 MAX_BRANCHES: Final = 20
-MAX_REMARKS: Final = 20
-REMARK_CHARS: Final = 4_000
 
 
 async def open_sandbox(work: Work) -> None:
@@ -73,7 +68,8 @@ async def clone(work: Work) -> None:
     async with work.progress.stage(Stage.CLONE, "Fetching the repository"):
         job, base_sha = work.run.job, work.run.base_sha
         head_sha = await _published_head(work)
-        async with work.ports.repos.pack(job.installation_id, job.repo, head_sha or base_sha) as pack:
+        beside = base_sha if head_sha else ""
+        async with work.ports.repos.pack(job.installation_id, job.repo, head_sha or base_sha, beside=beside) as pack:
             await tree.check_out(work.sandbox, pack, base_sha)
         await _set_up(work)
         start_tree = published_tree = await tree.snapshot(work.sandbox)
@@ -168,7 +164,7 @@ def branch_name(job: Job) -> str:
 
 async def plan(work: Work) -> None:
     async with work.progress.stage(Stage.PLAN, "Reading the code and planning"):
-        work.brief = await _brief(work)
+        work.brief = await make_brief(work)
         if work.run.plan is None:
             made = await planner.plan(await work.open_session("plan"), work.brief)
             await work.progress.change(plan=_redacted(made, work.redactor.redact))
@@ -179,50 +175,6 @@ async def plan(work: Work) -> None:
 def _redacted(made: Plan, redact: Callable[[str], str]) -> Plan:
     steps = tuple(Step(redact(each.title), tuple(map(redact, each.files)), redact(each.check)) for each in made.steps)
     return Plan(redact(made.title), redact(made.summary), steps)
-
-
-async def _brief(work: Work) -> Brief:
-    job = work.run.job
-    instructions = []
-    for path in repo_config.INSTRUCTION_FILES:
-        raw = await work.ports.repos.read(job.installation_id, job.repo, work.run.base_sha, path)
-        if raw is not None:
-            instructions.append((path, disarm(raw.decode("utf-8", "replace")[:REQUEST_CHARS])))
-    return Brief(
-        repo=job.repo,
-        number=job.number,
-        title=clean(job.title, max_chars=300),
-        request=clean(job.body, max_chars=REQUEST_CHARS),
-        author=(job.author or job.sender).login,
-        sender=job.sender.login,
-        instruction=clean(job.command.instruction, max_chars=REQUEST_CHARS),
-        instructions=tuple(instructions),
-        remarks=await _remarks(work),
-        test_command=work.run.test_command,
-        lint_command=work.config.lint,
-        base_ref=work.run.base_ref,
-    )
-
-
-async def _remarks(work: Work) -> tuple[tuple[str, str, str], ...]:
-    """What was said in the thread as it stood when the run was asked for: nothing that was written or edited since.
-
-    GitHub's moments are whole seconds, so what falls into the very second of the trigger is left out.
-    """
-    job = work.run.job
-    if job.number is None:
-        return ()
-    said = [
-        remark
-        for remark in await work.github.remarks(job.number)
-        if max(remark.created_at, remark.updated_at) < job.created_at.replace(microsecond=0)
-        and (remark.is_by_member or work.config.comments == "everyone")
-        and parse_command(remark.body) is None
-    ]
-    return tuple(
-        (remark.author.login, remark.association.lower(), clean(remark.body, max_chars=REMARK_CHARS))
-        for remark in said[-MAX_REMARKS:]
-    )
 
 
 async def carry_out_steps(work: Work) -> None:
@@ -236,7 +188,7 @@ async def carry_out_steps(work: Work) -> None:
             message = f"Step {index + 1} of {len(made.steps)}: {step.title}"
             await work.progress.change(message=message, percent=percent)
             session = await work.open_session(f"step {index}")
-            summary = await coder.carry_out_step(session, made, index)
+            summary, _ = await coder.carry_out_step(session, made, index)
             await publish(work, step.title, summary, step=index)
             await work.progress.change(steps_done=index + 1, summary=work.redactor.redact(summary))
         await work.progress.change(message=f"{len(work.run.commits)} commits")

@@ -33,6 +33,15 @@ node_modules/
 """
 _GIT: Final = f"git {' '.join(_CONFIG)}"
 _ADD: Final = f"{_GIT} add --all --ignore-errors"
+_MERGE_FILE: Final = """
+d=$(mktemp -d) && trap 'rm -rf "$d"' EXIT
+mkdir -p "$(dirname "./$1")"
+git cat-file blob "$2:$1" > "$d/base" 2>/dev/null
+git cat-file blob "$4:$1" > "$d/theirs" 2>/dev/null || { git cat-file blob "$3:$1" > "./$1"; exit 1; }
+git cat-file blob "$3:$1" > "$d/ours" 2>/dev/null || exit 1
+git merge-file -p -L ours -L before -L theirs "$d/ours" "$d/base" "$d/theirs" > "./$1"
+"""
+"""Of `path base head theirs`; the file is at `theirs` when it begins."""
 _TIMEOUT_S: Final = 120.0
 _LISTING_BYTES: Final = 1_048_576
 
@@ -43,6 +52,14 @@ async def check_out(sandbox: Sandbox, pack: Path, sha: str) -> None:
     await sandbox.write(".git/info/exclude", _EXCLUDE.encode())
     await _git(sandbox, "reset", "--quiet", "--hard", sha)
     await _git(sandbox, "read-tree", sha, is_ours=True)
+
+
+async def add_objects(sandbox: Sandbox, pack: Path) -> None:
+    """Let the machine's git know the commits of a packed repository, too; nothing else changes. Repeatable."""
+    folder = f"{sandbox.work_tree}/.git/vibecoder-incoming"
+    await sandbox.upload(pack, folder)
+    script = 'cp -R "$1/.git/objects/." .git/objects/; cat "$1/.git/shallow" >> .git/shallow; rm -rf "$1"'
+    await _run(sandbox, ["sh", "-c", script, "sh", folder])
 
 
 async def snapshot(sandbox: Sandbox) -> str:
@@ -74,6 +91,31 @@ async def carry_over(sandbox: Sandbox, base: str, head: str) -> None:
     paths = [change.path for change in await _entries(sandbox, base, head)]
     for start in range(0, len(paths), 200):
         await lay_over(sandbox, head, paths[start : start + 200])
+
+
+async def merge(sandbox: Sandbox, start: str, base: str, head: str, theirs: str) -> tuple[str, ...]:
+    """Put the work tree to `start` (`theirs` after set-up) with what `head` changed since `base` on top; the paths
+    where both changed the same lines, which hold git's markers then.
+
+    `base` is the commit that `head` and `theirs` have in common. Renames are not followed.
+    """
+    await show(sandbox, start)
+    ours = {entry.path: entry for entry in await _entries(sandbox, base, head)}
+    both = {entry.path: entry for entry in await _entries(sandbox, base, theirs) if entry.path in ours}
+    alone = [path for path in ours if path not in both]
+    for first in range(0, len(alone), 200):
+        await lay_over(sandbox, head, alone[first : first + 200])
+    conflicts = []
+    for path, other in both.items():
+        if ours[path].sha != other.sha and not await _merge_file(sandbox, path, base, head, theirs):
+            conflicts.append(path)
+    return tuple(conflicts)
+
+
+async def _merge_file(sandbox: Sandbox, path: str, base: str, head: str, theirs: str) -> bool:
+    """Merge one file that both sides changed; whether that went without conflict. One that a side deleted is kept."""
+    result = await sandbox.exec(["sh", "-c", _MERGE_FILE, "sh", path, base, head, theirs], timeout_s=_TIMEOUT_S)
+    return result.exit_code == 0
 
 
 async def list_files(sandbox: Sandbox, tree: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
+from app.core.job import Heard, Place
 from app.core.plan import MAX_STEPS, Plan
 from app.core.sanitize import plain
 from app.text.render import render
@@ -11,6 +12,7 @@ from app.text.render import render
 MAX_REQUEST_CHARS: Final = 48_000
 MAX_FILE_CHARS: Final = 16_000
 MAX_EVIDENCE_CHARS: Final = 12_000
+MAX_REMARK_CHARS: Final = 8_000
 
 USE_A_TOOL: Final = "Nobody reads this but the harness. Go on with a tool call; when you are done, call `{}`."
 CUT: Final = "Your answer ended at the output limit. Go on, in smaller pieces."
@@ -31,7 +33,7 @@ tree; read it there before you go on. What you said last:
 TURNS_LEFT: Final = "{} turns are left for this. Bring it into a state that works, then call `{}`."
 
 _OUR_TAGS: Final = re.compile(
-    r"<(?=/\s*(request|instruction|comment|file|survey|plan|evidence)\s*>|(request|instruction|comment)\b)",
+    r"<(?=/\s*(request|instruction|comment|remark|pull|file|survey|plan|evidence)\s*>|(request|instruction|comment|remark)\b)",
     re.IGNORECASE,
 )
 
@@ -40,7 +42,8 @@ _OUR_TAGS: Final = re.compile(
 class Brief:
     """What the model is told of the task. Text comes sanitised.
 
-    `request` is the issue's body, by `author`; `instruction` the words of `sender`, who started the run.
+    `request` is the issue's body, by `author`; `instruction` the words of `sender`, who started the run. Of a pull
+    request that is followed up, `pull` is its title and opening, `heard` what is to be settled.
     `instructions` are (path, text) of the repository's own conventions, `remarks` (author, association, text) of the
     thread. Empty means there is none.
     """
@@ -59,6 +62,8 @@ class Brief:
     lint_command: str = ""
     setup_notes: str = ""
     base_ref: str = ""
+    pull: tuple[str, str] = ("", "")
+    heard: tuple[Heard, ...] = ()
 
 
 def instructions() -> str:
@@ -95,7 +100,22 @@ def _made_inert(brief: Brief) -> Brief:
         instruction=_inert(_shortened(brief.instruction, MAX_REQUEST_CHARS)),
         remarks=tuple((_name(author), _name(who), _inert(text)) for author, who, text in brief.remarks),
         sender=_name(brief.sender),
+        pull=(_inert(brief.pull[0]), _inert(_shortened(brief.pull[1], MAX_FILE_CHARS))),
+        heard=tuple(map(_heard, brief.heard)),
     )
+
+
+def tell_remark(number: int, heard: Heard) -> str:
+    """What a model at work is told of a remark that came meanwhile; `number` counts from 1."""
+    return render("prompt/remark.j2", number=number, heard=_heard(heard), is_new=True)
+
+
+def _heard(heard: Heard) -> Heard:
+    place = heard.place
+    if place is not None:
+        place = Place(_inert(place.path).replace('"', "'"), place.line, _inert(place.hunk))
+    author = replace(heard.author, login=_name(heard.author.login))
+    return replace(heard, author=author, text=_inert(_shortened(heard.text, MAX_REMARK_CHARS)), place=place)
 
 
 def _inert(text: str) -> str:

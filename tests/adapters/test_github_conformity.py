@@ -15,7 +15,7 @@ from app.adapters.github.app import GithubkitApp
 from app.core.job import Person
 from app.core.policy import Change
 from app.core.ports import GitHub
-from tests.adapters.github_world import HEAD, NEXT, OTHER, World, comment, git_commit, open_world, pull, ref
+from tests.adapters.github_world import HEAD, NEXT, World, comment, git_commit, open_world, pull, ref
 
 Sent: TypeAlias = tuple[str, str, dict[str, str], Any]
 BRANCH = "vibecode/12-typo"
@@ -211,14 +211,6 @@ CASES: dict[str, tuple[Ours, Typed]] = {
     "merge": (
         lambda ours: ours.pulls.merge(BRANCH, "main"),
         lambda rest: [rest.repos.async_merge(**OWN, base=BRANCH, head="main")],
-    ),
-    "merge commit": (
-        lambda ours: ours.pulls.commit_merge(BRANCH, HEAD, OTHER, "Merge", "f" * 40),
-        lambda rest: [
-            rest.git.async_get_ref(**OWN, ref=f"heads/{BRANCH}"),
-            rest.git.async_create_commit(**OWN, message="Merge", tree="f" * 40, parents=[HEAD, OTHER]),
-            rest.git.async_update_ref(**OWN, ref=f"heads/{BRANCH}", sha=NEXT, force=False),
-        ],
     ),
     "thumbs": (
         lambda ours: ours.pulls.thumbs(9),

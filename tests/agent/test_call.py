@@ -71,7 +71,9 @@ def test_what_may_be_left_out_may_be_null_or_missing() -> None:
         (
             "finish",
             '{"summary": " "}',
-            snapshot("`summary`: must have 1 to 4000 characters, has 0. `finish` takes `summary`."),
+            snapshot(
+                "`summary`: must have 1 to 4000 characters, has 0. `finish` takes `summary`, `answers` (or null)."
+            ),
         ),
     ],
 )
@@ -194,8 +196,33 @@ def test_the_tools_as_the_model_sees_them() -> None:
                             },
                             "type": "array",
                         },
+                        "answers": {
+                            "anyOf": [
+                                {
+                                    "items": {
+                                        "additionalProperties": False,
+                                        "properties": {
+                                            "remark": {"description": "The remark's number.", "type": "integer"},
+                                            "step": {
+                                                "anyOf": [{"type": "integer"}, {"type": "null"}],
+                                                "description": "The step that settles it, from 1; null when none does.",
+                                            },
+                                            "words": {
+                                                "description": "To who made it: what is done, or why nothing is.",
+                                                "type": "string",
+                                            },
+                                        },
+                                        "required": ["remark", "step", "words"],
+                                        "type": "object",
+                                    },
+                                    "type": "array",
+                                },
+                                {"type": "null"},
+                            ],
+                            "description": "One for each `<remark>`; null when there is none.",
+                        },
                     },
-                    "required": ["title", "summary", "steps"],
+                    "required": ["title", "summary", "steps", "answers"],
                     "additionalProperties": False,
                 },
             ),

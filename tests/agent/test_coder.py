@@ -20,7 +20,7 @@ async def test_a_step_changes_the_work_tree_and_returns_its_summary(sandbox: San
         tool("edit", path="greet.py", old="helo", new="hello"), tool("finish", summary="Spelled it with two l.")
     )
     session = Session(model, sandbox, Audience(), BRIEF)
-    assert await carry_out_step(session, PLAN, 0) == "Spelled it with two l."
+    assert await carry_out_step(session, PLAN, 0) == ("Spelled it with two l.", ())
     assert await sandbox.read("greet.py") == GREET.replace("helo", "hello").encode()
 
 

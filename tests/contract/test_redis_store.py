@@ -15,8 +15,8 @@ from app.adapters.connection import open_redis
 from app.adapters.queue import ArqQueue
 from app.adapters.redis_server import EmbeddedRedis
 from app.adapters.store import RedisStore
+from app.core.document import encode
 from app.core.errors import StoreError, UserError
-from app.core.run import encode
 from tests.contract.sample_run import Records, a_run, completed, taken
 
 pytest_plugins = ["tests.contract.records"]

@@ -1,7 +1,8 @@
 """Commits on one branch, made by GitHub so that they are verified, and only on the head that was expected.
 
-Plain files go in one call of the mutation `createCommitOnBranch`. It knows no modes: with an executable file or a
-symbolic link in a commit, the commit is put together from git's objects and the branch is moved to it.
+Plain files go in one call of the mutation `createCommitOnBranch`. It knows no modes and no second parent: with an
+executable file or a symbolic link in a commit, and for a merge, the commit is put together from git's objects and the
+branch is moved to it.
 """
 
 from base64 import b64encode
@@ -27,8 +28,9 @@ mutation ($input: CreateCommitOnBranchInput!) {
 class Branch:
     """One branch of one repository."""
 
-    def __init__(self, api: Api, repo: str, name: str, *, bot: Callable[[], Awaitable[str]]) -> None:
-        """`bot` tells the login that the App commits under."""
+    def __init__(self, api: Api, repo: str, name: str, *, bot: Callable[[], Awaitable[str]], merged: str = "") -> None:
+        """`bot` tells the login that the App commits under; `merged` is the second parent of what is committed."""
+        self._merged = merged
         self._bot = bot
         self._api = api
         self._repo = repo
@@ -55,7 +57,7 @@ class Branch:
         Raises:
             HeadMoved: the branch is not at `expected_head`.
         """
-        put = self._put_files if all(map(_is_plain, changes)) else self._put_objects
+        put = self._put_files if all(map(_is_plain, changes)) and not self._merged else self._put_objects
         try:
             return await put(expected_head, message, changes)
         except GitHubError as error:
@@ -71,19 +73,6 @@ class Branch:
             if landed is None:
                 raise
             return landed
-
-    async def merge(self, expected_head: str, merged: str, message: str, tree: str) -> str:
-        """Put a merge commit with this tree on the branch; see the port `Pulls`."""
-        parents, head = (expected_head, merged), await self.head()
-        if head != expected_head:
-            found = None if head is None else await self._read(head)
-            if found is None or found.tree.sha != tree or not await self._is_own(found, parents, message):
-                raise self._moved(expected_head)
-            return found.sha
-        wanted = {"message": message, "tree": tree, "parents": parents}
-        made = await self._api.call("POST", f"{self._git}/commits", GitCommit, body=wanted)
-        await self._move(made.sha, expected_head)
-        return made.sha
 
     async def _put_files(self, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
         subject, body = _parts(message)
@@ -106,12 +95,12 @@ class Branch:
     async def _put_objects(self, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
         if await self.head() != expected_head:
             raise self._moved(expected_head)
-        parent = await self._read(expected_head)
-        entries = [await self._entry(change) for change in changes]
-        tree = await self._api.call(
-            "POST", f"{self._git}/trees", GitObject, body={"base_tree": parent.tree.sha, "tree": entries}
-        )
-        wanted = {"message": message, "tree": tree.sha, "parents": [expected_head]}
+        tree_sha = (await self._read(self._merged or expected_head)).tree.sha
+        if changes:
+            entries = [await self._entry(change) for change in changes]
+            wanted_tree = {"base_tree": tree_sha, "tree": entries}
+            tree_sha = (await self._api.call("POST", f"{self._git}/trees", GitObject, body=wanted_tree)).sha
+        wanted = {"message": message, "tree": tree_sha, "parents": self._parents(expected_head)}
         made = await self._api.call("POST", f"{self._git}/commits", GitCommit, body=wanted)
         await self._move(made.sha, expected_head)
         return _of_objects(made, message, changes)
@@ -145,13 +134,14 @@ class Branch:
         if head is None or head == expected_head:
             return None
         found = await self._read(head)
-        if not await self._is_own(found, (expected_head,), message):
+        is_same = [each.sha for each in found.parents] == self._parents(expected_head)
+        is_same = is_same and _parts(found.message) == _parts(message)
+        if not is_same or found.author is None or found.author.name != await self._bot():
             raise self._moved(expected_head)
         return _of_objects(found, message, changes)
 
-    async def _is_own(self, found: GitCommit, parents: Sequence[str], message: str) -> bool:
-        is_same = [each.sha for each in found.parents] == list(parents) and _parts(found.message) == _parts(message)
-        return is_same and found.author is not None and found.author.name == await self._bot()
+    def _parents(self, expected_head: str) -> list[str]:
+        return [expected_head, *([self._merged] if self._merged else [])]
 
     def _moved(self, expected_head: str) -> HeadMoved:
         return HeadMoved(f"The branch {self._name} is no longer at {expected_head[:12]}.", status=409)

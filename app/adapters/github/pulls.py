@@ -12,7 +12,6 @@ from app.adapters.github.answers import (
 )
 from app.adapters.github.api import PER_PAGE, Api
 from app.adapters.github.checks import GithubkitChecks
-from app.adapters.github.commits import Branch
 from app.adapters.github.once import look_then_create, or_none
 from app.adapters.github.pull_answers import (
     Content,
@@ -108,9 +107,6 @@ class GithubkitPulls(GithubkitChecks):
                 raise
             return Merging.CONFLICT
         return Merging.MERGED if made.sha else Merging.NOTHING
-
-    async def commit_merge(self, branch: str, expected_head: str, merged: str, message: str, tree: str) -> str:
-        return await Branch(self._api, self._repo, branch, bot=self._bot).merge(expected_head, merged, message, tree)
 
     async def thumbs(self, comment_id: int) -> tuple[Thumb, ...]:
         path = f"{self._path}/issues/comments/{comment_id}/reactions"

@@ -93,8 +93,10 @@ class GithubkitRepository:
             if not is_taken(error):
                 raise
 
-    async def commit(self, branch: str, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
-        return await self._branch(branch).commit(expected_head, message, changes)
+    async def commit(
+        self, branch: str, expected_head: str, message: str, changes: Sequence[Change], *, merged: str = ""
+    ) -> Commit:
+        return await self._branch(branch, merged).commit(expected_head, message, changes)
 
     async def commits(self, base: str, head: str) -> tuple[Commit, ...]:
         path = f"{self._path}/compare/{path_part(f'{base}...{head}')}"
@@ -128,8 +130,8 @@ class GithubkitRepository:
     async def read_token(self) -> SecretStr:
         return (await self._tokens.mint(READ)).token
 
-    def _branch(self, name: str) -> Branch:
-        return Branch(self._api, self.repo, name, bot=self._bot)
+    def _branch(self, name: str, merged: str = "") -> Branch:
+        return Branch(self._api, self.repo, name, bot=self._bot, merged=merged)
 
     async def _bot(self) -> str:
         """The login under which the App acts."""
