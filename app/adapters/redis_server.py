@@ -43,8 +43,6 @@ LOAD_S: Final = 60.0
 STOP_S: Final = 5.0
 LOOK_S: Final = 0.5
 """How often its users look whether it is still there."""
-AGAIN_S: Final = 5.0
-"""How long they wait when it could not be started again."""
 MAX_SOCKET_PATH_BYTES: Final = 103
 """macOS allows 103, Linux 107 (unix(7))."""
 
@@ -58,12 +56,14 @@ class EmbeddedRedis:
     `UserError` when the folder cannot be used or there is no server for this platform.
     """
 
-    def __init__(self, folder: Path, *, max_memory: str = "512mb") -> None:
+    def __init__(self, folder: Path, *, max_memory: str = "512mb", again_s: float = 5.0) -> None:
+        """`again_s`: how long its users wait when it could not be started again."""
         self.folder = folder.absolute()
         self.url = ""
         """`unix://…`, once entered."""
         self._pid = 0
         self._max_memory = max_memory
+        self._again_s = again_s
         self._use: IO[bytes] | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -122,7 +122,7 @@ class EmbeddedRedis:
                     self._pid = await self._read_pid(socket)
             except (StoreError, OSError) as error:
                 logger.error("The embedded Redis is gone: %s", error)  # noqa: TRY400 -- no traceback is wanted
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(self._again_s)
 
     async def _stop_watching(self) -> None:
         watching, self._watching = self._watching, None
@@ -271,8 +271,16 @@ async def _listens(socket: Path) -> bool:
     return True
 
 
-def _client(socket: Path) -> Any:
-    return Redis(unix_socket_path=str(socket), socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
+@asynccontextmanager
+async def _client(socket: Path) -> AsyncIterator[Any]:
+    """A client that hangs up in any case: redis-py's own way out is a `gather`, which a cancellation keeps from it."""
+    client: Any = Redis(unix_socket_path=str(socket), socket_timeout=ANSWER_S, single_connection_client=True)
+    try:
+        yield client
+    finally:
+        if client.connection is not None:
+            await client.connection.disconnect(nowait=True)
+        await client.aclose(close_connection_pool=False)
 
 
 def _locks(file: IO[bytes]) -> bool:

@@ -219,11 +219,10 @@ def command_line(pid: int) -> str:
 
 
 async def test_a_server_that_cannot_start_again_is_tried_until_it_can(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("app.adapters.redis_server.AGAIN_S", 0.05)
     manifest = tmp_path / "appendonlydir" / "appendonly.aof.manifest"
-    async with EmbeddedRedis(tmp_path) as server:
+    async with EmbeddedRedis(tmp_path, again_s=0.05) as server:
         whole = manifest.read_text()
         manifest.write_text("nonsense\n")
         killed = server.pid
