@@ -45,7 +45,10 @@ def main() -> None:
     Try it on a repository of yours, without GitHub (commits go to a new branch, your work tree stays as it is):
         export OPENAI_API_KEY=…          # or OPENAI_BASE_URL=http://localhost:11434/v1 MODEL=…
         vibecoder run --repo . "Make the greeting polite"
-    Serve it as a GitHub App:
+    Make the GitHub App, and check everything:
+        vibecoder setup
+        vibecoder doctor
+    Serve it:
         vibecoder serve                  # web, worker and, without REDIS_URL, a Redis: one process
         vibecoder web                    # or each on its own, sharing REDIS_URL
         vibecoder worker
@@ -65,6 +68,13 @@ def serve() -> None:
     from app.worker import serve_jobs
 
     settings = _settings()
+    if not settings.has_app:
+        from rich.console import Console
+
+        from app.setup import Wish, set_up
+
+        _run(set_up(settings, Wish(has_browser=False, is_public=True), Console(stderr=True)))
+        settings = _settings()
 
     async def work() -> None:
         async with wiring.open_records(settings) as records, AsyncExitStack() as stack:
@@ -75,6 +85,32 @@ def serve() -> None:
             await _until_told(web, jobs)
 
     _run(work())
+
+
+@main.command()
+@click.option("--org", default="", help="The organization that is to own the App. [default: your own account]")
+@click.option("--github-url", default="", help="Your Enterprise Server. [default: GITHUB_URL]")
+@click.option("--public-url", default="", help="Where GitHub reaches this program. [default: PUBLIC_URL]")
+@click.option("--no-browser", is_flag=True, help="Only print the link.")
+def setup(*, org: str, github_url: str, public_url: str, no_browser: bool) -> None:
+    """Make the GitHub App: one click on GitHub, from app.yml.
+
+    Serves a page on HOST:PORT until GitHub has made the App, and keeps its keys (with the addresses given here) in
+    DATA_DIR/app.json, where `vibecoder serve` finds them. They are never shown.
+    """
+    from rich.console import Console
+
+    from app.setup import Wish, set_up
+
+    given = {"GITHUB_URL": github_url.rstrip("/"), "PUBLIC_URL": public_url.rstrip("/")}
+    also = {name: url for name, url in given.items() if url}
+    settings = _settings(is_quiet=True)
+    settings = replace(
+        settings,
+        github_url=also.get("GITHUB_URL", settings.github_url),
+        public_url=also.get("PUBLIC_URL", settings.public_url),
+    )
+    _run(set_up(settings, Wish(org, also, has_browser=not no_browser), Console()))
 
 
 @main.command()

@@ -4,10 +4,11 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Final
 
 import uvicorn
+from starlette.applications import Starlette
 
 from app import wiring
 from app.core.errors import UserError
@@ -46,27 +47,43 @@ async def serve_web(settings: Settings, records: Records) -> AsyncIterator[tuple
     Raises:
         UserError: the address cannot be bound, or no webhook secret is set.
     """
-    listener = _listen(settings.host, settings.port)
     is_closing = asyncio.Event()
-    async with wiring.open_web(settings.without_private_key(), records, is_closing=is_closing.is_set) as app:
-        config = Config(app, trusted_proxies=settings.trusted_proxies)
-        server = Server(config)
-        serving = asyncio.create_task(server.serve(sockets=[listener]), name="web")
-        ready = asyncio.create_task(server.is_ready.wait())
-        await asyncio.wait({ready, serving}, return_when=asyncio.FIRST_COMPLETED)
-        host, port = listener.getsockname()[:2]
-        log.info("web is ready", extra={"host": host, "port": port})
-        try:
-            yield f"http://{host}:{port}", serving
-        finally:
-            is_closing.set()
-            server.should_exit = True
-            ready.cancel()
-            await asyncio.wait({serving})
-            listener.close()
+    with closing(listen(settings.host, settings.port)) as listener:
+        async with (
+            wiring.open_web(settings.without_private_key(), records, is_closing=is_closing.is_set) as app,
+            serve_app(app, listener, settings) as (url, serving),
+        ):
+            try:
+                yield url, serving
+            finally:
+                is_closing.set()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+@asynccontextmanager
+async def serve_app(
+    app: Starlette, listener: socket.socket, settings: Settings
+) -> AsyncIterator[tuple[str, "asyncio.Task[None]"]]:
+    """Serve an application on a bound socket until the block ends; what is being answered then is answered."""
+    server = Server(Config(app, trusted_proxies=settings.trusted_proxies))
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name="web")
+    ready = asyncio.create_task(server.is_ready.wait())
+    await asyncio.wait({ready, serving}, return_when=asyncio.FIRST_COMPLETED)
+    host, port = listener.getsockname()[:2]
+    log.info("web is ready", extra={"host": host, "port": port})
+    try:
+        yield f"http://{host}:{port}", serving
+    finally:
+        server.should_exit = True
+        ready.cancel()
+        await asyncio.wait({serving})
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the address.
+
+    Raises:
+        UserError: it cannot be bound.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # A socket without its protocol named costs 40 ms for each answer on a kept connection.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

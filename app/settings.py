@@ -108,6 +108,21 @@ class Settings:
         return tuple(s for s in (self.github_webhook_secret, self.github_webhook_secret_old) if s.get_secret_value())
 
     @property
+    def app_lacks(self) -> tuple[str, ...]:
+        """The variables of the App that are not set; all three before it is made."""
+        found = {
+            "GITHUB_APP_ID": self.github_app_id,
+            "GITHUB_PRIVATE_KEY": self.github_private_key.get_secret_value(),
+            "GITHUB_WEBHOOK_SECRET": self.github_webhook_secret.get_secret_value(),
+        }
+        return tuple(name for name, value in found.items() if not value)
+
+    @property
+    def has_app(self) -> bool:
+        """Whether anything of an App is set."""
+        return len(self.app_lacks) < 3
+
+    @property
     def page_secret(self) -> SecretStr:
         return self.link_secret if self.link_secret.get_secret_value() else self.github_webhook_secret
 
@@ -131,7 +146,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         UserError: with every fault, one a line.
     """
     source = os.environ if environ is None else environ
-    source = {**_kept(Path(source.get("DATA_DIR") or DATA_DIR) / APP_FILE), **source}
+    kept = _kept(Path(source.get("DATA_DIR") or DATA_DIR) / APP_FILE)
+    source = {**source, **{n: v for n, v in kept.items() if not (source.get(n) or source.get(f"{n}_FILE"))}}
     values: dict[str, Any] = {}
     faults: list[str] = []
     for each in fields(Settings):
@@ -147,12 +163,36 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def keep_app(settings: Settings, values: Mapping[str, str]) -> None:
-    """Keep what GitHub told of the App it made, by variable, where only this account reads; `load` finds it there."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    """Keep what GitHub told of the App it made, by variable, where only this account reads; `load` finds it there.
+
+    Raises:
+        UserError: it cannot be written. Nothing of it is left.
+    """
     path = settings.data_dir / APP_FILE
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump(dict(values), file)
+    part = path.with_suffix(".part")
+    try:
+        check_may_keep(settings)
+        part.unlink(missing_ok=True)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            json.dump(dict(values), file)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def check_may_keep(settings: Settings) -> None:
+    """Make the data folder.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"DATA_DIR {settings.data_dir} cannot be made: {error.strerror}.") from error
+    if not os.access(settings.data_dir, os.W_OK | os.X_OK):
+        raise UserError(f"DATA_DIR {settings.data_dir} cannot be written to. Set another, or give it to this account.")
 
 
 def _kept(path: Path) -> dict[str, str]:

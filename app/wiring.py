@@ -6,7 +6,7 @@ Adapters are imported where they are opened, so that the web process never loads
 import logging
 import secrets
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,8 @@ from app.core.links import setup_url
 from app.core.ports import Clock, GitHubApp, Model, Ports, Repos, SandboxProvider
 from app.core.records import Queue, Store
 from app.core.redact import Redactor
-from app.settings import APP_FILE, Settings, keep_app
+from app.manifest import load_manifest
+from app.settings import APP_FILE, Settings, check_may_keep, keep_app
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -96,8 +97,12 @@ async def open_web(
     link_secret = settings.page_secret
     setup = None
     if not settings.webhook_secrets:
+        if settings.github_app_id:
+            raise UserError(
+                "GITHUB_WEBHOOK_SECRET is needed: it is in the settings of the App that GITHUB_APP_ID names."
+            )
         link_secret = SecretStr(secrets.token_hex(32))
-        setup = _setup(settings)
+        setup = setup_options(settings)
         link = setup_url(settings.public_address, link_secret)
         sys.stderr.write(f"There is no GitHub App yet. Make it here, then start again:\n  {link}\n")
     async with aclosing(Accounts(settings.github_url, keep_s=0)) as accounts:
@@ -121,10 +126,12 @@ async def open_web(
         )
 
 
-def _setup(settings: Settings) -> "SetupOptions":
-    """How the set-up page makes the App, from `app.yml`."""
-    import yaml
+def setup_options(settings: Settings, also: Mapping[str, str] | None = None) -> "SetupOptions":
+    """How the set-up page makes the App, from `app.yml`. `also` are variables to keep beside its keys.
 
+    Raises:
+        UserError: the keys could not be kept.
+    """
     from app.adapters.github.address import api_url
     from app.web.setup import Credentials, SetupOptions
 
@@ -134,12 +141,11 @@ def _setup(settings: Settings) -> "SetupOptions":
             "GITHUB_PRIVATE_KEY": made.pem.get_secret_value(),
             "GITHUB_WEBHOOK_SECRET": made.webhook_secret.get_secret_value(),
         }
-        keep_app(settings, values)
+        keep_app(settings, {**values, **(also or {})})
 
-    package = Path(__file__).parent
-    manifest = next(path for path in (package / "app.yml", package.parent / "app.yml") if path.exists())
+    check_may_keep(settings)
     return SetupOptions(
-        manifest=yaml.safe_load(manifest.read_text("utf-8")),
+        manifest=load_manifest(),
         save=save,
         is_configured=(settings.data_dir / APP_FILE).exists,
         api_url=api_url(settings.github_url),
@@ -193,7 +199,7 @@ def _github(settings: Settings) -> GitHubApp:
     if not settings.github_app_id or not settings.github_private_key.get_secret_value():
         raise UserError(
             "GITHUB_APP_ID and GITHUB_PRIVATE_KEY (or GITHUB_PRIVATE_KEY_FILE) are needed by the worker. "
-            "Is there no GitHub App yet? `vibecoder web` helps you make it."
+            "Is there no GitHub App yet? `vibecoder setup` makes it."
         )
     return GithubkitApp(settings.github_app_id, settings.github_private_key, server_url=settings.github_url)
 

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from app.demo import checks, commits, git_data, git_http, graphql, pages, pulls, rest, threads
+from app.demo import checks, commits, git_data, git_http, graphql, pages, pulls, registration, rest, threads
 from app.demo.answer import Refusal, not_found
 from app.demo.call import Hub, routes
 
@@ -31,12 +31,14 @@ def build(hub: Hub) -> Starlette:
         return await graphql.serve(hub, request)
 
     tables = (*rest.ROWS, *threads.ROWS, *git_data.ROWS, *checks.ROWS, *commits.ROWS, *pulls.ROWS)
-    api = [*routes(hub, tables), Route("/{path:path}", _nowhere, methods=_METHODS)]
+    flow = registration.Flow(hub)
+    api = [*routes(hub, tables), *flow.api(), Route("/{path:path}", _nowhere, methods=_METHODS)]
     return Starlette(
         routes=[
             Mount("/api/v3", routes=api),
             Route("/api/graphql", answer_graphql, methods=["POST"]),
             *git_http.routes(hub),
+            *flow.pages(),
             *pages.routes(hub),
         ],
         exception_handlers={Refusal: _refuse},

@@ -38,6 +38,7 @@ class Hub:
     shapes: Shapes
     courier: Courier
     ci: CI
+    private_key_pem: str
 
 
 @dataclass(slots=True)

@@ -64,7 +64,7 @@ class DemoGitHub:
         self._shapes = Shapes(self.world)
         self._courier = Courier(self.world, self._shapes, webhook_secret)
         self.ci = CI(self.world, self._shapes, self._courier)
-        self._front = Front(build(Hub(self.world, self._shapes, self._courier, self.ci)))
+        self._front = Front(build(Hub(self.world, self._shapes, self._courier, self.ci, self.private_key_pem)))
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:

@@ -21,9 +21,11 @@ from app.demo.world import Issue, PullRequest, Repo
 
 _STYLE: Final = files("app.demo").joinpath("templates/style.css").read_text()
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_POLICY: Final = (
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; "
+    "form-action {form_action}; frame-ancestors 'none'"
+)
 _HEADERS: Final = {
-    "content-security-policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
@@ -58,18 +60,22 @@ def diff_lines(diff: str) -> list[tuple[str, str]]:
     return [("meta" if line.startswith(heads) else _CLASSES.get(line[:1], ""), line) for line in lines]
 
 
-def _show(template: str, **variables: object) -> Response:
+def show(template: str, *, status: int = 200, form_action: str = "'none'", **variables: object) -> Response:
+    """A page; `form_action` is where its forms may lead, by redirects too."""
     body = _environment().get_template(f"{template}.html.j2").render(style=Markup(_STYLE), **variables)  # noqa: S704
-    return HTMLResponse(body, headers=_HEADERS)
+    policy = _POLICY.format(form_action=form_action)
+    return HTMLResponse(body, status, headers={**_HEADERS, "content-security-policy": policy})
 
 
 def _nothing() -> Response:
-    return HTMLResponse("<!doctype html><title>404</title><h1>404</h1>", 404, headers=_HEADERS)
+    policy = _POLICY.format(form_action="'none'")
+    headers = {**_HEADERS, "content-security-policy": policy}
+    return HTMLResponse("<!doctype html><title>404</title><h1>404</h1>", 404, headers=headers)
 
 
 async def show_repo(hub: Hub, repo: Repo, request: Request) -> Response:
     head = await repo.git.head(repo.default_branch)
-    return _show(
+    return show(
         "repo",
         repo=repo,
         branches=await repo.git.refs("refs/heads/"),
@@ -83,7 +89,7 @@ async def show_issue(hub: Hub, repo: Repo, request: Request) -> Response:
     issue = _issue(repo, request)
     if issue is None or isinstance(issue, PullRequest):
         return _nothing()
-    return _show("issue", repo=repo, issue=issue, comments=repo.thread(issue.number))
+    return show("issue", repo=repo, issue=issue, comments=repo.thread(issue.number))
 
 
 def _issue(repo: Repo, request: Request) -> Issue | None:
@@ -98,7 +104,7 @@ async def show_pull(hub: Hub, repo: Repo, request: Request) -> Response:
     head = await repo.git.head(pull.head) or pull.head_sha
     base = await repo.git.head(pull.base) or pull.base_sha
     is_merged = await repo.git.merge_base(base, head) == head
-    return _show(
+    return show(
         "pull",
         repo=repo,
         pull=pull,
@@ -115,7 +121,7 @@ async def show_commit(hub: Hub, repo: Repo, request: Request) -> Response:
         return _nothing()
     commit: Commit = await repo.git.commit(sha)
     diff = await repo.git.diff(commit.parents[0], sha) if commit.parents else ""
-    return _show("commit", repo=repo, commit=commit, is_signed=sha in repo.signed, lines=diff_lines(diff))
+    return show("commit", repo=repo, commit=commit, is_signed=sha in repo.signed, lines=diff_lines(diff))
 
 
 def _route(hub: Hub, path: str, show: Callable[[Hub, Repo, Request], Awaitable[Response]]) -> Route:

@@ -129,6 +129,11 @@ def _delivery(call: Call, delivery: Delivery, *, full: bool = False) -> Json:
     return {**brief, "url": call.hub.courier.url, "request": request, "response": answer}
 
 
+async def get_hook_config(call: Call) -> Response:
+    config = {"content_type": call.hub.courier.content_type, "insecure_ssl": "0", "url": call.hub.courier.url}
+    return reply({**config, "secret": "********"})
+
+
 async def list_deliveries(call: Call) -> Response:
     """What has ended, the newest first, paged by a cursor, as GitHub does here and nowhere else."""
     size = min(int(call.query("per_page", "30") or 30), 100)
@@ -204,6 +209,7 @@ ROWS: Final[tuple[Row, ...]] = (
     ("GET", "/app/installations", list_installations, "app"),
     ("GET", "/app/installations/{id}", get_installation, "app"),
     ("POST", "/app/installations/{id}/access_tokens", create_token, "app"),
+    ("GET", "/app/hook/config", get_hook_config, "app"),
     ("GET", "/app/hook/deliveries", list_deliveries, "app"),
     ("GET", "/app/hook/deliveries/{id}", get_delivery, "app"),
     ("POST", "/app/hook/deliveries/{id}/attempts", redeliver, "app"),

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from app.demo.world import (
-    EVENTS,
     ROLES,
     Comment,
     Installation,
@@ -107,7 +106,7 @@ class Shapes:
             "created_at": moment,
             "updated_at": moment,
             "permissions": dict(world.permissions),
-            "events": list(EVENTS),
+            "events": list(world.events),
         }
 
     def installation(self, installation: Installation) -> Json:
@@ -125,7 +124,7 @@ class Shapes:
             "target_id": installation.account.id,
             "target_type": installation.account.kind,
             "permissions": dict(installation.permissions),
-            "events": list(EVENTS),
+            "events": list(world.events),
             "created_at": moment,
             "updated_at": moment,
             "single_file_name": None,

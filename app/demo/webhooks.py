@@ -32,11 +32,12 @@ class Courier:
 
     def __init__(self, world: World, shapes: Shapes, secret: str) -> None:
         self.url = ""
+        self.content_type = "json"
         self.losses = 0
         self.hook_id = 400_000_000 + world.app_id
         self._world = world
         self._shapes = shapes
-        self._secret = secret
+        self.secret = secret
         self._client = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
         self._tasks: set[asyncio.Task[Delivery]] = set()
 
@@ -105,7 +106,7 @@ class Courier:
             "X-GitHub-Hook-ID": str(self.hook_id),
             "X-GitHub-Hook-Installation-Target-ID": str(self._world.app_id),
             "X-GitHub-Hook-Installation-Target-Type": "integration",
-            "X-Hub-Signature-256": sign(self._secret, delivery.payload),
+            "X-Hub-Signature-256": sign(self.secret, delivery.payload),
         }
 
     async def _attempt(self, delivery: Delivery) -> Delivery:

@@ -226,6 +226,7 @@ class World:
         self.app_slug = app_slug
         self.public_key_pem = public_key_pem
         self.permissions = dict(APP_PERMISSIONS)
+        self.events = list(EVENTS)
         self.created_at = now()
         self.users: dict[str, User] = {}
         self.repos: dict[str, Repo] = {}

@@ -35,8 +35,9 @@ def render_docs(api: Document) -> str:
     return render("page/docs.j2", api=api)
 
 
-def render_setup(manifest: Document, *, action: str, key: str, org: str) -> str:
-    """The form that makes the App. `action` is where GitHub takes manifests, `key` what opened the page."""
+def render_setup(manifest: Document, *, action: str, key: str, org: str, unreachable: str = "") -> str:
+    """The form that makes the App. `action` is where GitHub takes manifests, `key` what opened the page; `unreachable`
+    the webhook's address when GitHub cannot reach it."""
     return render(
         "page/setup.j2",
         action=action,
@@ -45,9 +46,10 @@ def render_setup(manifest: Document, *, action: str, key: str, org: str) -> str:
         events=manifest["default_events"],
         key=key,
         org=org,
+        unreachable=unreachable,
     )
 
 
-def render_setup_done(*, slug: str, install_url: str) -> str:
+def render_setup_done(*, slug: str, install_url: str, needs_restart: bool) -> str:
     """The App is made; what to do next."""
-    return render("page/setup_done.j2", slug=slug, install_url=install_url)
+    return render("page/setup_done.j2", slug=slug, install_url=install_url, needs_restart=needs_restart)

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute
 from starlette.types import Lifespan
 
 from app.core.errors import OutsideError, UserError
@@ -23,7 +24,7 @@ from app.web.events import Events
 from app.web.guard import Buckets, RateLimit, SafeHeaders
 from app.web.health import Health
 from app.web.jobs import Jobs
-from app.web.pages import Pages
+from app.web.pages import Pages, static
 from app.web.problems import problem
 from app.web.setup import Setup, SetupOptions
 from app.web.status import Documents
@@ -81,10 +82,28 @@ def create_app(
         )
     if options.setup is not None:
         routes += Setup(access, options.setup, options.public_url, options.github_url.rstrip("/")).routes()
+    return _put_together(routes, clock, options, lifespan)
+
+
+def create_setup_app(access: Access, clock: Clock, options: WebOptions) -> Starlette:
+    """Nothing but the page that makes the App, for the time before there is one.
+
+    Raises:
+        ValueError: the options have no `setup`.
+    """
+    if options.setup is None:
+        raise ValueError("There is nothing to set up.")
+    setup = Setup(access, options.setup, options.public_url, options.github_url.rstrip("/"))
+    return _put_together([*setup.routes(), static()], clock, options)
+
+
+def _put_together(
+    routes: Sequence[BaseRoute], clock: Clock, options: WebOptions, lifespan: Lifespan[Starlette] | None = None
+) -> Starlette:
     return Starlette(
         routes=routes,
         middleware=[
-            Middleware(SafeHeaders, is_https=is_https),
+            Middleware(SafeHeaders, is_https=options.public_url.startswith("https:")),
             Middleware(RateLimit, buckets=Buckets(options.rate, options.burst), monotonic=clock.monotonic),
         ],
         exception_handlers={

@@ -42,7 +42,7 @@ class Pages:
             Route("/jobs/{job_id:path}", self.show, methods=["GET"]),
             Route("/docs", self.docs, methods=["GET"]),
             Route("/openapi.json", self.openapi, methods=["GET"]),
-            Mount("/static", StaticFiles(packages=[("app.web", "static")])),
+            static(),
         ]
 
     async def show_all(self, request: Request) -> Response:
@@ -93,6 +93,11 @@ class Pages:
             secure=self.is_https,
         )
         return answer
+
+
+def static() -> Mount:
+    """What pages are made of besides words."""
+    return Mount("/static", StaticFiles(packages=[("app.web", "static")]))
 
 
 def _api_path(request: Request, path: str, **query: str) -> str:
