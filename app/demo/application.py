@@ -7,7 +7,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from app.demo import checks, commits, git_data, git_http, graphql, pages, pulls, registration, rest, threads
+from app.demo import (
+    checks,
+    commits,
+    git_data,
+    git_http,
+    graphql,
+    merges,
+    pages,
+    pulls,
+    registration,
+    rest,
+    review_api,
+    threads,
+)
 from app.demo.answer import Refusal, not_found
 from app.demo.call import Hub, routes
 
@@ -30,7 +43,8 @@ def build(hub: Hub) -> Starlette:
     async def answer_graphql(request: Request) -> Response:
         return await graphql.serve(hub, request)
 
-    tables = (*rest.ROWS, *threads.ROWS, *git_data.ROWS, *checks.ROWS, *commits.ROWS, *pulls.ROWS)
+    reviews = (*review_api.ROWS, *merges.ROWS)
+    tables = (*rest.ROWS, *threads.ROWS, *git_data.ROWS, *checks.ROWS, *commits.ROWS, *pulls.ROWS, *reviews)
     flow = registration.Flow(hub)
     api = [*routes(hub, tables), *flow.api(), Route("/{path:path}", _nowhere, methods=_METHODS)]
     return Starlette(

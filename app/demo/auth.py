@@ -12,8 +12,9 @@ from typing import Final
 
 import jwt
 
+from app.demo.access import Installation, Token
 from app.demo.answer import Refusal
-from app.demo.world import ROLES, Installation, Repo, Token, World, now
+from app.demo.world import ROLES, Repo, World, now
 
 MAX_JWT_LIFE_S: Final = 600
 _CLOCK_SKEW_S: Final = 60

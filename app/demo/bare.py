@@ -249,6 +249,15 @@ class BareRepo:
         except GitFailed:
             return None
 
+    async def merged_tree(self, ours: str, theirs: str) -> str | None:
+        """The tree that merging two commits gives, None when they are in conflict."""
+        try:
+            return (await self.run("merge-tree", "--write-tree", "--no-messages", ours, theirs)).decode().strip()
+        except GitFailed as error:
+            if str(error):
+                raise
+            return None
+
     async def diff(self, base: str, head: str, *paths: str) -> str:
         """What `head` changed since it left `base`, as a unified diff."""
         start = await self.merge_base(base, head) or base

@@ -102,7 +102,7 @@ class CI:
 
     async def pushed(self, repo: Repo, branch: str, pusher: User) -> None:
         """Somebody moved a branch, or opened a pull request from it: begin to judge it, if it is one to judge."""
-        heads = {pull.head for pull in repo.pull_requests() if pull.state == "open"}
+        heads = {pull.head for pull in repo.pull_requests() if pull.state == "open" and pull.fork is None}
         if repo.id in self._judges and branch in {repo.default_branch, *heads}:
             self._courier.soon(self._run(repo, await self._open(repo, branch, pusher)))
 
@@ -226,5 +226,5 @@ class CI:
                 "base": {"ref": pull.base, "sha": pull.base_sha, "repo": about},
             }
             for pull in repo.pull_requests()
-            if pull.state == "open" and pull.head == suite.branch
+            if pull.state == "open" and pull.fork is None and pull.head == suite.branch
         ]

@@ -162,12 +162,38 @@ def _end(shapes: Shapes, repo: Repo, branch_name: str, sha: str) -> Json:
     return {"label": label, "ref": branch_name, "sha": sha, "user": owner, "repo": shapes.repo(repo)}
 
 
+async def ends(repo: Repo, pull: PullRequest) -> tuple[str, str]:
+    """The shas of a pull request's base and head: of its branches, and once it is merged as they were then."""
+    if pull.merged_at is not None:
+        return pull.base_sha, pull.head_sha
+    head = await (pull.fork or repo).git.head(pull.head)
+    return await repo.git.head(pull.base) or pull.base_sha, head or pull.head_sha
+
+
+def _team(shapes: Shapes, repo: Repo, slug: str) -> Json:
+    url = f"{shapes.api}/organizations/{repo.owner.id}/team/{slug}"
+    return {
+        "id": repo.id,
+        "node_id": git_node(repo, "T", slug),
+        "name": slug,
+        "slug": slug,
+        "description": None,
+        "privacy": "closed",
+        "permission": "push",
+        "url": url,
+        "html_url": f"{shapes.world.url}/orgs/{repo.owner.login}/teams/{slug}",
+        "members_url": f"{url}/members{{/member}}",
+        "repositories_url": f"{url}/repos",
+        "type": "organization",
+        "parent": None,
+    }
+
+
 async def pull(shapes: Shapes, repo: Repo, pull: PullRequest) -> Json:
     """A pull request as lists carry it; its head follows the branch."""
     api = shapes.repo_api(repo)
     url, issue = f"{api}/pulls/{pull.number}", shapes.issue(repo, pull)
-    branches = await repo.git.refs("refs/heads/")
-    head_sha = branches.get(f"refs/heads/{pull.head}", pull.head_sha)
+    base_sha, head_sha = await ends(repo, pull)
     links = {
         "self": url,
         "html": issue["html_url"],
@@ -188,13 +214,13 @@ async def pull(shapes: Shapes, repo: Repo, pull: PullRequest) -> Json:
         "patch_url": f"{issue['html_url']}.patch",
         "issue_url": issue["url"],
         **{f"{name}_url": link for name, link in links.items() if name not in {"self", "html", "issue"}},
-        "merged_at": None,
-        "merge_commit_sha": None,
-        "requested_reviewers": [],
-        "requested_teams": [],
+        "merged_at": stamp(pull.merged_at) if pull.merged_at else None,
+        "merge_commit_sha": pull.merge_sha or None,
+        "requested_reviewers": [shapes.user(user) for user in pull.reviewers],
+        "requested_teams": [_team(shapes, repo, slug) for slug in pull.teams],
         "draft": pull.is_draft,
-        "head": _end(shapes, repo, pull.head, head_sha),
-        "base": _end(shapes, repo, pull.base, branches.get(f"refs/heads/{pull.base}", pull.base_sha)),
+        "head": _end(shapes, pull.fork or repo, pull.head, head_sha),
+        "base": _end(shapes, repo, pull.base, base_sha),
         "_links": {name: {"href": link} for name, link in links.items()},
         "auto_merge": None,
     }
@@ -205,15 +231,17 @@ async def full_pull(shapes: Shapes, repo: Repo, pull_request: PullRequest) -> Js
     simple = await pull(shapes, repo, pull_request)
     base, head = simple["base"]["sha"], simple["head"]["sha"]
     changed = await files(shapes, repo, base, head)
+    is_merged, merger = pull_request.merged_at is not None, pull_request.merged_by
+    is_mergeable = None if is_merged else await repo.git.merged_tree(base, head) is not None
     return {
         **simple,
-        "merged": False,
-        "mergeable": True,
-        "rebaseable": True,
-        "mergeable_state": "clean",
-        "merged_by": None,
+        "merged": is_merged,
+        "mergeable": is_mergeable,
+        "rebaseable": is_mergeable,
+        "mergeable_state": {None: "unknown", True: "clean", False: "dirty"}[is_mergeable],
+        "merged_by": shapes.user(merger) if merger else None,
         "comments": len(repo.thread(pull_request.number)),
-        "review_comments": 0,
+        "review_comments": sum(len(review.comments) for review in pull_request.reviews),
         "maintainer_can_modify": False,
         "commits": await repo.git.count(f"{base}..{head}"),
         "additions": sum(file["additions"] for file in changed),

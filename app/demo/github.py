@@ -20,7 +20,7 @@ from typing import Self, Unpack
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from app.demo import git_shapes
+from app.demo.access import Token
 from app.demo.application import build
 from app.demo.bare import NO_OBJECT, BareRepo, Commit, Entry
 from app.demo.call import Hub
@@ -29,9 +29,10 @@ from app.demo.ci import CI
 from app.demo.front import Fault, FaultOptions, Front, Request
 from app.demo.history import put_label
 from app.demo.loopback import serving
+from app.demo.reviewers import Reviewers
 from app.demo.shapes import Shapes
 from app.demo.webhooks import Courier
-from app.demo.world import ROLES, Comment, Delivery, Issue, PullRequest, Repo, Token, User, World, now
+from app.demo.world import ROLES, Comment, Delivery, Issue, PullRequest, Repo, User, World, now
 
 
 @cache
@@ -65,6 +66,7 @@ class DemoGitHub:
         self._courier = Courier(self.world, self._shapes, webhook_secret)
         self.ci = CI(self.world, self._shapes, self._courier)
         self._front = Front(build(Hub(self.world, self._shapes, self._courier, self.ci, self.private_key_pem)))
+        self.pulls = Reviewers(self.world, self._shapes, self._courier, self.ci)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -243,24 +245,10 @@ class DemoGitHub:
         payload = self._courier.comment("edited", world, comment, self.user(by), changes=changes)
         return await self._courier.send("issue_comment", payload)
 
-    async def review(self, repo: str, number: int, *, state: str, body: str = "", by: str) -> Delivery:
-        """Submit a review: `approved`, `changes_requested` or `commented`."""
-        world, user, pull = self._repo(repo), self.user(by), self._repo(repo).issues[number]
-        if not isinstance(pull, PullRequest):
-            raise TypeError(f"#{number} is no pull request.")
-        shape = await git_shapes.pull(self._shapes, world, pull)
-        review = {
-            "id": self.world.next_id(),
-            "user": self._shapes.user(user),
-            "body": body or None,
-            "state": state,
-            "commit_id": shape["head"]["sha"],
-            "submitted_at": shape["updated_at"],
-            "html_url": f"{shape['html_url']}#pullrequestreview",
-            "author_association": "NONE",
-        }
-        payload = self._courier.pull_request("submitted", world, shape, user, review=review)
-        return await self._courier.send("pull_request_review", payload)
+    def thumb(self, repo: str, comment_id: int, *, by: str) -> None:
+        """Give 👍 to a comment. GitHub delivers nothing of it."""
+        reactions = self._repo(repo).comments[comment_id].reactions
+        self.world.add_reaction(reactions, "+1", self.user(by))
 
     def comments(self, repo: str, number: int) -> list[Comment]:
         """A thread's comments, oldest first."""

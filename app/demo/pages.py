@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from app.demo import git_shapes
 from app.demo.bare import SHA, Commit
 from app.demo.call import Hub
 from app.demo.world import Issue, PullRequest, Repo
@@ -101,14 +102,13 @@ async def show_pull(hub: Hub, repo: Repo, request: Request) -> Response:
     pull = _issue(repo, request)
     if not isinstance(pull, PullRequest):
         return _nothing()
-    head = await repo.git.head(pull.head) or pull.head_sha
-    base = await repo.git.head(pull.base) or pull.base_sha
+    base, head = await git_shapes.ends(repo, pull)
     is_merged = await repo.git.merge_base(base, head) == head
     return show(
         "pull",
         repo=repo,
         pull=pull,
-        state="merged" if is_merged else pull.state,
+        state="merged" if is_merged or pull.merged_at else pull.state,
         commits=list(reversed(await repo.git.log(f"{pull.base_sha if is_merged else base}..{head}"))),
         lines=diff_lines(await repo.git.diff(pull.base_sha if is_merged else base, head)),
         comments=repo.thread(pull.number),

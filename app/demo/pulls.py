@@ -10,7 +10,7 @@ from app.demo.call import Call, Row
 from app.demo.world import PullRequest, Repo
 
 
-def _pull(call: Call) -> PullRequest:
+def find_pull(call: Call) -> PullRequest:
     pull = call.repo.issues.get(call.number("number"))
     if not isinstance(pull, PullRequest):
         raise not_found()
@@ -31,7 +31,7 @@ async def list_pulls(call: Call) -> Response:
         for pull in repo.pull_requests()
         if state in {"all", pull.state}
         and base in {"", pull.base}
-        and (not colon or (owner.lower(), head) == (repo.owner.login.lower(), pull.head))
+        and (not colon or (owner.lower(), head) == ((pull.fork or repo).owner.login.lower(), pull.head))
     ]
     pulls.sort(key=lambda pull: pull.number, reverse=call.query("direction", "desc") == "desc")
     shown, links = page(call.request, pulls)
@@ -45,7 +45,10 @@ async def _ends(repo: Repo, head: str, base: str) -> tuple[str, str]:
         raise invalid("PullRequest", "head")
     if base_sha is None:
         raise invalid("PullRequest", "base")
-    if any(pull.state == "open" and (pull.head, pull.base) == (head, base) for pull in repo.pull_requests()):
+    if any(
+        pull.state == "open" and (pull.fork, pull.head, pull.base) == (None, head, base)
+        for pull in repo.pull_requests()
+    ):
         raise _custom(f"A pull request already exists for {repo.owner.login}:{head}.")
     if await repo.git.count(f"{base_sha}..{head_sha}") == 0:
         raise _custom(f"No commits between {base} and {head}")
@@ -80,16 +83,14 @@ async def create_pull(call: Call) -> Response:
 
 async def get_pull(call: Call) -> Response:
     """The pull request; as a diff for those who accept only that."""
-    repo, pull = call.repo, _pull(call)
+    repo, pull = call.repo, find_pull(call)
     if "diff" in call.request.headers.get("accept", ""):
-        head = await repo.git.head(pull.head) or pull.head_sha
-        base = await repo.git.head(pull.base) or pull.base_sha
-        return PlainTextResponse(await repo.git.diff(base, head))
+        return PlainTextResponse(await repo.git.diff(*await git_shapes.ends(repo, pull)))
     return reply(await git_shapes.full_pull(call.shapes, repo, pull))
 
 
 async def edit_pull(call: Call) -> Response:
-    repo, pull = call.repo, _pull(call)
+    repo, pull = call.repo, find_pull(call)
     title, body, state, base = (call.given(name, str) for name in ("title", "body", "state", "base"))
     if "title" in call.body and not (title or "").strip():
         raise invalid("PullRequest", "title", "missing_field", "title can't be blank")
@@ -100,35 +101,26 @@ async def edit_pull(call: Call) -> Response:
     pull.title = title or pull.title
     pull.body = (body or "") if "body" in call.body else pull.body
     pull.base = base or pull.base
-    if state is not None and state != pull.state:
+    action = "edited" if state in {None, pull.state} else "closed" if state == "closed" else "reopened"
+    if state is not None and action != "edited":
         pull.put_state(state)
     pull.touch()
     answer = await git_shapes.full_pull(call.shapes, repo, pull)
-    call.hub.courier.send_soon("pull_request", call.hub.courier.pull_request("edited", repo, answer, call.user))
+    call.hub.courier.send_soon("pull_request", call.hub.courier.pull_request(action, repo, answer, call.user))
     return reply(answer)
 
 
-async def _shas(repo: Repo, pull: PullRequest) -> tuple[str, str]:
-    return await repo.git.head(pull.base) or pull.base_sha, await repo.git.head(pull.head) or pull.head_sha
-
-
 async def list_files(call: Call) -> Response:
-    base, head = await _shas(call.repo, _pull(call))
+    base, head = await git_shapes.ends(call.repo, find_pull(call))
     shown, links = page(call.request, await git_shapes.files(call.shapes, call.repo, base, head))
     return reply(list(shown), headers=links)
 
 
 async def list_commits(call: Call) -> Response:
-    base, head = await _shas(call.repo, _pull(call))
+    base, head = await git_shapes.ends(call.repo, find_pull(call))
     oldest_first = list(reversed(await call.repo.git.log(f"{base}..{head}")))
     shown, links = page(call.request, oldest_first)
     return reply([git_shapes.commit(call.shapes, call.repo, commit) for commit in shown], headers=links)
-
-
-async def list_nothing(call: Call) -> Response:
-    """Reviews and review comments: there are none."""
-    _pull(call)
-    return reply([])
 
 
 _PULLS: Final = "/repos/{owner}/{name}/pulls"
@@ -141,6 +133,4 @@ ROWS: Final[tuple[Row, ...]] = (
     ("PATCH", _PULL, edit_pull, "pull_requests:write"),
     ("GET", f"{_PULL}/files", list_files, "pull_requests:read"),
     ("GET", f"{_PULL}/commits", list_commits, "pull_requests:read"),
-    ("GET", f"{_PULL}/comments", list_nothing, "pull_requests:read"),
-    ("GET", f"{_PULL}/reviews", list_nothing, "pull_requests:read"),
 )

@@ -5,11 +5,12 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from app.demo.access import Installation
 from app.demo.answer import Refusal, not_found, page, reply
 from app.demo.auth import check_not_suspended
 from app.demo.call import Call, Row
 from app.demo.shapes import Json, stamp
-from app.demo.world import Delivery, Installation, Repo
+from app.demo.world import Delivery, Repo
 
 _LEVELS: Final = ("read", "write", "admin")
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
+from app.demo.access import Installation
 from app.demo.world import (
     ROLES,
     Comment,
-    Installation,
     Issue,
     Label,
     PullRequest,
@@ -194,11 +194,13 @@ class Shapes:
 
     def _authorship(self, repo: Repo, user: User) -> Json:
         """Who wrote it: the person, their bond to the repository, and the App when it wrote it itself."""
-        bond = "OWNER" if user is repo.owner else "COLLABORATOR" if user.login.lower() in repo.roles else "NONE"
-        app = self.app() if user is self.world.bot else None
+        app, bond = self.app() if user is self.world.bot else None, self.association(repo, user)
         return {"user": self.user(user), "author_association": bond, "performed_via_github_app": app}
 
-    def _reactions(self, reactions: list[Reaction], url: str) -> Json:
+    def association(self, repo: Repo, user: User) -> str:
+        return "OWNER" if user is repo.owner else "COLLABORATOR" if user.login.lower() in repo.roles else "NONE"
+
+    def reactions(self, reactions: list[Reaction], url: str) -> Json:
         counts = {name: sum(reaction.content == name for reaction in reactions) for name in REACTIONS}
         return {"url": f"{url}/reactions", "total_count": len(reactions), **counts}
 
@@ -225,7 +227,7 @@ class Shapes:
             "html_url": html,
             "diff_url": f"{html}.diff",
             "patch_url": f"{html}.patch",
-            "merged_at": None,
+            "merged_at": stamp(issue.merged_at) if isinstance(issue, PullRequest) and issue.merged_at else None,
         }
         return {
             "url": url,
@@ -251,7 +253,7 @@ class Shapes:
             "active_lock_reason": None,
             "body": issue.body,
             "closed_by": None,
-            "reactions": self._reactions(issue.reactions, url),
+            "reactions": self.reactions(issue.reactions, url),
             "timeline_url": f"{url}/timeline",
             "state_reason": None,
             **self._authorship(repo, issue.user),
@@ -271,7 +273,7 @@ class Shapes:
             "created_at": stamp(comment.created_at),
             "updated_at": stamp(comment.updated_at),
             "body": comment.body,
-            "reactions": self._reactions(comment.reactions, url),
+            "reactions": self.reactions(comment.reactions, url),
             **self._authorship(repo, comment.user),
         }
 

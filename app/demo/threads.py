@@ -90,7 +90,7 @@ async def delete_comment(call: Call) -> Response:
 # -------------------------------------------------------------------------------------------------------- reactions
 
 
-def _react(call: Call, reactions: list[Reaction]) -> Response:
+def react(call: Call, reactions: list[Reaction]) -> Response:
     content = call.text("content")
     if content not in REACTIONS:
         raise invalid("Reaction", "content")
@@ -98,7 +98,7 @@ def _react(call: Call, reactions: list[Reaction]) -> Response:
     return reply(call.shapes.reaction(reaction), 201 if is_new else 200)
 
 
-def _list(call: Call, reactions: list[Reaction]) -> Response:
+def list_reactions(call: Call, reactions: list[Reaction]) -> Response:
     shown, links = page(
         call.request, [item for item in reactions if call.query("content", item.content) == item.content]
     )
@@ -106,19 +106,19 @@ def _list(call: Call, reactions: list[Reaction]) -> Response:
 
 
 async def react_to_issue(call: Call) -> Response:
-    return _react(call, call.issue().reactions)
+    return react(call, call.issue().reactions)
 
 
 async def react_to_comment(call: Call) -> Response:
-    return _react(call, _comment(call).reactions)
+    return react(call, _comment(call).reactions)
 
 
 async def list_issue_reactions(call: Call) -> Response:
-    return _list(call, call.issue().reactions)
+    return list_reactions(call, call.issue().reactions)
 
 
 async def list_comment_reactions(call: Call) -> Response:
-    return _list(call, _comment(call).reactions)
+    return list_reactions(call, _comment(call).reactions)
 
 
 # ----------------------------------------------------------------------------------------------------------- labels

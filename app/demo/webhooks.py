@@ -15,8 +15,9 @@ from typing import Final, Self
 
 import httpx
 
+from app.demo.access import Installation
 from app.demo.shapes import Json, Shapes, stamp
-from app.demo.world import Comment, Delivery, Installation, Issue, Repo, User, World, now
+from app.demo.world import Comment, Delivery, Issue, Repo, User, World, now
 
 TIMEOUT_S: Final = 10.0
 _MAX_RESPONSE_CHARS: Final = 4_096
@@ -36,7 +37,7 @@ class Courier:
         self.losses = 0
         self.hook_id = 400_000_000 + world.app_id
         self._world = world
-        self._shapes = shapes
+        self.shapes = shapes
         self.secret = secret
         self._client = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
         self._tasks: set[asyncio.Task[Delivery]] = set()
@@ -146,17 +147,17 @@ class Courier:
     def about(self, action: str, repo: Repo, sender: User) -> Json:
         return {
             "action": action,
-            "repository": self._shapes.repo(repo),
-            "sender": self._shapes.user(sender),
+            "repository": self.shapes.repo(repo),
+            "sender": self.shapes.user(sender),
             "installation": {"id": repo.installation_id, "node_id": f"MDIzOkludGVncmF0aW9u{repo.installation_id}"},
         }
 
     def issue(self, action: str, repo: Repo, issue: Issue, sender: User, **more: Json) -> Json:
-        return {**self.about(action, repo, sender), "issue": self._shapes.issue(repo, issue), **more}
+        return {**self.about(action, repo, sender), "issue": self.shapes.issue(repo, issue), **more}
 
     def comment(self, action: str, repo: Repo, comment: Comment, sender: User, **more: Json) -> Json:
         issue = repo.issues[comment.number]
-        return self.issue(action, repo, issue, sender, comment=self._shapes.comment(repo, comment), **more)
+        return self.issue(action, repo, issue, sender, comment=self.shapes.comment(repo, comment), **more)
 
     def pull_request(self, action: str, repo: Repo, pull: Json, sender: User, **more: Json) -> Json:
         """A pull request's event; `pull` is the pull request in JSON."""
@@ -169,10 +170,10 @@ class Courier:
         ]
         return {
             "action": action,
-            "installation": self._shapes.installation(installation),
+            "installation": self.shapes.installation(installation),
             "repositories": named,
             "requester": None,
-            "sender": self._shapes.user(installation.account),
+            "sender": self.shapes.user(installation.account),
         }
 
     def ping(self) -> Json:
@@ -182,11 +183,11 @@ class Courier:
             "id": self.hook_id,
             "name": "web",
             "active": True,
-            "events": self._shapes.app()["events"],
+            "events": self.shapes.app()["events"],
             "config": {"content_type": "json", "insecure_ssl": "0", "secret": "********", "url": self.url},
             "app_id": self._world.app_id,
             "created_at": moment,
             "updated_at": moment,
-            "deliveries_url": f"{self._shapes.api}/app/hook/deliveries",
+            "deliveries_url": f"{self.shapes.api}/app/hook/deliveries",
         }
         return {"zen": "Keep it logically awesome.", "hook_id": self.hook_id, "hook": hook}

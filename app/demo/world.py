@@ -11,10 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from app.demo.access import Installation, Token
 from app.demo.bare import BareRepo, Identity
 from app.demo.history import IssueEvent
+
+if TYPE_CHECKING:
+    from app.demo.review import Review
 
 ROLES: Final = ("none", "read", "triage", "write", "maintain", "admin")
 TOKEN_LIFE: Final = timedelta(hours=1)
@@ -124,9 +128,10 @@ class Issue:
 
 @dataclass(eq=False, slots=True)
 class PullRequest(Issue):
-    """A pull request from `head` to `base`, two branches of one repository.
+    """A pull request from `head` to `base`, two branches of one repository; with `fork`, `head` is one of that.
 
-    The branches say where its ends are; the shas are where they were when it was opened, for branches since deleted.
+    The branches say where its ends are; the shas are where they were when it was opened, or merged, for branches since
+    deleted. `reviewers` and `teams` were asked for a review.
     """
 
     head: str = ""
@@ -134,6 +139,13 @@ class PullRequest(Issue):
     head_sha: str = ""
     base_sha: str = ""
     is_draft: bool = False
+    fork: "Repo | None" = None
+    reviewers: list[User] = field(default_factory=list)
+    teams: list[str] = field(default_factory=list)
+    reviews: "list[Review]" = field(default_factory=list)
+    merge_sha: str = ""
+    merged_by: User | None = None
+    merged_at: datetime | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -152,6 +164,7 @@ class Repo:
     comments: dict[int, Comment] = field(default_factory=dict)
     labels: dict[str, Label] = field(default_factory=dict)
     signed: set[str] = field(default_factory=set)
+    teams: set[str] = field(default_factory=set)
     created_at: datetime = field(default_factory=now)
 
     @property
@@ -172,27 +185,6 @@ class Repo:
 
     def pull_requests(self) -> list[PullRequest]:
         return [issue for issue in self.issues.values() if isinstance(issue, PullRequest)]
-
-
-@dataclass(eq=False, slots=True)
-class Installation:
-    id: int
-    account: User
-    permissions: dict[str, str]
-    suspended_at: datetime | None = None
-    created_at: datetime = field(default_factory=now)
-
-
-@dataclass(eq=False, slots=True)
-class Token:
-    """A bearer of rights: a person's (`user`), or an installation's, on some repositories, with some permissions."""
-
-    value: str
-    user: User | None = None
-    installation: Installation | None = None
-    repo_ids: frozenset[int] | None = None
-    permissions: Mapping[str, str] = field(default_factory=dict)
-    expires_at: datetime | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -253,7 +245,7 @@ class World:
         for installation in self.installations.values():
             if installation.account is account:
                 return installation
-        installation = Installation(self.next_id(), account, dict(self.permissions))
+        installation = Installation(self.next_id(), account, dict(self.permissions), now())
         self.installations[installation.id] = installation
         return installation
 

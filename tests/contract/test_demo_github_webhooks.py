@@ -113,7 +113,7 @@ async def test_pings_installations_and_reviews_are_delivered(
     await github.push(REPO, "fix", {"x": "x"}, message="Fix", by="mona")
     pull = (await api.post("/pulls", json={"title": "Fix", "head": "fix", "base": "main"})).json()
     await receiver.until(3)
-    await github.review(REPO, pull["number"], state="changes_requested", body="Shorter.", by="mona")
+    await github.pulls.review(REPO, pull["number"], state="changes_requested", body="Shorter.", by="mona")
 
     told = dict(await receiver.until(4))
 

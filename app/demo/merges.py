@@ -1,0 +1,46 @@
+"""REST: merging one branch into another, and what else merges: a person who presses the button."""
+
+from typing import Final
+
+from starlette.responses import Response
+
+from app.demo import git_shapes
+from app.demo.answer import Refusal, reply
+from app.demo.bare import Commit, Identity
+from app.demo.call import Call, Row
+from app.demo.world import Repo, User
+
+GITHUB: Final = "GitHub", "noreply@github.com"
+
+
+async def merge(repo: Repo, branch: str, head: str, user: User, message: str) -> str | None:
+    """Put a merge commit on a branch, signed by GitHub; None when the two are in conflict."""
+    base = await repo.git.head(branch)
+    tree = await repo.git.merged_tree(base, head) if base else None
+    if base is None or tree is None:
+        return None
+    author = user.identity()
+    sha = await repo.git.write_commit(
+        Commit("", tree, (base, head), author, Identity(*GITHUB, author.at), message),
+    )
+    await repo.git.update_ref(f"refs/heads/{branch}", sha, base)
+    repo.signed.add(sha)
+    return sha
+
+
+async def create_merge(call: Call) -> Response:
+    repo, base, name = call.repo, call.text("base"), call.text("head")
+    before, head = await repo.git.head(base), await repo.git.resolve(name)
+    if before is None or head is None:
+        raise Refusal(404, "Base does not exist" if before is None else "Head does not exist")
+    if await repo.git.merge_base(before, head) == head:
+        return Response(status_code=204)
+    message = call.text("commit_message", required=False) or f"Merge {name} into {base}"
+    sha = await merge(repo, base, head, call.user, message)
+    if sha is None:
+        raise Refusal(409, "Merge conflict")
+    await call.hub.ci.pushed(repo, base, call.user)
+    return reply(git_shapes.commit(call.shapes, repo, await repo.git.commit(sha)), 201)
+
+
+ROWS: Final[tuple[Row, ...]] = (("POST", "/repos/{owner}/{name}/merges", create_merge, "contents:write"),)
