@@ -7,6 +7,7 @@ from app.core.errors import LimitReached
 from app.core.run import Cost
 
 WRAP_UP_AT: Final = 0.85
+RAISED: Final = "The budget was raised meanwhile. You need not hurry: carry the task out as it was given."
 
 
 @dataclass(frozen=True, slots=True)

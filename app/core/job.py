@@ -63,7 +63,10 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A `/vibecode …` line, read. `problem` is set only for `UNREADABLE` and says what was meant to be said."""
+    """A `/vibecode …` line, read. `problem` is set only for `UNREADABLE` and says what was meant to be said.
+
+    `hands_over` no comment can say: a retry that opens the pull request from what is on the branch, and does no more.
+    """
 
     verb: Verb
     instruction: str = ""
@@ -72,6 +75,7 @@ class Command:
     draft: bool = False
     add_usd: float = 0.0
     problem: str = ""
+    hands_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,8 @@ class Job:
 
     Of a pull request's events: `branch` and `head_sha` are its head's, as far as they were told; `place` is where the
     comment stands; `review_id` is the review's that it came with.
+
+    `about` is the id of the run that the command is about; empty: the newest of the thread.
     """
 
     id: str
@@ -144,6 +150,7 @@ class Job:
     head_sha: str = ""
     place: Place | None = None
     review_id: int | None = None
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)

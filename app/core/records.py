@@ -21,11 +21,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """Something a person said to a run at work. `kind` is `stop`, `status` or `budget` (`amount` in dollars)."""
+    """Something a person said to a run at work. `kind` is `stop`, `status` or `budget` (`amount` in dollars).
+
+    `key` names the command, so that one which is told twice counts once.
+    """
 
     kind: str
     by: str
     amount: float = 0.0
+    key: str = ""
 
 
 class Queue(Protocol):

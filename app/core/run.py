@@ -190,6 +190,9 @@ class Run:
 
     Of a follow-up: `issue` is the number of the issue that the pull request closes, `began_at` the branch's head when
     the run began, `heard` what it follows up, `merges` the sha of base that is to be merged into the branch.
+
+    Of its money: `budget_usd` is what it may spend by the rules, 0 where nothing limits it; `granted_usd` what people
+    added, `grants` the ids of the commands that did; `carried_usd` of its cost was spent by the runs it goes on with.
     """
 
     job: Job
@@ -235,6 +238,9 @@ class Run:
     began_at: str = ""
     heard: tuple[Heard, ...] = ()
     merges: str = ""
+    budget_usd: float = 0.0
+    carried_usd: float = 0.0
+    grants: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -254,6 +260,17 @@ class Run:
     def stage(self) -> Stage | None:
         """The stage at work or last at work; None while queued."""
         return self.stages[-1].stage if self.stages else None
+
+    @property
+    def is_answer(self) -> bool:
+        """Did it only answer, without any work?"""
+        return self.conclusion is Conclusion.NEUTRAL and not self.stages
+
+    @property
+    def may_go_on(self) -> bool:
+        """Did it end so that a retry has something to go on with?"""
+        is_handed_over = self.conclusion is Conclusion.NEUTRAL and bool(self.commits)
+        return is_handed_over or self.conclusion in {Conclusion.FAILURE, Conclusion.TIMED_OUT, Conclusion.CANCELLED}
 
     def is_done(self, stage: Stage) -> bool:
         return any(record.stage is stage and record.status is Status.COMPLETED for record in self.stages)

@@ -6,7 +6,7 @@ held ──renew every 10 s──▶ held ──30 s without──▶ free ─�
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from app.core.errors import LeaseLost, SandboxError, Stopped, StoreError
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 LEASE_S: Final = 30.0
 RENEW_S: Final = 10.0
-LISTEN_S: Final = 1.0
+LISTEN_S: Final = 0.5
 """How often a run at work asks for signals; bounds how long a stop takes."""
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Beat:
     """What is done beside the work: `on_signal` with each word people leave, `on_renew` each time the lease is, `check`
-    every second."""
+    as often as it listens."""
 
     on_signal: Callable[[Signal], Awaitable[None]]
     on_renew: Callable[[], Awaitable[None]]
@@ -58,7 +58,6 @@ async def _keep(ports: Ports, run: Run, beat: Beat) -> None:
     clock = ports.clock
     held_until, renew_at = clock.monotonic() + LEASE_S, clock.monotonic() + RENEW_S
     while True:
-        await clock.sleep(LISTEN_S)
         beat.check()
         try:
             for signal in await ports.store.signals(run.id):
@@ -72,17 +71,24 @@ async def _keep(ports: Ports, run: Run, beat: Beat) -> None:
                 raise LeaseLost("Redis was away for longer than the lease lasts.") from error
         except SandboxError as error:
             log.warning("sandbox not kept alive", extra={"reason": str(error)})
+        await clock.sleep(LISTEN_S)
 
 
-def stop_on_signal(progress: Progress | None) -> Callable[[Signal], Awaitable[None]]:
+async def _nothing(signal: Signal) -> None:
+    return
+
+
+def stop_on_signal(
+    progress: Progress | None, on_budget: Callable[[Signal], Awaitable[None]] = _nothing
+) -> Callable[[Signal], Awaitable[None]]:
     """What a run at work does with a signal: end on `stop`, let the budget grow. Without `progress` it is too late."""
 
     async def on_signal(signal: Signal) -> None:
-        if progress is None:
+        if progress is None or progress.run.conclusion is not None:
             return
         if signal.kind == "stop":
             raise Stopped(signal.by)
-        if signal.kind == "budget" and progress.budget is not None and progress.budget.usd is not None:
-            progress.budget = replace(progress.budget, usd=progress.budget.usd + signal.amount)
+        if signal.kind == "budget":
+            await on_budget(signal)
 
     return on_signal

@@ -4,6 +4,7 @@ The comment is redrawn from the run, at most every few seconds and always at the
 a log line, not the run: the next redraw shows everything.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from app.core.budget import Budget, check, wrap_up
+from app.core.budget import RAISED, Budget, check, wrap_up
 from app.core.conversation import Conversation, Reply
 from app.core.errors import OutsideError
 from app.core.ports import Clock
@@ -39,18 +40,20 @@ class Progress:
         self._words: list[str] = []
         self._was_warned = False
         self._dearest_usd = 0.0
+        self._saving = asyncio.Lock()
 
     # ------------------------------------------------------------------------------------------------- the document
 
     async def save(self, **fields: Any) -> None:
-        """Set fields of the run and save it.
+        """Set fields of the run and save it. The work and what listens beside it may do so at once.
 
         Raises:
             LeaseLost: another worker holds the run; nothing was written.
         """
-        run = replace(self.run, **fields, updated_at=self._clock.now())
-        await self._store.save(run)
-        self.run = run
+        async with self._saving:
+            run = replace(self.run, **fields, updated_at=self._clock.now())
+            await self._store.save(run)
+            self.run = run
 
     async def change(self, **fields: Any) -> None:
         """Set fields of the run, save it, show it.
@@ -100,8 +103,7 @@ class Progress:
             log.warning("comment not drawn", extra={"reason": str(error)})
             return
         if comment_id is not None and comment_id != self.run.comment_id:
-            self.run = replace(self.run, comment_id=comment_id)
-            await self._store.save(self.run)
+            await self.save(comment_id=comment_id)
 
     # ------------------------------------------------------------------------------------------- the agent's watcher
 
@@ -116,9 +118,9 @@ class Progress:
             LimitReached: the run's budget is used up.
         """
         words, self._words = self._words, []
-        if self.budget is not None:
-            check(self.budget, self.run.cost, self.elapsed_s, next_usd=self._dearest_usd)
-            warning = wrap_up(self.budget, self.run.cost, self.elapsed_s)
+        if (budget := self._budget) is not None:
+            check(budget, self.run.cost, self.elapsed_s, next_usd=self._dearest_usd)
+            warning = wrap_up(budget, self.run.cost, self.elapsed_s)
             if warning and not self._was_warned:
                 self._was_warned = True
                 words.append(warning)
@@ -134,6 +136,21 @@ class Progress:
             model=reply.model or self.run.model,
             waits=0,
         )
+
+    async def grant(self, usd: float, key: str) -> None:
+        """Let the budget grow; a model that was told to bring things to an end is told that it need not."""
+        await self.save(granted_usd=self.run.granted_usd + usd, grants=(*self.run.grants, key))
+        if self._was_warned:
+            self._was_warned = False
+            self.tell(RAISED)
+
+    @property
+    def _budget(self) -> Budget | None:
+        """The run's own budget and what people added to it."""
+        budget = self.budget
+        if budget is None or budget.usd is None:
+            return budget
+        return replace(budget, usd=budget.usd + self.run.granted_usd)
 
     async def keep(self, task: str, conversation: Conversation) -> None:
         """Keep the conversation, so that another worker can go on with it."""

@@ -15,6 +15,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from app.core.errors import (
@@ -28,13 +29,17 @@ from app.core.errors import (
     StoreError,
     UserError,
 )
+from app.core.job import Verb
 from app.core.ports import Ports
-from app.core.run import Conclusion, Failure, Stage, Status, Verdict
+from app.core.run import Conclusion, Verdict
 from app.runs import stages
-from app.runs.admit import STARTING, admit, is_flooding
-from app.runs.answer import answer
+from app.runs.admit import admit, is_flooding
+from app.runs.answer import answer, grant_to_open
+from app.runs.ending import end, fail, say_last_words
 from app.runs.lease import LEASE_S, Beat, hold, stop_on_signal
+from app.runs.money import grant
 from app.runs.publish import publish
+from app.runs.thread import STARTING
 from app.runs.work import Options, Work, open_work
 
 log = logging.getLogger(__name__)
@@ -45,10 +50,7 @@ WAITS_S: Final = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 """How long a run waits for another system, the first time, the second, and so on; the last for all after."""
 MAX_WAITS: Final = 20
 """In a row, some 80 minutes; then the run fails."""
-MAX_SILENCE: Final = timedelta(days=3)
-"""How long last words are tried."""
 HAND_BACK_S: Final = 5.0
-_ENDS_WELL: Final = frozenset({Conclusion.SUCCESS, Conclusion.NEUTRAL, Conclusion.ACTION_REQUIRED})
 
 
 async def carry_out(ports: Ports, options: Options, job_id: str) -> None:
@@ -88,18 +90,18 @@ async def _carry_to_its_end(work: Work) -> None:
     """The attempt, and what is left to do when a limit or a person ends it from beside."""
     ports, run = work.ports, work.run
     try:
-        beat = Beat(stop_on_signal(work.progress), work.hold_on, work.progress.check_time)
+        beat = Beat(stop_on_signal(work.progress, partial(grant, work)), work.hold_on, work.progress.check_time)
         await hold(ports, run, _attempt(work), beat)
     except LimitReached as limit:
         await hold(ports, run, _end_over_budget(work, limit), Beat(stop_on_signal(None), work.hold_on))
     except Stopped as stop:
-        await hold(ports, run, _end(work, Conclusion.CANCELLED, str(stop)), Beat(stop_on_signal(None), work.hold_on))
+        await hold(ports, run, end(work, Conclusion.CANCELLED, str(stop)), Beat(stop_on_signal(None), work.hold_on))
 
 
 async def _end_over_budget(work: Work, limit: LimitReached) -> None:
     """A limit ended the run: what is there is handed over."""
     await _hand_over(work)
-    await _fail(work, Conclusion.TIMED_OUT, str(limit), kind=limit.kind)
+    await fail(work, Conclusion.TIMED_OUT, str(limit), kind=limit.kind)
 
 
 async def _put_off(work: Work, error: OutsideError) -> PutOff:
@@ -134,10 +136,10 @@ async def _hand_back(work: Work) -> None:
 async def _attempt(work: Work) -> None:
     run = work.run
     if run.conclusion is not None:
-        await _say_last_words(work)
+        await say_last_words(work)
     elif run.lost_workers >= MAX_LOST_WORKERS:
         words = f"I lost {run.lost_workers} workers on this, so I leave it. `/vibecode retry` tries once more."
-        await _fail(work, Conclusion.FAILURE, words, kind="outside")
+        await fail(work, Conclusion.FAILURE, words, kind="outside")
     else:
         await _walk_ladder(work)
 
@@ -148,7 +150,7 @@ async def _walk_ladder(work: Work) -> None:
     except UserError as error:
         conclusion = Conclusion.FAILURE if work.run.stages else Conclusion.SKIPPED
         excerpt = error.output[-EXCERPT_CHARS:] if isinstance(error, CommandFailed) else ""
-        await _fail(work, conclusion, str(error), kind="request", excerpt=excerpt)
+        await fail(work, conclusion, str(error), kind="request", excerpt=excerpt)
     except LimitReached as limit:
         await _end_over_budget(work, limit)
     except StoreError:
@@ -157,16 +159,16 @@ async def _walk_ladder(work: Work) -> None:
         if error.is_passing and work.run.waits < MAX_WAITS:
             raise
         log.warning("run failed", extra={"reason": str(error), "stage": work.run.stage})
-        await _fail(work, Conclusion.FAILURE, str(error), kind="outside")
+        await fail(work, Conclusion.FAILURE, str(error), kind="outside")
     except (LeaseLost, asyncio.CancelledError):
         raise
     except Exception as bug:
         log.exception("bug", extra={"stage": work.run.stage})
         words = f"I ran into a fault of my own (`{type(bug).__name__}`). I am sorry. `/vibecode retry` goes on."
-        await _fail(work, Conclusion.FAILURE, words, kind="bug")
+        await fail(work, Conclusion.FAILURE, words, kind="bug")
         raise
     else:
-        await _end(work, conclusion, message)
+        await end(work, conclusion, message)
 
 
 async def _walk(work: Work) -> tuple[Conclusion, str]:
@@ -176,8 +178,12 @@ async def _walk(work: Work) -> tuple[Conclusion, str]:
     await work.react("eyes")
     if job.command.verb not in STARTING:
         return await answer(work), "Answered"
+    if job.command.verb is Verb.BUDGET and await grant_to_open(work):
+        return Conclusion.NEUTRAL, "Answered"
     await admit(work)
     work.is_muted = False
+    if job.command.hands_over:
+        return await _open_from_branch(work)
     await stages.open_sandbox(work)
     await stages.clone(work)
     await stages.name_branch(work)
@@ -200,6 +206,17 @@ async def _walk(work: Work) -> tuple[Conclusion, str]:
     return conclusion, f"The work is published. {stages.SENTENCES[verdict]}"
 
 
+async def _open_from_branch(work: Work) -> tuple[Conclusion, str]:
+    """Open the pull request from what an ended run left on its branch."""
+    if not work.run.commits:
+        raise UserError("There is nothing on a branch that a pull request could be opened from.")
+    await stages.open_pull_request(work, is_draft=True)
+    done = f"{work.run.steps_done} of {len(work.plan.steps)} steps are done"
+    words = f"A draft from what is on the branch: {done}. `/vibecode retry` goes on."
+    await work.progress.change(summary=words)
+    return Conclusion.NEUTRAL, words
+
+
 async def _hand_over(work: Work) -> None:
     """Publish what is there when a limit ends the run, untested, in a draft. What fails here is logged, not raised."""
     if work.machine is None or not work.run.published_tree:
@@ -212,40 +229,3 @@ async def _hand_over(work: Work) -> None:
     except (UserError, OutsideError) as error:
         log.warning("not handed over", extra={"reason": str(error)})
         await work.progress.notice(f"The last unfinished step could not be handed over: {error}")
-
-
-async def _fail(work: Work, conclusion: Conclusion, message: str, *, kind: str, excerpt: str = "") -> None:
-    redact = work.redactor.redact
-    failure = Failure(kind, redact(message), work.run.stage, redact(excerpt))
-    await work.progress.change(failure=failure)
-    await _end(work, conclusion, message)
-
-
-async def _end(work: Work, conclusion: Conclusion, message: str) -> None:
-    """Clean up, settle what was spent, put the last words on record, and say them."""
-    if work.machine is not None:
-        async with work.progress.stage(Stage.CLEANUP, "Cleaning up"):
-            await stages.clean_up(work)
-    for scope in work.run.reserved:
-        await work.ports.store.settle(scope, work.run.id, work.run.cost.usd)
-    await work.progress.change(
-        conclusion=conclusion,
-        percent=100 if conclusion in _ENDS_WELL else work.run.percent,
-        message=work.redactor.redact(message.splitlines()[0] if message else ""),
-        ended_at=work.ports.clock.now(),
-    )
-    await _say_last_words(work)
-
-
-async def _say_last_words(work: Work) -> None:
-    """Draw the comment a last time. Only then is the run completed: until it is said, the run is taken up again."""
-    try:
-        await work.progress.redraw(now=True)
-        await work.react("rocket" if work.run.conclusion in _ENDS_WELL else "confused")
-    except OutsideError as error:
-        ended_at = work.run.ended_at
-        is_hopeless = ended_at is not None and work.ports.clock.now() - ended_at > MAX_SILENCE
-        if error.is_passing and not is_hopeless:
-            raise
-        log.error("last words not said", extra={"reason": str(error)})  # noqa: TRY400 -- no traceback is wanted
-    await work.progress.save(status=Status.COMPLETED)

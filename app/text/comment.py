@@ -1,6 +1,7 @@
 """The one comment of a run, drawn from the run each time it changes, and never read back."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 from app.core.commands import COMMANDS, OPTIONS
@@ -35,8 +36,7 @@ def headline(run: Run) -> str:
 
 def render_comment(run: Run, page_url: str) -> str:
     """The comment's body, at most `MAX_CHARS` long."""
-    is_answer = run.conclusion is Conclusion.NEUTRAL and not run.stages
-    template = "comment/answer.md.j2" if is_answer else "comment/progress.md.j2"
+    template = "comment/answer.md.j2" if run.is_answer else "comment/progress.md.j2"
     body = render(template, run=run, headline=headline(run), page_url=page_url)
     marker = marker_of(run.id)
     return f"{marker}\n{body[: MAX_CHARS - len(marker)]}"
@@ -45,3 +45,13 @@ def render_comment(run: Run, page_url: str) -> str:
 def render_help() -> str:
     """What can be said in a comment."""
     return render("comment/help.md.j2", commands=COMMANDS, options=OPTIONS)
+
+
+def render_stopped(runs: Sequence[Run]) -> str:
+    """What a stop ended, what stays of it, and how to go on."""
+    return render("comment/stopped.md.j2", runs=runs)
+
+
+def standing(run: Run | None) -> str:
+    """Where a thread's newest run stands and what can be said now, in one or two sentences; empty without a run."""
+    return render("comment/standing.md.j2", run=run).strip() if run is not None else ""

@@ -68,7 +68,8 @@ async def test_a_day_has_only_so_many_dollars(tmp_path: Path) -> None:
         runs = await bot.work()
 
         assert {run.conclusion for run in runs} == {Conclusion.TIMED_OUT}
-        assert "today's $3.00 leave less than that" in bot.comments(second)[0].body
+        (comment,) = bot.comments(second)
+        assert "today's $3.00 (`MAX_USD_PER_DAY`) leave less than that. `/vibecode retry` starts it" in comment.body
         assert bot.model.requests == []
 
 

@@ -1,0 +1,75 @@
+"""How a run ends: what it holds is given back, its last words are put on record and then said."""
+
+import logging
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+
+from app.core.errors import LeaseLost, OutsideError, SandboxError
+from app.core.run import Conclusion, Failure, Run, Stage, Status
+from app.runs import stages
+from app.runs.lease import LEASE_S
+from app.runs.money import settle
+from app.runs.work import Work, open_work
+
+log = logging.getLogger(__name__)
+
+MAX_SILENCE: Final = timedelta(days=3)
+"""How long last words are tried."""
+ENDS_WELL: Final = frozenset({Conclusion.SUCCESS, Conclusion.NEUTRAL, Conclusion.ACTION_REQUIRED})
+
+
+async def end_idle(work: Work, idle: Run, message: str) -> bool:
+    """Stop a run of this repository that waits, where no worker holds it; False when one does.
+
+    The queue still has its job: there is nothing left to do for who takes it.
+    """
+    held = await work.ports.store.acquire(idle.id, worker=work.options.worker, ttl_s=LEASE_S)
+    if held is None:
+        return False
+    try:
+        if held.sandbox_id:
+            with suppress(SandboxError):
+                await work.ports.sandboxes.kill(held.sandbox_id)
+        await end(open_work(work.ports, work.options, held, work.github), Conclusion.CANCELLED, message)
+    except LeaseLost:
+        return False
+    finally:
+        await work.ports.store.release(held)
+    return True
+
+
+async def fail(work: Work, conclusion: Conclusion, message: str, *, kind: str, excerpt: str = "") -> None:
+    redact = work.redactor.redact
+    failure = Failure(kind, redact(message), work.run.stage, redact(excerpt))
+    await work.progress.change(failure=failure)
+    await end(work, conclusion, message)
+
+
+async def end(work: Work, conclusion: Conclusion, message: str) -> None:
+    """Clean up, settle what was spent, put the last words on record, and say them."""
+    if work.machine is not None:
+        async with work.progress.stage(Stage.CLEANUP, "Cleaning up"):
+            await stages.clean_up(work)
+    await settle(work)
+    await work.progress.change(
+        conclusion=conclusion,
+        percent=100 if conclusion in ENDS_WELL else work.run.percent,
+        message=work.redactor.redact(message.splitlines()[0] if message else ""),
+        ended_at=work.ports.clock.now(),
+    )
+    await say_last_words(work)
+
+
+async def say_last_words(work: Work) -> None:
+    """Draw the comment a last time. Only then is the run completed: until it is said, the run is taken up again."""
+    try:
+        await work.progress.redraw(now=True)
+        await work.react("rocket" if work.run.conclusion in ENDS_WELL else "confused")
+    except OutsideError as error:
+        ended_at = work.run.ended_at
+        is_hopeless = ended_at is not None and work.ports.clock.now() - ended_at > MAX_SILENCE
+        if error.is_passing and not is_hopeless:
+            raise
+        log.error("last words not said", extra={"reason": str(error)})  # noqa: TRY400 -- no traceback is wanted
+    await work.progress.save(status=Status.COMPLETED)

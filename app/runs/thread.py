@@ -1,0 +1,66 @@
+"""A thread's runs: which are open, and which one a command goes on with."""
+
+from dataclasses import replace
+from typing import Final
+
+from app.core.job import Mode, Verb
+from app.core.run import Conclusion, Cost, Run, Status
+from app.runs.work import Work
+
+STARTING: Final = frozenset({Verb.START, Verb.PLAN, Verb.APPROVE, Verb.RETRY, Verb.BUDGET})
+
+
+async def find_open(work: Work) -> list[Run]:
+    """The thread's runs of work that have not ended: those at work, then those that wait, each the oldest first."""
+    runs: list[Run] = []
+    for status in (Status.IN_PROGRESS, Status.QUEUED):
+        page = await work.ports.store.list(repo=work.run.job.repo, status=status, limit=100)
+        runs += [run for run in reversed(page.runs) if _is_of_thread(work, run) and run.conclusion is None]
+    return runs
+
+
+async def find_earlier(work: Work) -> Run | None:
+    """The run that the command is about, or the thread's newest one of work before this."""
+    job = work.run.job
+    if job.about:
+        return await work.ports.store.load(job.about)
+    page = await work.ports.store.list(repo=job.repo, limit=100)
+    runs = [run for run in page.runs if _is_of_thread(work, run) and run.conclusion is not Conclusion.SKIPPED]
+    # One that ended before it took up what went before it has nothing of its own to go on with.
+    return next((run for run in runs if run.base_sha or run.job.command.verb in {Verb.START, Verb.PLAN}), None)
+
+
+def _is_of_thread(work: Work, run: Run) -> bool:
+    """A word about a budget is of work only once it has taken up a run."""
+    is_word = run.job.command.verb is Verb.BUDGET and not run.base_sha
+    job = work.run.job
+    is_same = run.job.number == job.number and run.id != job.id if job.number is not None else run.id == job.about
+    return is_same and run.job.command.verb in STARTING and not is_word and not run.is_answer
+
+
+async def go_on(work: Work, earlier: Run) -> None:
+    """Take up a run that ended early: its plan, branch, finished steps and dollars spent. One that never had a plan
+    is asked for once more, as it was."""
+    job = work.run.job
+    asked = earlier.job.command
+    if earlier.plan is None:
+        job = replace(job, mode=earlier.job.mode, command=replace(asked, add_usd=job.command.add_usd))
+    else:
+        options = replace(job.command, base=asked.base, model=asked.model, draft=asked.draft)
+        mode = Mode.AUTO if earlier.job.mode is Mode.PLAN else earlier.job.mode
+        job = replace(job, mode=mode, command=replace(options, instruction=asked.instruction))
+    await work.progress.change(
+        job=job,
+        plan=earlier.plan,
+        base_ref=earlier.base_ref,
+        base_sha=earlier.base_sha if earlier.plan else "",
+        branch=earlier.branch,
+        head_sha=earlier.head_sha,
+        commits=earlier.commits,
+        steps_done=earlier.steps_done,
+        verification=earlier.verification if job.command.hands_over else None,
+        cost=Cost(usd=earlier.cost.usd, is_priced=earlier.cost.is_priced),
+        granted_usd=earlier.granted_usd + job.command.add_usd,
+        model=earlier.model,
+        comment_id=earlier.comment_id,
+    )
