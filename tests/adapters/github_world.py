@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from app.adapters.github.app import GithubkitApp
 from app.adapters.github.pace import Pace
 from app.adapters.github.retry import Retry
+from app.adapters.github.tokens import WORK
 from app.core.ports import GitHub
 
 API = "https://api.github.com"
@@ -92,6 +93,7 @@ async def open_world(
                 return httpx.Response(201, json={"token": f"ghs_{len(world.minted)}", "expires_at": expires_at})
 
             router.post(TOKENS).mock(side_effect=mint)
+            router.get("/app/installations/42").respond(json={"id": 42, "permissions": WORK})
             yield world
 
 

@@ -51,6 +51,8 @@ class Token(Answer):
 
 class Installation(Answer):
     id: int
+    html_url: str = ""
+    permissions: Mapping[str, str] = Field(default_factory=dict)
     suspended_at: datetime | None = None
 
 

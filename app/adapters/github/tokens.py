@@ -4,6 +4,7 @@ githubkit's own `AppAuthStrategy` parses the key each time (34 ms), mints for ea
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -23,12 +24,15 @@ from app.adapters.github.api import Api
 from app.adapters.github.refusal import server_time
 from app.core.errors import GitHubError, UserError
 
+log = logging.getLogger(__name__)
+
 WORK: Final = {
     **{"contents": "write", "issues": "write", "pull_requests": "write"},
     **{"checks": "read", "actions": "write", "metadata": "read"},
 }
 _NEWER: Final = frozenset({"checks", "actions"})
 """What an installation may lack whose owner has not yet accepted what the App asks for since."""
+_LEVELS: Final = {"read": 1, "write": 2, "admin": 3}
 READ: Final = {"contents": "read"}
 SEE: Final = {"metadata": "read"}
 
@@ -81,7 +85,8 @@ class AppAuth(BaseAuthStrategy, httpx.Auth):
 class Tokens:
     """Mints tokens of one installation for one repository, or for all it has when `repo` is empty.
 
-    An `installation_id` of 0 is looked up first.
+    An `installation_id` of 0 is looked up first. Newer permissions that were not granted yet are left out from the
+    first refusal on: what does not need them goes on.
     """
 
     def __init__(self, app: Api, installation_id: int, repo: str = "") -> None:
@@ -89,29 +94,47 @@ class Tokens:
         self._installation_id = installation_id
         self._repo = repo
         self._name = repo.partition("/")[2]
+        self._lacking: frozenset[str] = frozenset()
 
     async def mint(self, permissions: Mapping[str, str]) -> Token:
-        """Ask for a token that may this, and nothing more; without what is newer where that was not granted yet.
+        """Ask for a token that may this, and nothing more.
 
         Raises:
             GitHubError: never with 404 or 422, which callers would take for an answer about their own request.
         """
-        where = {"repositories": [self._name]} if self._name else {}
-        body = {**where, "permissions": permissions}
         try:
             if not self._installation_id:
                 path = f"{repo_path(self._repo)}/installation"
                 self._installation_id = (await self._app.call("GET", path, Installation)).id
-            path = f"/app/installations/{self._installation_id}/access_tokens"
-            return await self._app.call("POST", path, Token, body=body)
+            return await self._ask(permissions)
         except GitHubError as error:
-            if error.status == 422 and not _NEWER.isdisjoint(permissions) and "not granted" in str(error):
-                return await self.mint({key: level for key, level in permissions.items() if key not in _NEWER})
             if error.status not in {404, 422} or error.is_passing:
                 raise
             place = self._repo or f"installation {self._installation_id}"
             words = f"The App is not installed on {place}, or lacks a permission there. {error}"
             raise GitHubError(words, status=403) from error
+
+    async def _ask(self, permissions: Mapping[str, str]) -> Token:
+        where = {"repositories": [self._name]} if self._name else {}
+        wanted = {name: level for name, level in permissions.items() if name not in self._lacking}
+        path = f"/app/installations/{self._installation_id}"
+        try:
+            return await self._app.call("POST", f"{path}/access_tokens", Token, body={**where, "permissions": wanted})
+        except GitHubError as error:
+            if error.status != 422 or "not granted" not in str(error):
+                raise
+            found = await self._app.call("GET", path, Installation)
+            lacking = frozenset(name for name in _NEWER & wanted.keys() if not _holds(found, name, wanted[name]))
+            if not lacking:
+                raise
+        self._lacking |= lacking
+        told = {"installation": found.id, "lacking": ", ".join(sorted(lacking)), "accept_at": found.html_url}
+        log.warning("permissions not granted", extra=told)
+        return await self._ask(wanted)
+
+
+def _holds(installation: Installation, permission: str, level: str) -> bool:
+    return _LEVELS.get(installation.permissions.get(permission, ""), 0) >= _LEVELS[level]
 
 
 class InstallationAuth(BaseAuthStrategy, httpx.Auth):
