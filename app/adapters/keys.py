@@ -15,6 +15,8 @@
     vibecoder:claim:<name>           string  who does this now                         its ttl
     vibecoder:note:<name>            string  a short text                              30 days after it was written
     vibecoder:spent:<scope>          hash    dollars by run id, set aside or spent     3 days after the last change
+    vibecoder:due                    zset    ids of runs by the second from which on   when they are looked at for the
+                                             they are to be looked at                  last time; the first 10,000
     vibecoder:saved                  channel id of the run just saved                  is not kept
 
     arq:queue                        zset    ids by the millisecond from which on      entries when the job ends
@@ -39,6 +41,7 @@ RUNS: Final = "vibecoder:runs:"
 OPEN: Final = "vibecoder:open"
 BELL: Final = "vibecoder:bell"
 SAVED: Final = "vibecoder:saved"
+DUE: Final = "vibecoder:due"
 
 ARQ_QUEUE: Final = "arq:queue"
 ARQ_JOB: Final = "arq:job:"
@@ -53,6 +56,7 @@ SAID_S: Final = 2 * DAY_S
 SPENT_S: Final = 3 * DAY_S
 NOTE_S: Final = 30 * DAY_S
 MAX_SIGNALS: Final = 100
+MAX_DUE: Final = 10_000
 
 
 def seen(job_id: str) -> str:

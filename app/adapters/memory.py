@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from math import inf
 from typing import Final
 
@@ -25,6 +26,7 @@ SEEN_S: Final = 7 * 86_400
 SIGNALS_S: Final = 86_400
 SAID_S: Final = 2 * 86_400
 NOTE_S: Final = 30 * 86_400
+MAX_DUE: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -64,6 +66,7 @@ class MemoryStore:
         self._spent: dict[str, dict[str, float]] = {}
         self._claims: dict[str, float] = {}
         self._notes: dict[str, tuple[float, str]] = {}
+        self._due: dict[str, datetime] = {}
         self._count = 0
         self.waiting: dict[str, float] = {}
         """When each job that waits may start, for `MemoryQueue`."""
@@ -195,6 +198,17 @@ class MemoryStore:
     async def recall(self, name: str) -> str:
         until, text = self._notes.get(name, (-inf, ""))
         return text if time.monotonic() < until else ""
+
+    async def remind(self, job_id: str, at: datetime | None) -> None:
+        self._due.pop(job_id, None)
+        if at is not None:
+            self._due[job_id] = at
+        while len(self._due) > MAX_DUE:
+            del self._due[max(self._due, key=lambda each: self._due[each])]
+
+    async def due(self, now: datetime, *, limit: int) -> tuple[str, ...]:
+        found = sorted((at, job_id) for job_id, at in self._due.items() if at <= now)
+        return tuple(job_id for _, job_id in found[:limit])
 
     async def ping(self) -> None:
         return

@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from math import inf
 from typing import Final
 from uuid import uuid4
@@ -146,6 +147,20 @@ class RedisStore:
 
     async def recall(self, name: str) -> str:
         return (await ask(self._redis, "GET", keys.note(name)) or b"").decode()
+
+    async def remind(self, job_id: str, at: datetime | None) -> None:
+        async with asking(), self._redis.pipeline(transaction=True) as together:
+            if at is None:
+                together.zrem(keys.DUE, job_id)
+            else:
+                together.zadd(keys.DUE, {job_id: at.timestamp()})
+                together.zremrangebyrank(keys.DUE, keys.MAX_DUE, -1)
+            await together.execute()
+
+    async def due(self, now: datetime, *, limit: int) -> tuple[str, ...]:
+        async with asking():
+            found = await self._redis.zrangebyscore(keys.DUE, "-inf", now.timestamp(), start=0, num=limit)
+        return tuple(job_id.decode() for job_id in found)
 
     async def ping(self) -> None:
         await ask(self._redis, "PING")

@@ -1,6 +1,8 @@
 """The plan: what the agent means to do, one step per commit, each with the way it will be checked."""
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass
 
 MAX_STEPS = 12
 MAX_TITLE_CHARS = 120
@@ -39,3 +41,9 @@ class Plan:
     summary: str
     steps: tuple[Step, ...]
     answers: tuple[Answered, ...] = ()
+
+
+def approval_of(title: str, body: str, plan: Plan) -> str:
+    """What an approval is bound to: twelve hex digits over the issue's text, as the plan saw it, and the whole plan."""
+    said = json.dumps([title, body, asdict(plan)], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()[:12]

@@ -5,6 +5,7 @@ Every method raises `StoreError` within 3 s when Redis is away. "Repeatable" mea
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from app.core.conversation import Conversation
@@ -135,6 +136,15 @@ class Store(Protocol):
 
     async def recall(self, name: str) -> str:
         """The text under that name, empty when there is none. Repeatable."""
+
+    async def remind(self, job_id: str, at: datetime | None) -> None:
+        """Have a run looked at again from `at` on, in place of what was said before; None: never. Repeatable.
+
+        Of more than 10,000 those that are due last are forgotten.
+        """
+
+    async def due(self, now: datetime, *, limit: int) -> tuple[str, ...]:
+        """Ids of runs that are to be looked at by now, the longest due first. They stay so until reminded again."""
 
     async def ping(self) -> None:
         """Ask whether the store answers. Repeatable."""

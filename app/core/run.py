@@ -193,6 +193,9 @@ class Run:
 
     Of its money: `budget_usd` is what it may spend by the rules, 0 where nothing limits it; `granted_usd` what people
     added, `grants` the ids of the commands that did; `carried_usd` of its cost was spent by the runs it goes on with.
+
+    `earlier` is the id of the run whose plan it took. `asks_first` says that its plan needs a person's approval, which is
+    bound to `approval` (`core.plan.approval_of`); `previous` is the plan that its own takes the place of.
     """
 
     job: Job
@@ -241,6 +244,10 @@ class Run:
     budget_usd: float = 0.0
     carried_usd: float = 0.0
     grants: tuple[str, ...] = ()
+    earlier: str = ""
+    asks_first: bool = False
+    approval: str = ""
+    previous: Plan | None = None
 
     @property
     def id(self) -> str:

@@ -11,6 +11,7 @@ from app.core.errors import UserError
 from app.core.job import Mode, Source, Verb
 from app.core.policy import Role
 from app.core.repo_config import RepoConfig
+from app.runs import approval
 from app.runs.money import reserve
 from app.runs.stages import branch_name
 from app.runs.thread import find_earlier, go_on
@@ -33,13 +34,17 @@ async def admit(work: Work) -> None:
     role = await role_of(work)
     if role is Role.NONE:
         policy.admit(job.sender.login, role, RepoConfig().roles)
-    if job.command.verb in (Verb.APPROVE, Verb.RETRY, Verb.BUDGET) and not work.run.base_sha:
-        await _take_up(work)
-    head = await _find_base(work)
-    await _adopt_branch(work)
-    await _read_config(work, head)
+    default = await work.github.default_branch()
+    default_sha = await work.fetch(default)
+    await _read_config(work, default_sha)
     if role is not Role.ADMIN:
         policy.admit(job.sender.login, role, work.config.roles)
+    if not work.run.base_sha:
+        await _take_up(work)
+        await approval.take_lead(work)
+        await _find_base(work, default, default_sha)
+    await _adopt_branch(work)
+    _set_budget(work)
     await reserve(work)
 
 
@@ -59,13 +64,11 @@ async def role_of(work: Work) -> Role:
     return await work.github.permission(job.sender)
 
 
-async def _find_base(work: Work) -> str:
-    """Find the commit to work on; the base branch's head now, which is another one when the run goes on."""
-    run, job = work.run, work.run.job
-    base_ref = run.base_ref or job.command.base or await work.github.default_branch()
-    head = await work.fetch(base_ref)
-    await work.progress.change(base_ref=base_ref, base_sha=run.base_sha or head)
-    return head
+async def _find_base(work: Work, default: str, default_sha: str) -> None:
+    run = work.run
+    base_ref = run.base_ref or run.job.command.base or default
+    base_sha = default_sha if base_ref == default else await work.fetch(base_ref)
+    await work.progress.change(base_ref=base_ref, base_sha=run.base_sha or base_sha)
 
 
 async def _adopt_branch(work: Work) -> None:
@@ -80,16 +83,17 @@ async def _adopt_branch(work: Work) -> None:
         await work.progress.change(branch=name)
 
 
-async def _read_config(work: Work, head: str) -> None:
+async def _read_config(work: Work, sha: str) -> None:
     job = work.run.job
-    default = await work.github.default_branch()
-    sha = head if work.run.base_ref == default else await work.fetch(default)
     raw = await work.ports.repos.read(job.installation_id, job.repo, sha, repo_config.PATH)
     work.config = repo_config.parse(raw.decode("utf-8", "replace")) if raw is not None else RepoConfig()
     if unused := work.config.unused:
         await work.progress.notice(
             f"`{repo_config.PATH}`: {', '.join(f'`{key}`' for key in unused)} is not acted on yet."
         )
+
+
+def _set_budget(work: Work) -> None:
     limits, own = work.options.budget, work.config.budget
     usd = min(limits.usd or math.inf, own.usd or math.inf)
     minutes = min(limits.minutes, own.minutes or math.inf)
@@ -98,16 +102,21 @@ async def _read_config(work: Work, head: str) -> None:
 
 
 async def _take_up(work: Work) -> None:
-    """Go on from the thread's last run: its plan, and for a retry its branch, finished steps and dollars spent too."""
+    """Go on with what went before it in the thread, if the command says so."""
+    match work.run.job.command.verb:
+        case _ if work.run.earlier:
+            return
+        case Verb.APPROVE:
+            await approval.take_plan(work)
+        case Verb.RETRY | Verb.BUDGET:
+            await _go_on(work)
+        case _ if approval.asks_first(work):
+            await work.progress.save(asks_first=True)
+            await approval.revise(work)
+
+
+async def _go_on(work: Work) -> None:
     earlier = await find_earlier(work)
-    verb = work.run.job.command.verb
-    if verb is Verb.APPROVE:
-        if earlier is None or earlier.needs != "approval" or earlier.plan is None:
-            raise UserError("No plan waits for approval here. `/vibecode plan` makes one.")
-        await work.progress.change(
-            plan=earlier.plan, base_ref=earlier.base_ref, base_sha=earlier.base_sha, comment_id=earlier.comment_id
-        )
-        return
     if earlier is None:
         raise UserError("There is no run here that could go on. `/vibecode` starts one.")
     if not earlier.may_go_on:

@@ -32,7 +32,7 @@ from app.core.errors import (
 from app.core.job import Verb
 from app.core.ports import Ports
 from app.core.run import Conclusion, Verdict
-from app.runs import stages
+from app.runs import approval, stages
 from app.runs.admit import admit, is_flooding
 from app.runs.answer import answer, grant_to_open
 from app.runs.ending import end, fail, say_last_words
@@ -191,9 +191,8 @@ async def _walk(work: Work) -> tuple[Conclusion, str]:
     if not work.plan.steps:
         await work.progress.change(summary=work.plan.summary)
         return Conclusion.NEUTRAL, "Nothing to do"
-    if work.waits_for_approval:
-        await work.progress.change(needs="approval")
-        return Conclusion.ACTION_REQUIRED, "The plan waits for approval"
+    if work.run.asks_first:
+        return await approval.wait(work)
     await stages.carry_out_steps(work)
     if not work.run.commits:
         return Conclusion.NEUTRAL, "The work changed nothing"

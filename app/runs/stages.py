@@ -166,7 +166,7 @@ async def plan(work: Work) -> None:
     async with work.progress.stage(Stage.PLAN, "Reading the code and planning"):
         work.brief = await make_brief(work)
         if work.run.plan is None:
-            made = await planner.plan(await work.open_session("plan"), work.brief)
+            made = await planner.plan(await work.open_session("plan"), work.brief, work.run.previous)
             await work.progress.change(plan=_redacted(made, work.redactor.redact))
         steps = len(work.run.plan.steps) if work.run.plan else 0
         await work.progress.change(message=f"{steps} step{'' if steps == 1 else 's'}")

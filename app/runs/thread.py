@@ -63,4 +63,8 @@ async def go_on(work: Work, earlier: Run) -> None:
         granted_usd=earlier.granted_usd + job.command.add_usd,
         model=earlier.model,
         comment_id=earlier.comment_id,
+        earlier=earlier.id,
+        asks_first=earlier.asks_first,
+        approval=earlier.approval,
+        previous=earlier.previous,
     )

@@ -10,7 +10,6 @@ from app.agent.context import Brief
 from app.agent.loop import Session
 from app.core.budget import Budget
 from app.core.errors import OutsideError, RepoError, SandboxError
-from app.core.job import Mode, Source, Verb
 from app.core.links import page_url
 from app.core.plan import Plan
 from app.core.ports import GitHub, Ports, Sandbox
@@ -89,16 +88,6 @@ class Work:
     @property
     def page_url(self) -> str:
         return self.options.page_url(self.run.id)
-
-    @property
-    def waits_for_approval(self) -> bool:
-        """Must a person approve the plan before it is carried out?"""
-        job = self.run.job
-        if job.command.verb in (Verb.APPROVE, Verb.RETRY, Verb.BUDGET):
-            return False
-        # On a command line there is nobody but the person who asked, and no later moment to approve in.
-        asks_first = self.config.plan == "approve" and job.source is not Source.LOCAL
-        return job.mode is Mode.PLAN or job.command.verb is Verb.PLAN or asks_first
 
     async def open_session(self, task: str) -> Session:
         """A conversation with the model: one for the `plan`, one for each `step n`, one for each `repair n`.

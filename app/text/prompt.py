@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app.core.job import Heard, Place
-from app.core.plan import MAX_STEPS, Plan
+from app.core.plan import MAX_STEPS, Plan, Step
 from app.core.sanitize import plain
 from app.text.render import render
 
@@ -71,14 +71,16 @@ def instructions() -> str:
     return render("prompt/instructions.j2")
 
 
-def ask_for_plan(brief: Brief | None, survey: str) -> str:
-    """The first message of the conversation that ends in a plan."""
-    return _render("plan", brief, survey=_inert(survey), max_steps=MAX_STEPS)
+def ask_for_plan(brief: Brief | None, survey: str, previous: Plan | None = None) -> str:
+    """The first message of the conversation that ends in a plan; `previous` is the plan that it takes the place of."""
+    return _render(
+        "plan", brief, survey=_inert(survey), max_steps=MAX_STEPS, previous=_inert_plan(previous) if previous else None
+    )
 
 
 def ask_for_step(brief: Brief | None, plan: Plan, index: int) -> str:
     """The first message of the conversation that carries out one step; `index` from 0."""
-    return _render("step", brief, plan=plan, index=index)
+    return _render("step", brief, plan=_inert_plan(plan), index=index)
 
 
 def ask_for_repair(brief: Brief | None, evidence: str) -> str:
@@ -116,6 +118,11 @@ def _heard(heard: Heard) -> Heard:
         place = Place(_inert(place.path).replace('"', "'"), place.line, _inert(place.hunk))
     author = replace(heard.author, login=_name(heard.author.login))
     return replace(heard, author=author, text=_inert(_shortened(heard.text, MAX_REMARK_CHARS)), place=place)
+
+
+def _inert_plan(plan: Plan) -> Plan:
+    steps = (Step(_inert(step.title), tuple(map(_inert, step.files)), _inert(step.check)) for step in plan.steps)
+    return Plan(_inert(plan.title).replace('"', "'"), _inert(plan.summary), tuple(steps))
 
 
 def _inert(text: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -296,3 +297,18 @@ async def test_many_at_once_are_granted_no_more_than_there_is(records: Records) 
             group.create_task(records.store.reserve("day", f"run-{number}", 1.0, limit=7.0)) for number in range(40)
         ]
     assert sum(task.result() for task in asked) == 7
+
+
+async def test_a_run_is_due_from_its_moment_on_until_it_is_reminded_again(records: Records) -> None:
+    store, now = records.store, datetime(2026, 11, 22, 15, tzinfo=UTC)
+    await store.remind("late", now + timedelta(seconds=1))
+    await store.remind("first", now - timedelta(hours=1))
+    await store.remind("second", now)
+
+    assert await store.due(now, limit=9) == await store.due(now, limit=9) == ("first", "second")
+    assert await store.due(now, limit=1) == ("first",)
+
+    await store.remind("first", now + timedelta(hours=1))
+    await store.remind("second", None)
+    assert await store.due(now, limit=9) == ()
+    assert await store.due(now + timedelta(hours=2), limit=9) == ("late", "first")

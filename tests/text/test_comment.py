@@ -2,6 +2,7 @@ from dataclasses import replace
 
 from inline_snapshot import snapshot
 
+from app.core.plan import Plan, Step
 from app.core.run import Conclusion, Run, Status
 from app.text.comment import MAX_CHARS, marker_of, render_comment, render_help
 from tests.text.runs import DONE, FAILED, JOB, WORKING
@@ -158,3 +159,29 @@ def test_a_comment_never_outgrows_what_github_takes() -> None:
 
 def test_the_marker_ends_no_comment_early_whatever_the_repository_is_called() -> None:
     assert marker_of("acme~a--b~1").count("--") == 2
+
+
+def test_a_plan_that_waits_says_how_to_approve_and_how_to_change_it() -> None:
+    made = Plan(
+        "Mend the greeting", "It lacks an l.", (Step("Mend it", ("greet.py", "a.py"), "pytest -q"), Step("Say so"))
+    )
+    waits = replace(WORKING, plan=made, steps_done=0, commits=(), stages=(), branch="", needs="approval")
+    waits = replace(waits, conclusion=Conclusion.ACTION_REQUIRED, approval="a1b2c3d4e5f6")
+    assert render_comment(waits, "") == snapshot("""\
+<!-- vibecoder:run=cf4374eeb09ab7f5 -->
+### ✋ Waiting for you
+
+It lacks an l.
+
+Say `/vibecode approve`, or give this comment a 👍, and I carry plan `a1b2c3d4e5f6` out. `/vibecode plan` with what is to be different changes it.
+
+**Mend the greeting**
+
+- [ ] Mend it
+  - files: greet.py, a.py
+  - check: pytest -q
+- [ ] Say so
+
+
+<sub>$0.03 · 6 turns · 12,500 tokens · some-model</sub>
+""")

@@ -1,0 +1,147 @@
+"""A plan and its approval: what waits, what takes its place, and whether what was approved is still what it says.
+
+    planned ─▶ waits ─┬─ approve ──▶ carried out, in the same comment
+                      ├─ approve, but the issue's text changed ──▶ planned anew, waits
+                      ├─ plan <change> ──▶ planned anew with the plan as it was, waits
+                      └─ any other run of work in the thread ──▶ can no longer be approved
+
+Each thread remembers the run of work that was admitted last: only a plan of that one waits. A plan is taken once.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final
+
+from app.core.errors import UserError
+from app.core.job import Command, Job, Mode, Source, Verb
+from app.core.plan import approval_of
+from app.core.ports import Ports
+from app.core.run import Conclusion, Run
+from app.runs.work import Work
+
+FIRST_LOOK: Final = timedelta(seconds=30)
+"""How long after a plan was posted its comment is looked at for a 👍, see `runs/thumbs.py`."""
+NONE_WAITS: Final = "No plan waits for approval here. `/vibecode plan` makes one."
+TAKEN: Final = "This plan was approved already, and is carried out once. `/vibecode status` shows how far it is."
+CLOSED: Final = "This issue is closed, so its plan is not carried out. Open it again, then approve."
+TOO_EARLY: Final = "This plan was posted after you approved. Read it, then say `/vibecode approve` again."
+CHANGED: Final = "The issue's text changed since the plan was made, so here is the plan again."
+
+
+def asks_first(work: Work) -> bool:
+    """Must a person approve this run's plan before it is carried out?"""
+    job = work.run.job
+    if job.command.verb is Verb.PLAN or job.mode is Mode.PLAN:
+        return True
+    # On a command line there is nobody but the person who asked, and no later moment to approve in.
+    is_new = job.command.verb is Verb.START and job.mode is Mode.AUTO and job.source is not Source.LOCAL
+    return work.run.asks_first or (is_new and work.config.plan == "approve")
+
+
+async def take_lead(work: Work) -> None:
+    """From now on this is the thread's run of work: a plan that waited there waits no more. Repeatable."""
+    job = work.run.job
+    if job.number is not None:
+        await work.ports.store.note(_lead_of(job), work.run.id)
+
+
+async def wait(work: Work) -> tuple[Conclusion, str]:
+    """End with a plan that waits for approval."""
+    run, store = work.run, work.ports.store
+    approval = approval_of(run.job.title, run.job.body, work.plan)
+    if run.job.number is not None:
+        await store.remind(run.id, work.ports.clock.now() + FIRST_LOOK)
+    await work.progress.change(needs="approval", approval=approval, previous=None)
+    return Conclusion.ACTION_REQUIRED, "The plan waits for approval"
+
+
+async def is_waiting(ports: Ports, run: Run) -> bool:
+    """Can the run's plan still be approved?"""
+    if run.needs != "approval" or run.conclusion is not Conclusion.ACTION_REQUIRED or run.plan is None:
+        return False
+    return run.job.number is None or await ports.store.recall(_lead_of(run.job)) == run.id
+
+
+async def take_plan(work: Work) -> None:
+    """Go on with the thread's plan that was approved. When the issue's text changed since, plan anew and ask again.
+
+    Raises:
+        UserError: no plan waits, or not the one that was approved.
+    """
+    earlier = await _find(work)
+    if earlier is None or earlier.plan is None:
+        raise UserError(NONE_WAITS)
+    if not await is_waiting(work.ports, earlier):
+        raise UserError(TAKEN if earlier.job.command.verb is Verb.APPROVE else NONE_WAITS)
+    job = work.run.job
+    if not job.is_open:
+        raise UserError(CLOSED)
+    if earlier.ended_at is not None and job.created_at < earlier.ended_at:
+        raise UserError(TOO_EARLY)
+    if job.number is None:
+        job = replace(job, title=earlier.job.title, body=earlier.job.body)
+    is_same = approval_of(job.title, job.body, earlier.plan) == earlier.approval
+    fields = _taken_over(earlier, job)
+    if not is_same:
+        fields["notices"] = work.run.with_notice(CHANGED).notices
+    await _take(
+        work,
+        earlier,
+        plan=earlier.plan if is_same else None,
+        previous=None if is_same else earlier.plan,
+        approval=earlier.approval if is_same else "",
+        asks_first=not is_same,
+        **fields,
+    )
+
+
+async def revise(work: Work) -> None:
+    """Show the plan that waits here, if one does, to the planner of this run, whose plan takes its place."""
+    earlier = await _find(work)
+    if earlier is None or not await is_waiting(work.ports, earlier):
+        return
+    await _take(work, earlier, previous=earlier.plan, **_taken_over(earlier, work.run.job))
+
+
+async def _find(work: Work) -> Run | None:
+    """The run of work that was admitted last in the thread."""
+    lead = await work.ports.store.recall(_lead_of(work.run.job))
+    return await work.ports.store.load(lead) if lead else None
+
+
+async def _take(work: Work, earlier: Run, **fields: Any) -> None:
+    """Take a plan, or be told that another run did.
+
+    Raises:
+        UserError: another run did.
+    """
+    if not await work.ports.store.reserve(f"plan {earlier.id}", work.run.id, 1, limit=1):
+        raise UserError(TAKEN)
+    await work.progress.save(earlier=earlier.id, **fields)
+
+
+def _taken_over(earlier: Run, job: Job) -> dict[str, Any]:
+    """What a run has from the one whose plan it takes: comment, cost, base and what was asked."""
+    return {
+        "job": replace(job, command=_joined(earlier.job.command, job.command)),
+        "base_ref": job.command.base or earlier.base_ref,
+        "comment_id": earlier.comment_id,
+        "cost": earlier.cost,
+        "granted_usd": earlier.granted_usd,
+        "model": earlier.model,
+    }
+
+
+def _joined(before: Command, now: Command) -> Command:
+    wishes = (before.instruction, now.instruction)
+    return replace(
+        now,
+        instruction="\n\n".join(wish for wish in wishes if wish),
+        base=now.base or before.base,
+        model=now.model or before.model,
+        draft=now.draft or before.draft,
+    )
+
+
+def _lead_of(job: Job) -> str:
+    return f"lead {job.repo}#{job.number}"
