@@ -196,6 +196,8 @@ class Run:
 
     `earlier` is the id of the run whose plan it took. `asks_first` says that its plan needs a person's approval, which is
     bound to `approval` (`core.plan.approval_of`); `previous` is the plan that its own takes the place of.
+    `earlier` is the id of the run whose plan it took. `asks_first` says that a person must approve its plan first, which
+    is bound to `approval` (`core.plan.approval_of`); `previous` is the plan that its own takes the place of.
     """
 
     job: Job

@@ -1,0 +1,156 @@
+"""Plans wait for a person, are changed by what people say, and are carried out once."""
+
+from app.core.run import Conclusion
+from app.runs.approval import TAKEN
+from tests.bot import REPO, Bot
+from tests.e2e.turns import MEND, edit, finish, plan, write
+
+PLAN, *CARRIED_OUT = MEND
+APPROVE_FIRST = {".github/vibecode.yml": "test: python3 -m unittest discover -s tests -t .\nplan: approve\n"}
+
+
+async def test_the_plan_label_plans_and_touches_nothing(bot: Bot) -> None:
+    bot.model.says(PLAN)
+    issue = await bot.issue()
+    await bot.label(issue, "vibecode:plan")
+    (planned,) = await bot.work()
+
+    assert (planned.conclusion, planned.needs) == (Conclusion.ACTION_REQUIRED, "approval")
+    (comment,) = bot.comments(issue)
+    assert "✋ Waiting for you" in comment.body
+    assert "- [ ] Say hello with two l" in comment.body
+    assert f"plan `{planned.approval}`" in comment.body
+    assert await bot.github.head(REPO, planned.branch) is None
+    assert bot.pull_requests() == []
+
+
+async def test_an_approved_plan_is_carried_out_in_the_same_comment(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    issue = await bot.issue()
+    await bot.label(issue, "vibecode:plan")
+    (planned,) = await bot.work()
+    run = await bot.comment(issue, "/vibecode approve")
+
+    assert run.conclusion is Conclusion.SUCCESS
+    assert (run.plan, run.approval, run.branch) == (planned.plan, planned.approval, planned.branch)
+    assert run.cost.turns == len(MEND), "what the planning took counts"
+    (comment,) = bot.comments(issue)
+    assert f"✅ Done · #{bot.pull_requests()[0].number}" in comment.body
+
+
+async def test_where_the_file_says_so_every_plan_waits(bot: Bot) -> None:
+    await bot.github.push(REPO, "main", APPROVE_FIRST, message="Ask first", by="acme")
+    bot.model.says(*MEND)
+    issue = await bot.issue()
+    await bot.label(issue)
+    (planned,) = await bot.work()
+    assert planned.conclusion is Conclusion.ACTION_REQUIRED
+    assert bot.pull_requests() == []
+
+    run = await bot.comment(issue, "/vibecode approve")
+    assert run.conclusion is Conclusion.SUCCESS
+    assert len(bot.pull_requests()) == len(bot.comments(issue)) == 1
+
+
+async def test_what_is_to_be_different_makes_another_plan_in_the_same_comment(bot: Bot) -> None:
+    bot.model.says(PLAN, plan("Say hello, and wave"), edit("helo", "hello *waves*"), finish("Waved."))
+    issue = await bot.issue()
+    first = await bot.comment(issue, "/vibecode plan mind the spelling")
+    second = await bot.comment(issue, "/vibecode plan wave, too")
+
+    asked = str(bot.model.requests[-1].body)
+    assert "mind the spelling" in asked
+    assert "wave, too" in asked
+    assert "Say hello with two l" in asked, "the plan before is shown"
+    assert second.approval != first.approval
+    (comment,) = bot.comments(issue)
+    assert "- [ ] Say hello, and wave" in comment.body
+    assert "two l" not in comment.body
+
+    run = await bot.comment(issue, "/vibecode approve")
+    assert [commit.subject for commit in run.commits] == ["Say hello, and wave"]
+    assert "wave, too" in str(bot.model.requests[-1].body), "who carries it out knows what was asked"
+    assert len(bot.comments(issue)) == 1
+
+
+async def test_an_issue_that_was_edited_since_is_planned_anew_and_asked_about_again(bot: Bot) -> None:
+    bot.model.says(PLAN, plan("Say goodbye"), write("bye.py", "bye = 1\n"), finish("Said."))
+    issue = await bot.issue()
+    planned = await bot.comment(issue, "/vibecode plan")
+    issue.body = "It should say goodbye."
+    asked_again = await bot.comment(issue, "/vibecode approve")
+
+    assert asked_again.conclusion is Conclusion.ACTION_REQUIRED
+    assert asked_again.approval != planned.approval
+    assert "It should say goodbye." in str(bot.model.requests[-1].body)
+    (comment,) = bot.comments(issue)
+    assert "The issue's text changed since the plan was made, so here is the plan again." in comment.body
+    assert bot.pull_requests() == []
+
+    run = await bot.comment(issue, "/vibecode approve")
+    assert [commit.subject for commit in run.commits] == ["Say goodbye"]
+    assert len(bot.comments(issue)) == len(bot.pull_requests()) == 1
+
+
+async def test_approving_what_is_not_there_is_answered(bot: Bot) -> None:
+    issue = await bot.issue()
+    run = await bot.comment(issue, "/vibecode approve")
+
+    assert (run.conclusion, run.cost.turns) == (Conclusion.SKIPPED, 0)
+    assert "No plan waits for approval here. `/vibecode plan` makes one." in bot.comments(issue)[0].body
+
+
+async def test_two_approvals_make_one_pull_request(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    bot.github.grant(REPO, "colleague", "write")
+    issue = await bot.issue()
+    await bot.comment(issue, "/vibecode plan")
+    await bot.github.comment(REPO, issue.number, "/vibecode approve", by="maintainer")
+    await bot.comment(issue, "/vibecode approve", by="colleague")
+    _, *approvals = await bot.work()
+
+    assert {run.conclusion for run in approvals} == {Conclusion.SUCCESS, Conclusion.SKIPPED}
+    assert [run.failure.message for run in approvals if run.failure] == [TAKEN]
+    assert len(bot.pull_requests()) == 1
+    assert len(bot.model.requests) == len(MEND)
+
+
+async def test_an_outsiders_approval_is_refused_and_buries_nothing(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    issue = await bot.issue()
+    await bot.comment(issue, "/vibecode plan")
+    refused = await bot.comment(issue, "/vibecode approve", by="outsider")
+
+    assert refused.conclusion is Conclusion.SKIPPED
+    plan_comment, answer = bot.comments(issue)
+    assert "✋ Waiting for you" in plan_comment.body
+    assert "I work for people with one of" in answer.body
+    assert len(bot.model.requests) == 1
+
+    assert (await bot.comment(issue, "/vibecode approve")).conclusion is Conclusion.SUCCESS
+
+
+async def test_a_plan_that_other_work_took_the_place_of_is_not_carried_out(bot: Bot) -> None:
+    bot.model.says(PLAN, *MEND)
+    issue = await bot.issue()
+    await bot.comment(issue, "/vibecode plan")
+    await bot.comment(issue, "/vibecode")
+    late = await bot.comment(issue, "/vibecode approve")
+
+    assert late.conclusion is Conclusion.SKIPPED
+    assert len(bot.pull_requests()) == 1
+
+
+async def test_the_plan_of_a_closed_issue_is_not_carried_out(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    issue = await bot.issue()
+    await bot.comment(issue, "/vibecode plan")
+    issue.put_state("closed")
+    refused = await bot.comment(issue, "/vibecode approve")
+
+    assert refused.conclusion is Conclusion.SKIPPED
+    assert "closed" in bot.comments(issue)[-1].body
+    assert len(bot.model.requests) == 1
+
+    issue.put_state("open")
+    assert (await bot.comment(issue, "/vibecode approve")).conclusion is Conclusion.SUCCESS
