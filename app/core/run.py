@@ -194,10 +194,8 @@ class Run:
     Of its money: `budget_usd` is what it may spend by the rules, 0 where nothing limits it; `granted_usd` what people
     added, `grants` the ids of the commands that did; `carried_usd` of its cost was spent by the runs it goes on with.
 
-    `earlier` is the id of the run whose plan it took. `asks_first` says that its plan needs a person's approval, which is
-    bound to `approval` (`core.plan.approval_of`); `previous` is the plan that its own takes the place of.
-    `earlier` is the id of the run whose plan it took. `asks_first` says that a person must approve its plan first, which
-    is bound to `approval` (`core.plan.approval_of`); `previous` is the plan that its own takes the place of.
+    `earlier` is the id of the run that it goes on from. `asks_first`: a person must approve its plan before it is
+    carried out, bound to `approval` (`core.plan.approval_of`). `previous` is the plan that its own takes the place of.
     """
 
     job: Job

@@ -42,9 +42,9 @@ async def admit(work: Work) -> None:
     if not work.run.base_sha:
         await _take_up(work)
         await approval.take_lead(work)
-        await _find_base(work, default, default_sha)
+    await _find_base(work, default, default_sha)
     await _adopt_branch(work)
-    _set_budget(work)
+    await _set_budget(work)
     await reserve(work)
 
 
@@ -93,7 +93,7 @@ async def _read_config(work: Work, sha: str) -> None:
         )
 
 
-def _set_budget(work: Work) -> None:
+async def _set_budget(work: Work) -> None:
     limits, own = work.options.budget, work.config.budget
     usd = min(limits.usd or math.inf, own.usd or math.inf)
     minutes = min(limits.minutes, own.minutes or math.inf)
