@@ -23,6 +23,7 @@ FIRST_LOOK: Final = timedelta(seconds=30)
 """How long after a plan was posted its comment is looked at for a 👍, see `runs/thumbs.py`."""
 NONE_WAITS: Final = "No plan waits for approval here. `/vibecode plan` makes one."
 TAKEN: Final = "This plan was approved already, and is carried out once. `/vibecode status` shows how far it is."
+REPLACED: Final = "That plan does not wait any more: it was approved, or other work took its place."
 CLOSED: Final = "This issue is closed, so its plan is not carried out. Open it again, then approve."
 TOO_EARLY: Final = "This plan was posted after you approved. Read it, then say `/vibecode approve` again."
 CHANGED: Final = "The issue's text changed since the plan was made, so here is the plan again."
@@ -73,13 +74,11 @@ async def take_plan(work: Work) -> None:
         raise UserError(NONE_WAITS)
     if not await is_waiting(work.ports, earlier):
         raise UserError(TAKEN if earlier.job.command.verb is Verb.APPROVE else NONE_WAITS)
-    job = work.run.job
+    job = await _with_text(work, earlier)
     if not job.is_open:
         raise UserError(CLOSED)
     if earlier.ended_at is not None and job.created_at < earlier.ended_at:
         raise UserError(TOO_EARLY)
-    if job.number is None:
-        job = replace(job, title=earlier.job.title, body=earlier.job.body)
     is_same = approval_of(job.title, job.body, earlier.plan) == earlier.approval
     fields = _taken_over(earlier, job)
     if not is_same:
@@ -104,9 +103,29 @@ async def revise(work: Work) -> None:
 
 
 async def _find(work: Work) -> Run | None:
-    """The run of work that was admitted last in the thread."""
-    lead = await work.ports.store.recall(_lead_of(work.run.job))
-    return await work.ports.store.load(lead) if lead else None
+    """The run of work that was admitted last in the thread, or the one that the job names.
+
+    Raises:
+        UserError: the job names another than the thread's.
+    """
+    job, store = work.run.job, work.ports.store
+    lead = await store.recall(_lead_of(job)) if job.number is not None else job.about
+    if job.about and job.about != lead:
+        raise UserError(REPLACED)
+    return await store.load(lead) if lead else None
+
+
+async def _with_text(work: Work, earlier: Run) -> Job:
+    """The job with the issue's text as it is now. A comment's and a reaction's have it; the API does not know it."""
+    job = work.run.job
+    if job.number is None:
+        return replace(job, title=earlier.job.title, body=earlier.job.body)
+    if job.source is not Source.API:
+        return job
+    issue = await work.github.pulls.issue(job.number)
+    if issue is None:
+        raise UserError(NONE_WAITS)
+    return replace(job, title=issue.title, body=issue.body, author=issue.author, is_open=issue.is_open)
 
 
 async def _take(work: Work, earlier: Run, **fields: Any) -> None:
