@@ -7,10 +7,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.delivery import BadDelivery
-from app.core.events import CommentCreated, InstallationChanged, IssueLabeled, Ping, is_ours, parse
+from app.core.events import (
+    HANDLED,
+    ChecksCompleted,
+    CommentCreated,
+    InstallationChanged,
+    IssueLabeled,
+    Ping,
+    RepositoryChanged,
+    ReviewCommentCreated,
+    ReviewSubmitted,
+    is_ours,
+    parse,
+)
 from tests.payloads import NAMES, Json, payload
 
-OURS = ("issues", "issue_comment", "installation", "installation_repositories", "ping")
+OURS = sorted(HANDLED)
 
 
 def test_a_label_is_read() -> None:
@@ -40,6 +52,57 @@ def test_a_change_of_the_installation_is_read(name: str) -> None:
 
 def test_a_ping_is_read() -> None:
     assert isinstance(parse("ping", payload("ping")), Ping)
+
+
+def test_a_review_is_read() -> None:
+    event = parse("pull_request_review", payload("pull_request_review.submitted"))
+    assert isinstance(event, ReviewSubmitted)
+    assert (event.review.id, event.review.state) == (901, "changes_requested")
+    pull = event.pull_request
+    assert (pull.number, pull.state, pull.user and pull.user.is_bot) == (13, "open", True)
+    assert (pull.head.ref, pull.head.repo and pull.head.repo.full_name) == (
+        *("vibecode/12-the-greeting-has-a-typo", "acme/greeter"),
+    )
+
+
+def test_a_comment_on_a_line_is_read() -> None:
+    event = parse("pull_request_review_comment", payload("pull_request_review_comment.created"))
+    assert isinstance(event, ReviewCommentCreated)
+    comment = event.comment
+    assert (comment.id, comment.path, comment.line, comment.pull_request_review_id) == (77, "src/greet.py", 2, 901)
+    assert comment.diff_hunk.startswith("@@ -1,2 +1,2 @@")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"comment.line": None, "comment.subject_type": "file"},
+        {"comment.pull_request_review_id": None},
+        {"comment.user": None},
+        {"pull_request.user": None},
+        {"pull_request.head.repo": None},
+        {"pull_request.body": None},
+    ],
+)
+def test_what_may_be_missing_around_a_comment_on_a_line_is_no_obstacle(changes: dict[str, Json]) -> None:
+    body = payload("pull_request_review_comment.created", changes)
+    assert isinstance(parse("pull_request_review_comment", body), ReviewCommentCreated)
+
+
+def test_the_end_of_checks_is_read() -> None:
+    event = parse("check_suite", payload("check_suite.completed"))
+    assert isinstance(event, ChecksCompleted)
+    suite = event.check_suite
+    assert (suite.id, suite.conclusion, suite.app and suite.app.slug) == (5001, "failure", "github-actions")
+    assert [pull.number for pull in suite.pull_requests] == [13]
+    assert parse("check_suite", payload("check_suite.completed", {"action": "requested"})) is None
+
+
+@pytest.mark.parametrize("action", ["renamed", "archived", "transferred", "deleted"])
+def test_what_happens_to_a_repository_is_read(action: str) -> None:
+    event = parse("repository", payload("repository.renamed", {"action": action}))
+    assert isinstance(event, RepositoryChanged)
+    assert (event.action, event.repository.full_name) == (action, "acme/greeter")
 
 
 @pytest.mark.parametrize("event", ["push", "check_run", "issue", "", "issues\n", "projects_v2_item"])

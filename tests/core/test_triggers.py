@@ -6,17 +6,34 @@ from datetime import UTC, datetime
 import pytest
 
 from app.core.events import parse
-from app.core.job import Command, Job, Mode, Person, Source, Verb
+from app.core.job import Command, Job, Mode, Person, Place, Source, Verb
 from app.core.triggers import decide
 from tests.payloads import Json, payload
 
 NOW = datetime(2026, 11, 22, 15, 3, 11, tzinfo=UTC)
 
 
-def job_of(name: str, changes: dict[str, Json] | None = None, *, label: str = "vibecode") -> Job | None:
+REVIEW = "pull_request_review.submitted"
+REMARK = "pull_request_review_comment.created"
+CHECKS = "check_suite.completed"
+BRANCH = "vibecode/12-the-greeting-has-a-typo"
+HEAD_SHA = "6dcb09b5b57875f334f61aebed695e2e4193db5e"
+
+SOMEBODY_ELSES: dict[str, dict[str, Json]] = {
+    "a person's": {"pull_request.user": {"id": 1002, "login": "tim-berners", "type": "User"}},
+    "from another branch": {"pull_request.head.ref": "typo"},
+    "from a fork": {"pull_request.head.repo": {"full_name": "eve/greeter"}},
+    "from a fork that is gone": {"pull_request.head.repo": None},
+    "of nobody": {"pull_request.user": None},
+}
+
+
+def job_of(
+    name: str, changes: dict[str, Json] | None = None, *, label: str = "vibecode", bots: tuple[str, ...] = ()
+) -> Job | None:
     event = parse(name.partition(".")[0], payload(name, changes))
     assert event is not None
-    return decide(event, delivery_id="72d3162e", label=label, now=NOW)
+    return decide(event, delivery_id="72d3162e", label=label, now=NOW, bots=bots)
 
 
 def labeled(**changes: Json) -> Job | None:
@@ -134,18 +151,20 @@ def test_a_person_may_label_an_issue_that_an_app_opened() -> None:
     assert labeled(issue__performed_via_github_app={"id": 1}, issue__user={"id": 5, "login": "s[bot]", "type": "Bot"})
 
 
-@pytest.mark.parametrize("name", ["issues.labeled", "issue_comment.created"])
+@pytest.mark.parametrize("name", ["issues.labeled", "issue_comment.created", REVIEW, REMARK, CHECKS])
 def test_nothing_is_asked_without_an_installation(name: str) -> None:
     assert job_of(name, {"installation": None}) is None
 
 
-@pytest.mark.parametrize("name", ["ping", "installation.created", "installation_repositories.added"])
+@pytest.mark.parametrize(
+    "name", ["ping", "installation.created", "installation_repositories.added", "repository.renamed"]
+)
 def test_other_events_ask_for_nothing(name: str) -> None:
     assert job_of(name) is None
 
 
 def test_a_redelivery_is_the_same_job() -> None:
-    for name in ("issues.labeled", "issue_comment.created"):
+    for name in ("issues.labeled", "issue_comment.created", REVIEW, REMARK, CHECKS):
         event = parse(name.partition(".")[0], payload(name))
         assert event is not None
         first = decide(event, delivery_id="1", label="vibecode", now=NOW)
@@ -172,3 +191,150 @@ def test_an_empty_body_and_a_deleted_author_are_no_obstacle() -> None:
     job = labeled(issue__body=None, issue__user=None)
     assert job is not None
     assert (job.body, job.author) == ("", None)
+
+
+# -------------------------------------------------------------------------------------- reviews, remarks, failed checks
+
+
+def test_a_review_that_requests_changes_is_a_job() -> None:
+    assert job_of(REVIEW) == Job(
+        id="acme~greeter~13~review~901",
+        repo="acme/greeter",
+        installation_id=4242,
+        source=Source.REVIEW,
+        sender=Person("ada", 1001),
+        created_at=NOW,
+        command=Command(Verb.START, instruction="Nearly there.\r\n\r\nPlease greet with the first name only."),
+        mode=Mode.FOLLOW_UP,
+        number=13,
+        is_pull_request=True,
+        title="Fix the typo in the greeting",
+        body="Closes #12",
+        author=Person("vibecoder[bot]", 3003, is_bot=True),
+        delivery_id="72d3162e",
+        is_private=True,
+        branch=BRANCH,
+        head_sha=HEAD_SHA,
+        review_id=901,
+    )
+
+
+def test_a_review_whose_comments_say_it_all_is_a_job_too() -> None:
+    job = job_of(REVIEW, {"review.body": None})
+    assert job is not None
+    assert job.command == Command(Verb.START)
+
+
+@pytest.mark.parametrize("state", ["approved", "commented", "dismissed"])
+def test_another_review_asks_for_nothing_unless_it_commands(state: str) -> None:
+    assert job_of(REVIEW, {"review.state": state}) is None
+    job = job_of(REVIEW, {"review.state": state, "review.body": "Fine.\n/vibecode stop"})
+    assert job is not None
+    assert (job.command.verb, job.mode, job.source) == (Verb.STOP, Mode.AUTO, Source.REVIEW)
+
+
+def test_a_comment_on_a_line_is_a_job_that_knows_its_place() -> None:
+    job = job_of(REMARK)
+    assert job is not None
+    assert (job.id, job.source, job.mode) == ("acme~greeter~13~remark~77", Source.REMARK, Mode.FOLLOW_UP)
+    assert (job.comment_id, job.review_id) == (77, 901)
+    assert job.command == Command(Verb.START, instruction="Use an f-string here.")
+    assert job.place is not None
+    assert (job.place.path, job.place.line) == ("src/greet.py", 2)
+    assert job.place.hunk.endswith('+    return "hello, " + name')
+
+
+def test_a_comment_on_a_whole_file_has_a_place_without_a_line() -> None:
+    job = job_of(REMARK, {"comment.line": None, "comment.diff_hunk": "@@" + "x" * 10_000})
+    assert job is not None
+    assert job.place == Place("src/greet.py", None, "x" * 4_096)
+
+
+def test_a_comment_on_a_line_may_command() -> None:
+    job = job_of(REMARK, {"comment.body": "/vibecode use an f-string"})
+    assert job is not None
+    assert job.command == Command(Verb.START, instruction="use an f-string")
+
+
+@pytest.mark.parametrize("body", ["", " \r\n", None])
+def test_a_comment_without_words_asks_for_nothing(body: str | None) -> None:
+    assert job_of(REMARK, {"comment.body": body}) is None
+
+
+@pytest.mark.parametrize("changes", SOMEBODY_ELSES.values(), ids=SOMEBODY_ELSES)
+def test_reviewing_somebody_elses_pull_request_asks_for_nothing(changes: dict[str, Json]) -> None:
+    assert job_of(REMARK, changes) is None
+    assert job_of(REVIEW, changes) is None
+
+
+@pytest.mark.parametrize("changes", SOMEBODY_ELSES.values(), ids=SOMEBODY_ELSES)
+def test_a_command_in_a_review_of_it_is_a_job_so_that_it_is_answered(changes: dict[str, Json]) -> None:
+    for name, key in ((REMARK, "comment.body"), (REVIEW, "review.body")):
+        job = job_of(name, {**changes, key: "/vibecode mend it"})
+        assert job is not None
+        assert job.command == Command(Verb.START, instruction="mend it")
+
+
+def test_a_review_of_a_closed_pull_request_is_a_job_that_knows_it() -> None:
+    for name in (REVIEW, REMARK):
+        job = job_of(name, {"pull_request.state": "closed"})
+        assert job is not None
+        assert not job.is_open
+
+
+BY_A_BOT: dict[str, Json] = {"id": 5, "login": "Linter[bot]", "type": "Bot"}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("issue_comment.created", "comment"), (REVIEW, "review"), (REMARK, "comment")],
+)
+def test_only_a_bot_that_is_named_is_heard(name: str, said: str) -> None:
+    by_a_bot: dict[str, Json] = {"sender": BY_A_BOT, f"{said}.user": BY_A_BOT}
+    assert job_of(name, by_a_bot) is None
+    assert job_of(name, by_a_bot, bots=("another[bot]",)) is None
+    job = job_of(name, by_a_bot, bots=("linter[bot]",))
+    assert job is not None
+    assert job.sender == Person("Linter[bot]", 5, is_bot=True)
+
+
+@pytest.mark.parametrize(("name", "said"), [(REVIEW, "review"), (REMARK, "comment")])
+def test_a_bot_that_is_named_speaks_for_nobody_else(name: str, said: str) -> None:
+    assert job_of(name, {"sender": BY_A_BOT}, bots=("linter[bot]",)) is None
+    assert job_of(name, {f"{said}.user": BY_A_BOT}, bots=("linter[bot]",)) is None
+
+
+def test_checks_that_failed_on_our_pull_request_are_a_job() -> None:
+    assert job_of(CHECKS) == Job(
+        id="acme~greeter~13~checks~5001",
+        repo="acme/greeter",
+        installation_id=4242,
+        source=Source.CHECKS,
+        sender=Person("vibecoder[bot]", 3003, is_bot=True),
+        created_at=NOW,
+        mode=Mode.FIX_CI,
+        number=13,
+        is_pull_request=True,
+        delivery_id="72d3162e",
+        is_private=True,
+        branch=BRANCH,
+        head_sha=HEAD_SHA,
+    )
+
+
+@pytest.mark.parametrize("conclusion", ["success", "neutral", "cancelled", "action_required", "skipped", "stale", None])
+def test_checks_that_ended_in_another_way_ask_for_nothing(conclusion: str | None) -> None:
+    assert job_of(CHECKS, {"check_suite.conclusion": conclusion}) is None
+    assert job_of(CHECKS, {"check_suite.conclusion": "timed_out"})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"check_suite.head_branch": "main"},
+        {"check_suite.head_branch": None},
+        {"check_suite.pull_requests": []},
+    ],
+)
+def test_checks_elsewhere_ask_for_nothing(changes: dict[str, Json]) -> None:
+    assert job_of(CHECKS, changes) is None
