@@ -70,6 +70,8 @@ class Settings:
     max_usd_per_day: float = _setting(
         50.0, "Dollars that all runs of one installation together may spend on one day (UTC)"
     )
+    runs_per_hour: int = _setting(40, "Runs that one repository may start within an hour; more looks like a loop")
+    thread_runs_per_hour: int = _setting(12, "Runs that one issue or pull request may start within an hour")
     max_minutes: float = _setting(30.0, "Minutes that one run may take")
     max_turns: int = _setting(150, "Model turns that one run may take")
     max_tokens: int = _setting(4_000_000, "Tokens that one run may use, in and out")

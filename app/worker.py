@@ -25,6 +25,9 @@ def options_of(settings: Settings) -> Options:
     return Options(
         budget=Budget(settings.max_usd, settings.max_minutes, settings.max_turns, settings.max_tokens),
         usd_per_day=settings.max_usd_per_day,
+        label=settings.label,
+        runs_per_hour=settings.runs_per_hour,
+        thread_runs_per_hour=settings.thread_runs_per_hour,
         deployment=wiring.deployment(settings),
         public_url=settings.public_address if settings.page_secret.get_secret_value() else "",
         page_secret=settings.page_secret,

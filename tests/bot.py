@@ -90,6 +90,10 @@ class Bot:
     async def issue(self, title: str = "The greeting has a typo", body: str = "It says helo.") -> Issue:
         return await self.github.issue(REPO, title=title, body=body, author="maintainer")
 
+    async def file(self, text: str) -> None:
+        """Put the repository's own file on its default branch."""
+        await self.github.push(REPO, "main", {".github/vibecode.yml": text}, message="Say how", by="acme")
+
     async def label(self, issue: Issue, label: str = "vibecode", *, by: str = "maintainer") -> Delivery:
         return await self.github.label(REPO, issue.number, label, by=by)
 

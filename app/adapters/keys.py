@@ -13,6 +13,7 @@
     vibecoder:open                   zset    ids of runs that are not completed        at completion, or keep_days
     vibecoder:bell                   list    one ring per job queued                   the newest 100
     vibecoder:claim:<name>           string  who does this now                         its ttl
+    vibecoder:count:<scope>          set     ids of the runs counted there             its ttl
     vibecoder:note:<name>            string  a short text                              30 days after it was written
     vibecoder:spent:<scope>          hash    dollars by run id, set aside or spent     3 days after the last change
     vibecoder:due                    zset    ids of runs by the second from which on   when they are looked at for the
@@ -85,6 +86,10 @@ def claim(name: str) -> str:
 
 def spent(scope: str) -> str:
     return f"vibecoder:spent:{scope}"
+
+
+def count(scope: str) -> str:
+    return f"vibecoder:count:{scope}"
 
 
 def note(name: str) -> str:

@@ -65,6 +65,7 @@ class MemoryStore:
         self._latest: dict[tuple[str, int], str] = {}
         self._spent: dict[str, dict[str, float]] = {}
         self._claims: dict[str, float] = {}
+        self._counts: dict[str, tuple[float, set[str]]] = {}
         self._notes: dict[str, tuple[float, str]] = {}
         self._due: dict[str, datetime] = {}
         self._count = 0
@@ -191,6 +192,16 @@ class MemoryStore:
             return False
         self._claims[name] = now + ttl_s
         return True
+
+    async def count(self, scope: str, job_id: str, *, limit: int, ttl_s: float) -> float:
+        now = time.monotonic()
+        until, counted = self._counts.get(scope, (-inf, set()))
+        if until <= now:
+            until, counted = self._counts[scope] = (now + ttl_s, set())
+        if job_id not in counted and len(counted) >= limit:
+            return until - now
+        counted.add(job_id)
+        return 0.0
 
     async def note(self, name: str, text: str) -> None:
         self._notes[name] = (time.monotonic() + NOTE_S, text)

@@ -50,6 +50,7 @@ class RedisStore:
         self._leaseless = Script(redis, "leaseless")
         self._keep = Script(redis, "keep")
         self._reserve = Script(redis, "reserve")
+        self._count = Script(redis, "count")
 
     async def load(self, job_id: str) -> Run | None:
         document, attempt = await ask(self._redis, "HMGET", keys.run(job_id), "document", "attempt")
@@ -141,6 +142,9 @@ class RedisStore:
         return bool(
             await ask(self._redis, "GET", key) == token
         )  # the answer to the first was lost, and it was asked again
+
+    async def count(self, scope: str, job_id: str, *, limit: int, ttl_s: float) -> float:
+        return float(await self._count([keys.count(scope)], [job_id, limit, _ms(ttl_s)]) / 1000)
 
     async def note(self, name: str, text: str) -> None:
         await ask(self._redis, "SET", keys.note(name), text, "EX", keys.NOTE_S)

@@ -84,6 +84,10 @@ class LocalRepository:
     async def redeliver(self, attempt_id: int) -> None:
         """Nothing is delivered here."""
 
+    async def login(self) -> str:
+        """Nobody's: there is no App."""
+        return ""
+
     async def permission(self, person: Person) -> Role:
         """Whoever can start this program here may do everything."""
         return Role.ADMIN

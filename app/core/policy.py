@@ -94,7 +94,10 @@ def admit(login: str, role: Role, roles: Sequence[str]) -> None:
     """
     if role not in roles:
         wanted = ", ".join(roles)
-        raise Refused(f"@{login} has the role `{role}` here, and I work for people with one of: {wanted}.")
+        raise Refused(
+            f"@{login} has the role `{role}` here, and I work for people with one of: {wanted}. One of them can put "
+            "the label on or comment `/vibecode`. `roles` and `people` in `.github/vibecode.yml` change who may."
+        )
 
 
 def inspect(changes: Sequence[Change], *, protected: Sequence[str] = (), caps: Caps | None = None) -> Inspection:

@@ -46,6 +46,9 @@ class GitHub(Protocol):
     def pulls(self) -> Pulls:
         """This repository's pull requests, their review threads and checks."""
 
+    async def login(self) -> str:
+        """The login under which the App itself acts (`vibecoder[bot]`). Repeatable."""
+
     async def permission(self, person: Person) -> Role:
         """The person's role on the repository now; `Role.NONE` for strangers. Repeatable.
 

@@ -131,6 +131,13 @@ class Store(Protocol):
     async def claim(self, name: str, *, ttl_s: float) -> bool:
         """Be the only one over all processes who does `name` for `ttl_s` from now; False when another is."""
 
+    async def count(self, scope: str, job_id: str, *, limit: int, ttl_s: float) -> float:
+        """Count a run among the `limit` that a scope lets pass within `ttl_s`, from its first run on; 0.0 when it is.
+
+        Else the seconds until the scope begins anew; the run is not counted. Correct with many workers at once.
+        Repeatable: a run is counted once.
+        """
+
     async def note(self, name: str, text: str) -> None:
         """Remember a short text under a name, for a month. Repeatable."""
 

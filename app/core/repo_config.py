@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from app.core.errors import UserError
+from app.core.known import Known
 
 PATH: Final = ".github/vibecode.yml"
 INSTRUCTION_FILES: Final = ("AGENTS.md", "CLAUDE.md", "CONTRIBUTING.md")
@@ -26,6 +27,8 @@ Commands = Annotated[
     Field(max_length=20),
 ]
 RoleName = Literal["read", "triage", "write", "maintain", "admin"]
+Login = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+BotLogin = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}\[bot\]$")]
 
 
 class _Section(BaseModel):
@@ -48,9 +51,10 @@ class PullRequestSection(_Section):
 
 class RepoConfig(_Section):
     """The file, read. `network` is what the sandbox may reach while the agent works; set-up always has it. `comments`
-    says whose comments on the issue the agent is given."""
+    says whose comments on the issue the agent is given. `people` (logins) may ask whatever their role is, and so may
+    `bots` (`renovate[bot]`). An empty `label` is the deployment's."""
 
-    label: str = Field(default="vibecode", min_length=1, max_length=50)
+    label: str = Field(default="", max_length=50)
     plan: Literal["auto", "approve"] = "auto"
     setup: Commands = ()
     test: str = Field(default="", max_length=2_000)
@@ -61,7 +65,14 @@ class RepoConfig(_Section):
     budget: BudgetSection = BudgetSection()
     ci_fix_attempts: int = Field(default=2, ge=0, le=10)
     roles: tuple[RoleName, ...] = Field(default=("write", "maintain", "admin"), min_length=1)
+    people: tuple[Login, ...] = Field(default=(), max_length=200)
+    bots: tuple[BotLogin, ...] = Field(default=(), max_length=20)
     pull_request: PullRequestSection = PullRequestSection()
+
+    @property
+    def known(self) -> Known:
+        """What the web process is to know of it."""
+        return Known(self.label, self.bots)
 
     @property
     def unused(self) -> tuple[str, ...]:
@@ -70,7 +81,7 @@ class RepoConfig(_Section):
         return tuple(key for key in _UNUSED if key in set_here)
 
 
-_UNUSED: Final = ("label", "ci_fix_attempts", "pull_request.labels", "pull_request.reviewers")
+_UNUSED: Final = ("ci_fix_attempts", "pull_request.labels", "pull_request.reviewers")
 
 
 def parse(text: str) -> RepoConfig:

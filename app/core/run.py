@@ -186,7 +186,7 @@ class Run:
     For the next worker: `handed_back` of the attempts ended in order; `waits` times in a row another system was away,
     `waited_s` seconds in all, and until `wake_at` nobody need try; `reserved` are the scopes where dollars are set
     aside; the trees (see `runs/work.py`) and `test_command` are the sandbox's. `unknown` is JSON that a newer version
-    wrote: kept, not understood.
+    wrote: kept, not understood. `is_muted`: it says nothing in its thread, as who asked is no one to answer (again).
 
     Of a follow-up: `issue` is the number of the issue that the pull request closes, `began_at` the branch's head when
     the run began, `heard` what it follows up, `merges` the sha of base that is to be merged into the branch.
@@ -248,6 +248,7 @@ class Run:
     asks_first: bool = False
     approval: str = ""
     previous: Plan | None = None
+    is_muted: bool = False
 
     @property
     def id(self) -> str:

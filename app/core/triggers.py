@@ -33,9 +33,12 @@ from app.core.events import (
     Comment,
     CommentCreated,
     Event,
+    InstallationChanged,
     Issue,
     IssueLabeled,
+    Ping,
     PullRequest,
+    RepositoryChanged,
     Review,
     ReviewCommentCreated,
     ReviewSubmitted,
@@ -113,6 +116,16 @@ def decide(event: Event, *, delivery_id: str, label: str, now: datetime, bots: C
         place=asked.place,
         review_id=asked.review_id,
     )
+
+
+def repo_to_ask(event: Event, *, label: str, now: datetime) -> str:
+    """The repository whose file might make a job of an event that is none otherwise: by its label, or by its bots.
+    Empty where no file could."""
+    if isinstance(event, Ping | InstallationChanged | RepositoryChanged | ChecksCompleted):
+        return ""
+    name = event.label.name if isinstance(event, IssueLabeled) else label
+    asks = decide(event, delivery_id="", label=name, now=now, bots=(event.sender.login,))
+    return event.repository.full_name if asks is not None else ""
 
 
 def _labeled(event: IssueLabeled, label: str) -> Asked | None:

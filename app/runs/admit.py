@@ -15,10 +15,9 @@ from app.runs import approval
 from app.runs.money import reserve
 from app.runs.stages import branch_name
 from app.runs.thread import find_earlier, go_on
+from app.runs.who import HOUR_S, check, parse
 from app.runs.work import Work
 from app.text.comment import standing
-
-ANSWER_EVERY_S = 3_600.0
 
 
 async def admit(work: Work) -> None:
@@ -37,8 +36,7 @@ async def admit(work: Work) -> None:
     default = await work.github.default_branch()
     default_sha = await work.fetch(default)
     await _read_config(work, default_sha)
-    if role is not Role.ADMIN:
-        policy.admit(job.sender.login, role, work.config.roles)
+    await check(work, role)
     if not work.run.base_sha:
         await _take_up(work)
         await approval.take_lead(work)
@@ -53,12 +51,15 @@ async def is_flooding(work: Work) -> bool:
     job = work.run.job
     if job.number is None or work.run.attempt > 1 or await role_of(work) not in {Role.NONE, Role.READ}:
         return False
-    return not await work.ports.store.claim(f"answer {job.repo}#{job.number} {job.sender.id}", ttl_s=ANSWER_EVERY_S)
+    return not await work.ports.store.claim(f"answer {job.repo}#{job.number} {job.sender.id}", ttl_s=HOUR_S)
 
 
 async def role_of(work: Work) -> Role:
-    """The sender's role; an operator who came through the API or the command line has them all."""
+    """The sender's role; an operator who came through the API or the command line has them all. A bot that is heard
+    may what people may."""
     job = work.run.job
+    if job.sender.is_bot:
+        return Role.WRITE
     if job.source in (Source.API, Source.LOCAL) and not job.sender.id:
         return Role.ADMIN
     return await work.github.permission(job.sender)
@@ -80,13 +81,13 @@ async def _adopt_branch(work: Work) -> None:
         return
     commits = await work.github.commits(run.base_sha, name)
     if all(commit.is_verified and commit.author.endswith("[bot]") for commit in commits):
-        await work.progress.change(branch=name)
+        await work.progress.save(branch=name)
 
 
 async def _read_config(work: Work, sha: str) -> None:
     job = work.run.job
     raw = await work.ports.repos.read(job.installation_id, job.repo, sha, repo_config.PATH)
-    work.config = repo_config.parse(raw.decode("utf-8", "replace")) if raw is not None else RepoConfig()
+    work.config = await parse(work.ports.store, job.repo, raw)
     if unused := work.config.unused:
         await work.progress.notice(
             f"`{repo_config.PATH}`: {', '.join(f'`{key}`' for key in unused)} is not acted on yet."

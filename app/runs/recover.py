@@ -14,12 +14,13 @@ from functools import partial
 from typing import Final
 
 from app.core.delivery import DeliveryAttempt
-from app.core.errors import OutsideError, StoreError
+from app.core.errors import OutsideError, StoreError, UserError
 from app.core.events import HANDLED
-from app.core.ports import Ports
+from app.core.ports import GitHub, Ports
 from app.core.run import Run, Status
 from app.core.triggers import catch_up
 from app.runs.stages import branch_name
+from app.runs.who import read_config
 
 log = logging.getLogger(__name__)
 
@@ -132,10 +133,17 @@ async def sweep(ports: Ports, *, label: str, is_due: bool = False) -> int:
     return put
 
 
+async def _own_label(ports: Ports, github: GitHub) -> str:
+    try:
+        return (await read_config(ports.store, github)).label
+    except UserError:
+        return ""  # whoever asks for a run there is told what is wrong
+
+
 async def _sweep_repo(ports: Ports, label: str, installation_id: int, repo: str) -> int:
     put = 0
     async with ports.github.open(installation_id, repo) as github:
-        for found in await github.labelled(label):
+        for found in await github.labelled(await _own_label(ports, github) or label):
             if await ports.store.latest(repo, found.number) is not None:
                 continue
             now = ports.clock.now()

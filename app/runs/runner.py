@@ -24,6 +24,7 @@ from app.core.errors import (
     LimitReached,
     OutsideError,
     PutOff,
+    Refused,
     SandboxError,
     Stopped,
     StoreError,
@@ -31,6 +32,7 @@ from app.core.errors import (
 )
 from app.core.job import Verb
 from app.core.ports import Ports
+from app.core.repo_config import PATH
 from app.core.run import Conclusion, Verdict
 from app.runs import approval, stages
 from app.runs.admit import admit, is_flooding
@@ -40,6 +42,7 @@ from app.runs.lease import LEASE_S, Beat, hold, stop_on_signal
 from app.runs.money import grant
 from app.runs.publish import publish
 from app.runs.thread import STARTING
+from app.runs.who import is_heard
 from app.runs.work import Options, Work, open_work
 
 log = logging.getLogger(__name__)
@@ -174,14 +177,17 @@ async def _walk_ladder(work: Work) -> None:
 async def _walk(work: Work) -> tuple[Conclusion, str]:
     """The stages in their order. Returns how the run ends, in a word and in a sentence."""
     job = work.run.job
-    work.is_muted = await is_flooding(work)
+    if not await is_heard(work):
+        await work.progress.save(is_muted=True)
+        raise Refused(f"Bots may ask only where `bots` of `{PATH}` names them.")
+    if await is_flooding(work):
+        await work.progress.save(is_muted=True)
     await work.react("eyes")
     if job.command.verb not in STARTING:
         return await answer(work), "Answered"
     if job.command.verb is Verb.BUDGET and await grant_to_open(work):
         return Conclusion.NEUTRAL, "Answered"
     await admit(work)
-    work.is_muted = False
     if job.command.hands_over:
         return await _open_from_branch(work)
     await stages.open_sandbox(work)

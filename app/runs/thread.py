@@ -49,7 +49,7 @@ async def go_on(work: Work, earlier: Run) -> None:
         options = replace(job.command, base=asked.base, model=asked.model, draft=asked.draft)
         mode = Mode.AUTO if earlier.job.mode is Mode.PLAN else earlier.job.mode
         job = replace(job, mode=mode, command=replace(options, instruction=asked.instruction))
-    await work.progress.change(
+    await work.progress.save(
         job=job,
         plan=earlier.plan,
         base_ref=earlier.base_ref,

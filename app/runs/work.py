@@ -31,6 +31,9 @@ class Options:
 
     budget: Budget
     usd_per_day: float = math.inf
+    label: str = "vibecode"
+    runs_per_hour: int = 40
+    thread_runs_per_hour: int = 12
     deployment: str = ""
     public_url: str = ""
     page_secret: SecretStr = SecretStr("")
@@ -50,8 +53,8 @@ class Work:
     """One attempt at one run. Whatever must outlive a crash is in the run; this may be lost.
 
     `brief` is what the agent is told of the task. `is_reconnected` says that the sandbox is the one of an earlier
-    attempt, as that left it; `is_muted` that the sender was answered often enough. The run's trees are shas of git
-    trees there: `start_tree` is the base after set-up, `published_tree` what is on the branch.
+    attempt, as that left it. The run's trees are shas of git trees there: `start_tree` is the base after set-up,
+    `published_tree` what is on the branch.
     """
 
     ports: Ports
@@ -63,7 +66,6 @@ class Work:
     machine: Sandbox | None = None
     brief: Brief | None = None
     is_reconnected: bool = False
-    is_muted: bool = False
 
     @property
     def run(self) -> Run:
@@ -123,7 +125,7 @@ class Work:
     async def react(self, content: str) -> None:
         """React to what triggered. A courtesy: where it is refused for good, that is only logged."""
         job = self.run.job
-        if job.number is None:
+        if job.number is None or (self.run.is_muted and job.sender.is_bot):
             return
         try:
             await self.github.react(content, number=job.number, comment_id=job.comment_id)
@@ -155,7 +157,7 @@ def open_work(ports: Ports, options: Options, run: Run, github: GitHub) -> Work:
     redactor = Redactor(ports.secrets)
 
     async def draw_run(run: Run) -> int | None:
-        return None if work.is_muted else await draw(github, options, redactor, run)
+        return None if run.is_muted else await draw(github, options, redactor, run)
 
     begun = run if run.started_at else replace(run, started_at=ports.clock.now())
     progress = Progress(
@@ -166,5 +168,4 @@ def open_work(ports: Ports, options: Options, run: Run, github: GitHub) -> Work:
         draw=draw_run,
         every_s=options.comment_every_s,
     )
-    work = Work(ports, options, github, progress, redactor)  # `draw_run` asks it
-    return work
+    return Work(ports, options, github, progress, redactor)

@@ -75,6 +75,7 @@ def create_app(
     if options.webhook_secrets:
         routes += webhook.routes(
             queue,
+            store,
             secrets=options.webhook_secrets,
             label=options.label,
             clock=clock,

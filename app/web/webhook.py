@@ -26,13 +26,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.core import delivery, events, triggers
+from app.core import delivery, events, known, triggers
 from app.core.delivery import BadDelivery, BadSignature, Delivery, Seal
 from app.core.errors import StoreError
 from app.core.events import HANDLED, InstallationChanged, Ping
 from app.core.job import Job, Source
 from app.core.ports import Clock
-from app.core.records import Queue
+from app.core.records import Queue, Store
 from app.core.run import Run
 from app.web.body import MAX_BODY_BYTES, MAX_KEPT_BYTES, Body, Fate, Room
 from app.web.guard import Buckets
@@ -64,7 +64,7 @@ class _Refusal(Exception):
 
 
 def routes(
-    queue: Queue, *, secrets: Sequence[SecretStr], label: str, clock: Clock, jobs_per_minute: int = 60
+    queue: Queue, store: Store, *, secrets: Sequence[SecretStr], label: str, clock: Clock, jobs_per_minute: int = 60
 ) -> list[Route]:
     """The webhook's route. `secrets` are one, or two while the secret is being changed.
 
@@ -77,7 +77,7 @@ def routes(
     delivery.keys(secrets)
     room, lines = Room(), Buckets(rate=1, burst=_LINES_AT_ONCE)
     of_all, of_one = max(1, jobs_per_minute), max(1, jobs_per_minute // 6)
-    door = _Door(queue, label, clock, Buckets(of_all / 60, of_all), Buckets(of_one / 60, of_one))
+    door = _Door(queue, store, label, clock, Buckets(of_all / 60, of_all), Buckets(of_one / 60, of_one))
 
     async def receive(request: Request) -> Response:
         started = clock.monotonic()
@@ -132,6 +132,7 @@ class _Door:
     """What is done with a delivery that is real."""
 
     queue: Queue
+    store: Store
     label: str
     clock: Clock
     installations: Buckets
@@ -149,8 +150,19 @@ class _Door:
                 return _Answer(JSONResponse({"pong": True}), "pong")
             case InstallationChanged():
                 return _ignored(f"installation {event.installation.id}: {event.action}")
-        job = triggers.decide(event, delivery_id=received.id, label=self.label, now=self.clock.now())
+        now = self.clock.now()
+        job = triggers.decide(event, delivery_id=received.id, label=self.label, now=now)
+        if job is None and (repo := triggers.repo_to_ask(event, label=self.label, now=now)):
+            own = known.decode(await self._recall(known.name_of(repo)))
+            label = own.label or self.label
+            job = triggers.decide(event, delivery_id=received.id, label=label, now=now, bots=own.bots)
         return _ignored("it asks for nothing") if job is None else await self._put(job)
+
+    async def _recall(self, name: str) -> str:
+        try:
+            return await self.store.recall(name)
+        except StoreError as error:
+            raise _away() from error
 
     async def _put(self, job: Job) -> _Answer:
         if wait_s := ceil(self._take(job)):
@@ -159,7 +171,7 @@ class _Door:
         try:
             is_new = await self.queue.put(Run(job=job, updated_at=self.clock.now()))
         except StoreError as error:
-            raise _Refusal(503, "Queue away", "Nothing was stored; deliver this again.", retry_after="5") from error
+            raise _away() from error
         if is_new:
             return _Answer(JSONResponse({"job": job.id}, 202), "accepted", job.id)
         return _Answer(JSONResponse({"job": job.id, "duplicate": True}), "duplicate", job.id)
@@ -171,6 +183,10 @@ class _Door:
         if job.source is Source.COMMENT:
             wait_s = self.commenters.take(f"{installation} {job.sender.id}", now)
         return wait_s or self.installations.take(installation, now)
+
+
+def _away() -> _Refusal:
+    return _Refusal(503, "Queue away", "Nothing was stored; deliver this again.", retry_after="5")
 
 
 def _ignored(reason: str) -> _Answer:

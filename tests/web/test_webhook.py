@@ -15,7 +15,10 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from starlette.types import Message, Scope
 
+from app.adapters.memory import MemoryStore
 from app.core.errors import StoreError, UserError
+from app.core.known import Known, encode
+from app.core.records import Store
 from app.core.run import Run, Status
 from app.web.body import MAX_BODY_BYTES, MAX_KEPT_BYTES
 from app.web.webhook import routes
@@ -48,10 +51,13 @@ class MemoryQueue:
         return len(self.runs)
 
 
-def app(queue: MemoryQueue, clock: HandClock | None = None, *, jobs_per_minute: int = 60) -> Starlette:
+def app(
+    queue: MemoryQueue, clock: HandClock | None = None, *, store: Store | None = None, jobs_per_minute: int = 60
+) -> Starlette:
     return Starlette(
         routes=routes(
             queue,
+            store or MemoryStore(),
             secrets=SECRETS,
             label="vibecode",
             clock=clock or HandClock(),
@@ -132,6 +138,30 @@ def test_what_is_not_ours_is_dropped_without_a_call(
     assert queue.calls == 0
 
 
+async def test_what_only_the_repositorys_file_names_is_heard_once_a_worker_told_of_it(queue: MemoryQueue) -> None:
+    store = MemoryStore()
+    by_a_bot: dict[str, Json] = {"sender.login": "renovate[bot]", "sender.type": "Bot", "comment.user.type": "Bot"}
+    with TestClient(app(queue, store=store)) as github:
+        assert "ignored" in deliver(github, "issues.labeled", {"label.name": "robot"}).json()
+        assert "ignored" in deliver(github, "issue_comment.created", by_a_bot).json()
+        await store.note("file acme/greeter", encode(Known("robot", ("renovate[bot]",))))
+        assert deliver(github, "issues.labeled", {"label.name": "Robot"}).status_code == 202
+        assert deliver(github, "issue_comment.created", by_a_bot).status_code == 202
+        assert "ignored" in deliver(github, "issues.labeled", {"label.name": "bug"}).json()
+
+
+def test_the_store_is_asked_only_where_the_file_could_matter(queue: MemoryQueue) -> None:
+    class Away(MemoryStore):
+        async def recall(self, name: str) -> str:
+            raise StoreError("Redis is away.")
+
+    with TestClient(app(queue, store=Away())) as github:
+        assert deliver(github, "issue_comment.created", {"comment.body": "Thanks!"}).status_code == 200
+        bots: dict[str, Json] = {"sender.type": "Bot", "comment.user.type": "Bot", "comment.body": "Released!"}
+        assert deliver(github, "issue_comment.created", bots).status_code == 200
+        assert deliver(github, "issues.labeled", {"label.name": "robot"}).status_code == 503
+
+
 @pytest.mark.parametrize("sent", ["absent", "wrong", "another body's", "of an empty secret", "sha1"])
 def test_a_forgery_is_refused_before_anything_is_looked_at(github: TestClient, queue: MemoryQueue, sent: str) -> None:
     body = payload("issues.labeled")
@@ -164,7 +194,9 @@ def test_the_secret_before_is_good_while_it_is_being_changed(github: TestClient)
 @pytest.mark.parametrize("secrets", [[], [""], [SECRET, " "]])
 def test_an_empty_secret_is_refused_at_the_start(queue: MemoryQueue, secrets: list[str]) -> None:
     with pytest.raises(UserError):
-        routes(queue, secrets=[SecretStr(secret) for secret in secrets], label="vibecode", clock=HandClock())
+        routes(
+            queue, MemoryStore(), secrets=[SecretStr(secret) for secret in secrets], label="vibecode", clock=HandClock()
+        )
 
 
 @pytest.mark.parametrize("name", ["X-GitHub-Event", "X-GitHub-Delivery"])

@@ -46,7 +46,12 @@ class GithubkitRepository:
         self._app = app
         self._tokens = tokens
         self._bot_login = ""
-        self.pulls = GithubkitPulls(api, repo, bot=self._bot)
+        self.pulls = GithubkitPulls(api, repo, bot=self.login)
+
+    async def login(self) -> str:
+        if not self._bot_login:
+            self._bot_login = f"{(await self._app.call('GET', '/app', App)).slug}[bot]"
+        return self._bot_login
 
     async def permission(self, person: Person) -> Role:
         if not person.id or not person.login:
@@ -131,13 +136,7 @@ class GithubkitRepository:
         return (await self._tokens.mint(READ)).token
 
     def _branch(self, name: str, merged: str = "") -> Branch:
-        return Branch(self._api, self.repo, name, bot=self._bot, merged=merged)
-
-    async def _bot(self) -> str:
-        """The login under which the App acts."""
-        if not self._bot_login:
-            self._bot_login = f"{(await self._app.call('GET', '/app', App)).slug}[bot]"
-        return self._bot_login
+        return Branch(self._api, self.repo, name, bot=self.login, merged=merged)
 
     async def _edit(self, comment_id: int, body: str) -> int | None:
         path = f"{self._path}/issues/comments/{comment_id}"
@@ -164,7 +163,7 @@ class GithubkitRepository:
             return self._app_id in {str(via.id), via.client_id}
         if comment.user is None or comment.user.type != "Bot":
             return False
-        return comment.user.login == await self._bot()
+        return comment.user.login == await self.login()
 
     async def _open_pull(self, wanted: Mapping[str, object]) -> Pull:
         path = f"{self._path}/pulls"
