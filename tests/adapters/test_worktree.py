@@ -269,3 +269,13 @@ async def test_there_is_nothing_to_catch_up_with(origin: Origin) -> None:
     assert await app.deliveries(datetime.now(UTC)) == ()
     assert await app.repositories() == ((0, "local/greeter"),)
     await app.redeliver(1)
+
+
+async def test_it_has_files_but_no_pull_requests(origin: Origin) -> None:
+    async with LocalRepository(origin.path).open(0, "") as github:
+        pulls = github.pulls
+        assert await pulls.read_file("greet.py") == b"print('helo')\n"
+        assert await pulls.read_file("nothing.md") is None
+        assert (await pulls.pull(1), await pulls.issue(1), await pulls.thumbs(1)) == (None, None, ())
+        with pytest.raises(GitHubError, match="no pull requests"):
+            await pulls.merge("fix", "main")

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
-from githubkit import GitHub, Response, TokenAuthStrategy
+from githubkit import GitHub, Response, TokenAuthStrategy, webhooks
 from githubkit.exception import GitHubException
 
 from app.demo.ci import Outcome
@@ -31,6 +31,9 @@ async def _furnish(github: DemoGitHub) -> None:
         await api.post("/issues/1/reactions", json={"content": "eyes"})
         await api.post("/pulls", json={"title": "Fix", "head": "fix", "base": "main", "body": "Closes #1"})
         await api.post("/issues/2/comments", json={"body": "Working on it."})
+    github.grant(REPO, "mona", "write")
+    github.world.repos[REPO].teams.add("core")
+    await github.pulls.review(REPO, 2, state="changes_requested", comments=[("greet.py", 1, "Why?")], by="hubot")
     await github.ci.judges(REPO, "tests", lambda build: Outcome("failure"))
 
 
@@ -80,8 +83,14 @@ AS_INSTALLATION: dict[str, Ask] = {
     "files": lambda rest: rest.pulls.async_list_files(OWNER, NAME, 2),
     "pull commits": lambda rest: rest.pulls.async_list_commits(OWNER, NAME, 2),
     "pull comments": lambda rest: rest.issues.async_list_comments(OWNER, NAME, 2),
+    "reviews": lambda rest: rest.pulls.async_list_reviews(OWNER, NAME, 2),
+    "review comments": lambda rest: rest.pulls.async_list_review_comments(OWNER, NAME, 2),
+    "reviewers": lambda rest: rest.pulls.async_request_reviewers(
+        OWNER, NAME, 2, reviewers=["mona"], team_reviewers=["core"]
+    ),
     "check runs": lambda rest: rest.checks.async_list_for_ref(OWNER, NAME, "main"),
     "user": lambda rest: rest.users.async_get_by_username("mona"),
+    "merge": lambda rest: rest.repos.async_merge(OWNER, NAME, base="main", head="fix"),
 }
 
 
@@ -104,6 +113,41 @@ async def test_every_answer_to_the_app_is_whole(github: DemoGitHub) -> None:
     await github.ping()
 
     assert await _faults(github, app_jwt(github), AS_APP) == {}
+
+
+async def test_a_thread_on_a_line_is_whole(github: DemoGitHub) -> None:
+    await _furnish(github)
+    comment = github.pulls.threads(REPO, 2)[0][0].id
+
+    async for rest in _rest(github, await mint(github)):
+        pulls = rest.pulls
+        reply = (await pulls.async_create_reply_for_review_comment(OWNER, NAME, 2, comment, body="Gone.")).parsed_data
+        edited = (await pulls.async_update_review_comment(OWNER, NAME, reply.id, body="Done.")).parsed_data
+        shown = (await pulls.async_get_review_comment(OWNER, NAME, comment)).parsed_data
+        reactions = rest.reactions
+        made = await reactions.async_create_for_pull_request_review_comment(OWNER, NAME, comment, content="eyes")
+        assert (edited.in_reply_to_id, edited.body, shown.line) == (comment, "Done.", 1)
+        assert made.parsed_data.content == "eyes"
+
+
+async def test_a_merged_pull_request_is_whole(github: DemoGitHub) -> None:
+    await _furnish(github)
+    await github.pulls.merge(REPO, 2, by="mona")
+
+    async for rest in _rest(github, await mint(github)):
+        pull = (await rest.pulls.async_get(OWNER, NAME, 2)).parsed_data
+        assert (pull.merged, pull.state, pull.merged_by.login) == (True, "closed", "mona")
+
+
+async def test_what_is_delivered_of_a_review_is_whole(github: DemoGitHub) -> None:
+    github.webhook_url = f"{github.url}/nobody/listens"
+    await _furnish(github)
+    told = [each for each in github.deliveries if each.event.startswith("pull_request_review")]
+
+    assert [type(webhooks.parse(each.event, each.payload)).__name__ for each in told] == [
+        "WebhookPullRequestReviewSubmitted",
+        "WebhookPullRequestReviewCommentCreated",
+    ]
 
 
 async def test_a_commit_of_git_is_whole(github: DemoGitHub) -> None:
