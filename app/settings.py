@@ -79,6 +79,9 @@ class Settings:
     redis_url: str = _setting("", "Redis; empty: one is embedded, kept in `DATA_DIR`", is_shown=False)
     data_dir: Path = _setting(DATA_DIR, "Repository caches, local sandboxes, the embedded Redis")
     keep_days: int = _setting(90, "Days that a finished run is kept")
+    gather_seconds: float = _setting(
+        20.0, "Comments on a pull request that come within so many seconds of one another make one run"
+    )
     worker_runs: int = _setting(4, "Runs that one worker carries at a time")
     drain_seconds: float = _setting(
         20.0, "How long runs may go on after SIGTERM before they are handed back to the queue"

@@ -31,6 +31,7 @@ def options_of(settings: Settings) -> Options:
         deployment=wiring.deployment(settings),
         public_url=settings.public_address if settings.page_secret.get_secret_value() else "",
         page_secret=settings.page_secret,
+        gather_s=settings.gather_seconds,
         worker=f"{socket.gethostname()}:{os.getpid()}",
     )
 

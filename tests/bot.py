@@ -164,6 +164,7 @@ def environment(github: DemoGitHub, model_url: str, folder: Path) -> dict[str, s
         "SANDBOX": "unisolated" if wiring.why_not_isolated() else "local",
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "DRAIN_SECONDS": "0",
+        "GATHER_SECONDS": "0",
     }
 
 

@@ -255,6 +255,11 @@ class Run:
         return self.job.id
 
     @property
+    def closes(self) -> int | None:
+        """The issue that the run's pull request closes, None when there is none."""
+        return self.issue if self.job.is_pull_request else self.job.number
+
+    @property
     def is_suspect(self) -> bool:
         """Did a worker die with it? Asked before the run is taken up again."""
         return self.attempt > self.handed_back

@@ -8,10 +8,11 @@ import math
 from app.core import policy, repo_config
 from app.core.budget import Budget
 from app.core.errors import UserError
-from app.core.job import Mode, Source, Verb
+from app.core.job import Source, Verb
 from app.core.policy import Role
 from app.core.repo_config import RepoConfig
 from app.runs import approval
+from app.runs.follow import adopt, find_pull, is_follow_up
 from app.runs.money import reserve
 from app.runs.stages import branch_name
 from app.runs.thread import find_earlier, go_on
@@ -28,18 +29,19 @@ async def admit(work: Work) -> None:
         UserError: the request or the repository's file cannot be carried out as it is.
     """
     job = work.run.job
-    if job.mode is Mode.FOLLOW_UP and job.command.verb is Verb.START:
-        raise UserError("I do not follow up on pull requests yet. Comment on the issue instead.")
     role = await role_of(work)
     if role is Role.NONE:
         policy.admit(job.sender.login, role, RepoConfig().roles)
+    pull = await find_pull(work) if job.is_pull_request else None
     default = await work.github.default_branch()
     default_sha = await work.fetch(default)
     await _read_config(work, default_sha)
     await check(work, role)
     if not work.run.base_sha:
-        await _take_up(work)
+        await _take_up(work, pull.head if pull else "")
         await approval.take_lead(work)
+    if pull is not None and is_follow_up(work.run.job):
+        await adopt(work, pull)
     await _find_base(work, default, default_sha)
     await _adopt_branch(work)
     await _set_budget(work)
@@ -102,22 +104,22 @@ async def _set_budget(work: Work) -> None:
     await work.progress.save(budget_usd=0.0 if math.isinf(usd) else usd)
 
 
-async def _take_up(work: Work) -> None:
-    """Go on with what went before it in the thread, if the command says so."""
+async def _take_up(work: Work, branch: str) -> None:
+    """Go on with what went before it in the thread or on the branch, if the command says so."""
     match work.run.job.command.verb:
         case _ if work.run.earlier:
             return
         case Verb.APPROVE:
             await approval.take_plan(work)
         case Verb.RETRY | Verb.BUDGET:
-            await _go_on(work)
+            await _go_on(work, branch)
         case _ if approval.asks_first(work):
             await work.progress.save(asks_first=True)
             await approval.revise(work)
 
 
-async def _go_on(work: Work) -> None:
-    earlier = await find_earlier(work)
+async def _go_on(work: Work, branch: str) -> None:
+    earlier = await find_earlier(work, branch)
     if earlier is None:
         raise UserError("There is no run here that could go on. `/vibecode` starts one.")
     if not earlier.may_go_on:

@@ -11,11 +11,16 @@ from app.runs.work import Work
 REQUEST_CHARS: Final = 32_768
 MAX_REMARKS: Final = 20
 REMARK_CHARS: Final = 4_000
+RESOLVE: Final = (
+    "Merge `{}` into the branch. Both sides are laid together in the work tree already; where they clash, git's "
+    "markers (ours: the pull request, theirs: the branch that is merged in) stand in the files that the step names. "
+    "Resolve them so that what both sides meant is kept, and change nothing else."
+)
 
 
 async def make_brief(work: Work) -> Brief:
     """The task as this run has it now."""
-    job = work.run.job
+    job, asked = work.run.job, work.origin or work.run.job
     instructions = []
     for path in repo_config.INSTRUCTION_FILES:
         raw = await work.ports.repos.read(job.installation_id, job.repo, work.run.base_sha, path)
@@ -23,18 +28,29 @@ async def make_brief(work: Work) -> Brief:
             instructions.append((path, disarm(raw.decode("utf-8", "replace")[:REQUEST_CHARS])))
     return Brief(
         repo=job.repo,
-        number=job.number,
-        title=clean(job.title, max_chars=300),
-        request=clean(job.body, max_chars=REQUEST_CHARS),
-        author=(job.author or job.sender).login,
+        number=asked.number,
+        title=clean(asked.title, max_chars=300),
+        request="" if asked.is_pull_request else clean(asked.body, max_chars=REQUEST_CHARS),
+        author=(asked.author or asked.sender).login,
         sender=job.sender.login,
-        instruction=clean(job.command.instruction, max_chars=REQUEST_CHARS),
+        instruction=_instruction(work),
         instructions=tuple(instructions),
         remarks=await _remarks(work),
+        pull=work.pull_before,
+        heard=work.run.heard,
         test_command=work.run.test_command,
         lint_command=work.config.lint,
         base_ref=work.run.base_ref,
     )
+
+
+def _instruction(work: Work) -> str:
+    """What the person who asked said, unless that is among the remarks already."""
+    run = work.run
+    if run.merges:
+        return RESOLVE.format(run.base_ref)
+    is_heard = any(heard.job_id == run.id for heard in run.heard)
+    return "" if is_heard else clean(run.job.command.instruction, max_chars=REQUEST_CHARS)
 
 
 async def _remarks(work: Work) -> tuple[tuple[str, str, str], ...]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from app.core.errors import LeaseLost, OutsideError, SandboxError
 from app.core.run import Conclusion, Failure, Run, Stage, Status
-from app.runs import stages
+from app.runs import follow, stages
 from app.runs.lease import LEASE_S
 from app.runs.money import settle
 from app.runs.work import Work, open_work
@@ -65,7 +65,10 @@ async def say_last_words(work: Work) -> None:
     """Draw the comment a last time. Only then is the run completed: until it is said, the run is taken up again."""
     try:
         await work.progress.redraw(now=True)
-        await work.react("rocket" if work.run.conclusion in ENDS_WELL else "confused")
+        await follow.answer_threads(work)
+        reaction = "rocket" if work.run.conclusion in ENDS_WELL else "confused"
+        await work.react(reaction)
+        await follow.react_to_heard(work, reaction)
     except OutsideError as error:
         ended_at = work.run.ended_at
         is_hopeless = ended_at is not None and work.ports.clock.now() - ended_at > MAX_SILENCE

@@ -37,6 +37,7 @@ class Progress:
         self._draw = draw
         self._every_s = every_s
         self._drawn_at: float | None = None
+        self.listen: Callable[[], Awaitable[Sequence[str]]] | None = None
         self._words: list[str] = []
         self._was_warned = False
         self._dearest_usd = 0.0
@@ -118,6 +119,8 @@ class Progress:
             LimitReached: the run's budget is used up.
         """
         words, self._words = self._words, []
+        if self.listen is not None:
+            words += await self.listen()
         if (budget := self._budget) is not None:
             check(budget, self.run.cost, self.elapsed_s, next_usd=self._dearest_usd)
             warning = wrap_up(budget, self.run.cost, self.elapsed_s)

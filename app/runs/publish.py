@@ -4,12 +4,13 @@ What the gate holds back is put back in the sandbox too, so that what is tested 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from app.core.errors import GitHubError
+from app.core.errors import GitHubError, HeadMoved, Refused, RepoError, UserError
 from app.core.job import Job, Source
-from app.core.policy import Caps, Inspection, inspect
+from app.core.policy import Caps, Change, Inspection, inspect
 from app.core.redact import find_secret
 from app.core.run import Commit, Kind
 from app.runs import tree
@@ -18,37 +19,100 @@ from app.runs.work import Work
 from app.text.render import calm
 
 SUBJECT_CHARS = 72
+MARKER: Final = b"<<<<<<< ours"
+"""What `tree.merge` leaves where both sides changed the same lines."""
 _TRAILER: Final = re.compile(r"^([\w-]+-by|refs|closes|fixes):", re.IGNORECASE)
+
+
+class Overtaken(Exception):
+    """Somebody pushed changes to the very files that were changed here. Theirs are in the work tree now."""
 
 
 async def publish(work: Work, subject: str, body: str, *, step: int | None = None) -> Commit | None:
     """Put what the sandbox changed since the last commit on the branch; None when there is nothing to put.
 
-    Safe to repeat: the commit expects the head that the run knows.
+    Safe to repeat: the commit expects the head that the run knows. When somebody pushed meanwhile, it goes on top.
 
     Raises:
         Refused: the gate said no; nothing was written.
         LeaseLost: another worker holds the run; nothing was written.
+        Overtaken: somebody pushed changes to the same files; nothing was written.
+    """
+    try:
+        return await _publish(work, subject, body, step)
+    except HeadMoved:
+        await _catch_up(work)
+        return await _publish(work, subject, body, step)
+
+
+async def _catch_up(work: Work) -> None:
+    """Bring what was pushed to the branch meanwhile into the work tree, under what was changed here.
+
+    Raises:
+        Overtaken: both changed the same files; theirs stand.
+        UserError: the branch was not pushed to but put elsewhere.
+    """
+    run, job = work.run, work.run.job
+    head = await work.fetch(run.branch)
+    try:
+        async with work.ports.repos.pack(job.installation_id, job.repo, head, beside=run.head_sha) as pack:
+            await tree.add_objects(work.sandbox, pack)
+    except RepoError as error:
+        raise UserError(
+            f"`{run.branch}` was force-pushed while I worked on it, so I left it. `/vibecode retry` begins on what is "
+            "there now."
+        ) from error
+    theirs = await tree.list_changed(work.sandbox, run.head_sha, head)
+    now = await tree.snapshot(work.sandbox)
+    ours = await tree.list_changed(work.sandbox, run.published_tree, now)
+    await tree.show(work.sandbox, run.published_tree)
+    await tree.lay_over(work.sandbox, head, theirs)
+    published = await tree.snapshot(work.sandbox)
+    known = {commit.sha for commit in run.commits}
+    pushed = [each for each in await work.github.commits(run.base_sha, run.branch) if each.sha not in known]
+    await work.progress.change(commits=(*run.commits, *pushed), head_sha=head, published_tree=published)
+    await work.progress.notice(f"Somebody pushed to `{run.branch}` meanwhile ({head[:7]}); I went on on top of that.")
+    if clash := sorted(set(ours) & set(theirs)):
+        raise Overtaken(", ".join(clash[:10]))
+    await tree.lay_over(work.sandbox, now, ours)
+
+
+async def _publish(work: Work, subject: str, body: str, step: int | None) -> Commit | None:
+    """Look, inspect, commit.
+
+    Raises:
         HeadMoved: somebody else pushed to the branch.
     """
     now = await tree.snapshot(work.sandbox)
-    changes = await tree.read_changes(work.sandbox, work.run.published_tree, now, Caps())
-    if not changes:
+    merges = work.run.merges if step is not None else ""
+    before = work.run.start_tree if merges else work.run.published_tree
+    changes = await tree.read_changes(work.sandbox, before, now, Caps())
+    if not changes and not merges:
         return None
+    _check_resolved(changes)
     inspection = inspect(changes, protected=work.config.protected)
     if inspection.held:
         await hold_back(work, inspection)
         now = await tree.snapshot(work.sandbox)
-    if not inspection.passed:
+    if not inspection.passed and not merges:
         return None
     await work.ports.store.renew(work.run, ttl_s=LEASE_S)
     head = await _open_branch(work)
-    message = compose_message(work.run.job, work.redactor.redact(subject), work.redactor.redact(body))
-    commit = await work.github.commit(work.run.branch, head, message, inspection.passed)
+    message = compose_message(
+        work.run.job, work.redactor.redact(subject), work.redactor.redact(body), issue=work.run.closes
+    )
+    commit = await work.github.commit(work.run.branch, head, message, inspection.passed, merged=merges)
     commit = replace(commit, step=step, files=tuple(change.path for change in inspection.passed))
-    await work.progress.change(commits=(*work.run.commits, commit), head_sha=commit.sha, published_tree=now)
+    await work.progress.change(commits=(*work.run.commits, commit), head_sha=commit.sha, published_tree=now, merges="")
     await work.progress.show(Kind.NOTE, f"Published {commit.sha[:7]}: {commit.subject}")
     return commit
+
+
+def _check_resolved(changes: Sequence[Change]) -> None:
+    """Refuse to publish what a merge left unresolved."""
+    left = [change.path for change in changes if MARKER in change.content]
+    if left:
+        raise Refused(f"Conflict markers are left in {', '.join(f'`{path}`' for path in left[:10])}.")
 
 
 async def _open_branch(work: Work) -> str:
@@ -72,12 +136,13 @@ async def hold_back(work: Work, inspection: Inspection) -> None:
     work.progress.tell(f"These paths are protected and were put back as they were: {names}. Do not change them again.")
 
 
-def compose_message(job: Job, subject: str, body: str) -> str:
+def compose_message(job: Job, subject: str, body: str, *, issue: int | None = None) -> str:
     """Subject, blank line, body, trailers. Of the model's words no secret-shaped line is left, no mention or closing
     word comes alive, and none is a trailer: nobody is signed off for."""
     lines = [calm(_TRAILER.sub(r"\1 ", line)) for line in body.splitlines() if find_secret(line) is None]
     parts = [subject_of(subject), "\n".join(lines).strip()]
-    trailers = [f"Refs #{job.number}"] if job.number is not None else []
+    number = issue or job.number
+    trailers = [f"Refs #{number}"] if number is not None else []
     if job.source is not Source.LOCAL and job.sender.id:
         login, number = job.sender.login, job.sender.id
         trailers.append(f"Co-authored-by: {login} <{number}+{login}@users.noreply.github.com>")

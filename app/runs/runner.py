@@ -32,9 +32,10 @@ from app.core.errors import (
 )
 from app.core.job import Verb
 from app.core.ports import Ports
+from app.core.pull import Merging
 from app.core.repo_config import PATH
 from app.core.run import Conclusion, Verdict
-from app.runs import approval, stages
+from app.runs import approval, follow, stages, update
 from app.runs.admit import admit, is_flooding
 from app.runs.answer import answer, grant_to_open
 from app.runs.ending import end, fail, say_last_words
@@ -190,17 +191,25 @@ async def _walk(work: Work) -> tuple[Conclusion, str]:
     await admit(work)
     if job.command.hands_over:
         return await _open_from_branch(work)
+    work.progress.listen = partial(follow.listen, work)
+    merging = await update.merge_on_github(work) if update.is_asked_for(work) else None
+    if merging is Merging.NOTHING:
+        return Conclusion.NEUTRAL, f"`{work.run.branch}` has all of `{work.run.base_ref}` already"
     await stages.open_sandbox(work)
     await stages.clone(work)
     await stages.name_branch(work)
+    if merging is Merging.CONFLICT:
+        await update.merge_in_sandbox(work)
+    elif merging is None and follow.is_follow_up(job):
+        await follow.gather(work)
     await stages.plan(work)
-    if not work.plan.steps:
+    if not work.plan.steps and merging is None:
         await work.progress.change(summary=work.plan.summary)
         return Conclusion.NEUTRAL, "Nothing to do"
     if work.run.asks_first:
         return await approval.wait(work)
     await stages.carry_out_steps(work)
-    if not work.run.commits:
+    if work.run.head_sha in {"", work.run.began_at}:
         return Conclusion.NEUTRAL, "The work changed nothing"
     await stages.verify_work(work)
     await stages.publish_rest(work)

@@ -17,9 +17,9 @@ from app.core.machine import CommandTimeout, ExecResult, Network
 from app.core.plan import Plan, Step
 from app.core.policy import BRANCH_PREFIX
 from app.core.run import Kind, Stage, Verdict
-from app.runs import tree, verify
+from app.runs import follow, tree, verify
 from app.runs.brief import make_brief
-from app.runs.publish import publish, subject_of
+from app.runs.publish import Overtaken, publish, subject_of
 from app.runs.work import Work
 from app.text.pull_request import render_pull_request
 
@@ -27,6 +27,12 @@ log = logging.getLogger(__name__)
 
 SLUG_CHARS: Final = 40
 MAX_BRANCHES: Final = 20
+MAX_OVERTAKEN: Final = 3
+"""How often a step is begun because others pushed changes to the same files."""
+OVERTAKEN: Final = (
+    "Somebody pushed changes to {} while you worked. Your changes of this step were put aside, theirs are in the work "
+    "tree: do the step again on top of them."
+)
 
 
 async def open_sandbox(work: Work) -> None:
@@ -167,6 +173,7 @@ async def plan(work: Work) -> None:
         work.brief = await make_brief(work)
         if work.run.plan is None:
             made = await planner.plan(await work.open_session("plan"), work.brief, work.run.previous)
+            await follow.note_answers(work, made.answers)
             await work.progress.change(plan=_redacted(made, work.redactor.redact))
         steps = len(work.run.plan.steps) if work.run.plan else 0
         await work.progress.change(message=f"{steps} step{'' if steps == 1 else 's'}")
@@ -187,11 +194,25 @@ async def carry_out_steps(work: Work) -> None:
             percent = 40 + 40 * index // len(made.steps)
             message = f"Step {index + 1} of {len(made.steps)}: {step.title}"
             await work.progress.change(message=message, percent=percent)
-            session = await work.open_session(f"step {index}")
-            summary, _ = await coder.carry_out_step(session, made, index)
-            await publish(work, step.title, summary, step=index)
+            summary = await _carry_out_step(work, index, step)
             await work.progress.change(steps_done=index + 1, summary=work.redactor.redact(summary))
         await work.progress.change(message=f"{len(work.run.commits)} commits")
+
+
+async def _carry_out_step(work: Work, index: int, step: Step) -> str:
+    """One step to its commit, and its summary. Begun anew when somebody pushed changes to the same files."""
+    session = await work.open_session(f"step {index}")
+    for _ in range(MAX_OVERTAKEN):
+        summary, answers = await coder.carry_out_step(session, work.plan, index)
+        try:
+            await publish(work, step.title, summary, step=index)
+        except Overtaken as overtaken:
+            await tree.show(work.sandbox, work.run.published_tree)
+            work.progress.tell(OVERTAKEN.format(overtaken))
+            continue
+        await follow.note_answers(work, answers, step=index)
+        return summary
+    raise UserError(f"Somebody keeps pushing to `{work.run.branch}` while I work. `/vibecode retry` goes on.")
 
 
 async def verify_work(work: Work) -> None:

@@ -19,23 +19,24 @@ async def find_open(work: Work) -> list[Run]:
     return runs
 
 
-async def find_earlier(work: Work) -> Run | None:
-    """The run that the command is about, or the thread's newest one of work before this."""
+async def find_earlier(work: Work, branch: str = "") -> Run | None:
+    """The run that the command is about, or the newest one of work before this in the thread or on the branch."""
     job = work.run.job
     if job.about:
         return await work.ports.store.load(job.about)
     page = await work.ports.store.list(repo=job.repo, limit=100)
-    runs = [run for run in page.runs if _is_of_thread(work, run) and run.conclusion is not Conclusion.SKIPPED]
+    runs = [run for run in page.runs if _is_of_thread(work, run, branch) and run.conclusion is not Conclusion.SKIPPED]
     # One that ended before it took up what went before it has nothing of its own to go on with.
     return next((run for run in runs if run.base_sha or run.job.command.verb in {Verb.START, Verb.PLAN}), None)
 
 
-def _is_of_thread(work: Work, run: Run) -> bool:
+def _is_of_thread(work: Work, run: Run, branch: str = "") -> bool:
     """A word about a budget is of work only once it has taken up a run."""
+    is_on_branch = bool(branch) and run.branch == branch and run.id != work.run.id
     is_word = run.job.command.verb is Verb.BUDGET and not run.base_sha
     job = work.run.job
     is_same = run.job.number == job.number and run.id != job.id if job.number is not None else run.id == job.about
-    return is_same and run.job.command.verb in STARTING and not is_word and not run.is_answer
+    return (is_same or is_on_branch) and run.job.command.verb in STARTING and not is_word and not run.is_answer
 
 
 async def go_on(work: Work, earlier: Run) -> None:
@@ -62,9 +63,13 @@ async def go_on(work: Work, earlier: Run) -> None:
         cost=Cost(usd=earlier.cost.usd, is_priced=earlier.cost.is_priced),
         granted_usd=earlier.granted_usd + job.command.add_usd,
         model=earlier.model,
-        comment_id=earlier.comment_id,
+        comment_id=earlier.comment_id if earlier.job.number == job.number else None,
         earlier=earlier.id,
         asks_first=earlier.asks_first,
         approval=earlier.approval,
         previous=earlier.previous,
+        issue=earlier.closes if job.is_pull_request else None,
+        began_at=earlier.began_at,
+        heard=earlier.heard,
+        merges=earlier.merges,
     )

@@ -10,6 +10,7 @@ from app.agent.context import Brief
 from app.agent.loop import Session
 from app.core.budget import Budget
 from app.core.errors import OutsideError, RepoError, SandboxError
+from app.core.job import Job, Source
 from app.core.links import page_url
 from app.core.plan import Plan
 from app.core.ports import GitHub, Ports, Sandbox
@@ -42,6 +43,7 @@ class Options:
     sandbox_ttl_s: float = 900.0
     test_timeout_s: float = 600.0
     setup_timeout_s: float = 900.0
+    gather_s: float = 20.0
 
     def page_url(self, job_id: str) -> str:
         """Where the run can be followed; empty when this deployment serves no pages."""
@@ -53,8 +55,9 @@ class Work:
     """One attempt at one run. Whatever must outlive a crash is in the run; this may be lost.
 
     `brief` is what the agent is told of the task. `is_reconnected` says that the sandbox is the one of an earlier
-    attempt, as that left it. The run's trees are shas of git trees there: `start_tree` is the base after set-up,
-    `published_tree` what is on the branch.
+    attempt, as that left it. `pull_before` are title and opening of the pull request that is followed up, `origin` the
+    job that made it, where that is known. The run's trees are shas of git trees there: `start_tree` is the base after
+    set-up, `published_tree` what is on the branch.
     """
 
     ports: Ports
@@ -66,6 +69,8 @@ class Work:
     machine: Sandbox | None = None
     brief: Brief | None = None
     is_reconnected: bool = False
+    pull_before: tuple[str, str] = ("", "")
+    origin: Job | None = None
 
     @property
     def run(self) -> Run:
@@ -123,12 +128,19 @@ class Work:
             return await self.ports.repos.fetch(job.installation_id, job.repo, ref, await self.github.read_token())
 
     async def react(self, content: str) -> None:
-        """React to what triggered. A courtesy: where it is refused for good, that is only logged."""
+        """React to what triggered, where a person did. A courtesy: where it is refused for good, that is only logged.
+
+        A review as a whole takes no reactions.
+        """
         job = self.run.job
-        if job.number is None or (self.run.is_muted and job.sender.is_bot):
+        is_silent = job.source in {Source.CHECKS, Source.REACTION, Source.REVIEW}
+        if job.number is None or is_silent or (self.run.is_muted and job.sender.is_bot):
             return
         try:
-            await self.github.react(content, number=job.number, comment_id=job.comment_id)
+            if job.source is Source.REMARK and job.comment_id is not None:
+                await self.github.pulls.react_to_review_comment(content, job.comment_id)
+            else:
+                await self.github.react(content, number=job.number, comment_id=job.comment_id)
         except OutsideError as error:
             if error.is_passing:
                 raise

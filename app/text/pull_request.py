@@ -1,5 +1,6 @@
 """The pull request's title and body, from the run: what, why, how it was verified, what it cost."""
 
+from app.core.job import Heard
 from app.core.run import Run
 from app.text.render import calm, render
 
@@ -11,3 +12,11 @@ def render_pull_request(run: Run, page_url: str) -> tuple[str, str]:
     title = " ".join((run.plan.title if run.plan else run.job.title).split())[:TITLE_CHARS] or "Change the code"
     body = render("pull_request/body.md.j2", run=run, page_url=page_url)
     return calm(title), body[:60_000]
+
+
+def render_reply(run: Run, heard: Heard) -> str:
+    """What is answered in the thread of a reviewer's comment."""
+    is_reached = heard.step is not None and heard.step < run.steps_done
+    commits = [commit for commit in run.commits if heard.step is not None and commit.step == heard.step]
+    commit = commits[-1] if commits else None
+    return render("pull_request/reply.md.j2", run=run, heard=heard, commit=commit, is_reached=is_reached)

@@ -1,0 +1,81 @@
+"""Bringing base into the pull request's branch, when that is what was asked for: "update from main".
+
+GitHub merges what merges by itself. Where both sides changed the same lines, the sandbox gets git's markers, the agent
+resolves them in one step, and the merge commit goes through the gate like every other.
+"""
+
+import re
+from typing import Final
+
+from app.core.errors import RepoError, UserError
+from app.core.job import Mode
+from app.core.plan import Plan, Step
+from app.core.pull import Merging
+from app.runs import tree
+from app.runs.work import Work
+from app.text.render import calm
+
+_ASKS: Final = re.compile(
+    r"(?:please\s+)?(?:(?:can|could) you\s+)?"
+    r"(?:(?:update|merge|rebase|sync)(?:\s+(?:it|this|the branch|the pr))?(?:\s+(?:from|with|on|onto|in|to))?"
+    r"(?:\s+(?:the\s+)?`?(?P<base>[^\s`]+?)`?(?:\s+branch)?)?"
+    r"|(?:fix|resolve|mend|repair)\s+(?:the\s+)?(?:merge\s+)?conflicts?)(?:\s+please)?[\s.!?]*",
+    re.IGNORECASE,
+)
+
+
+def is_asked_for(work: Work) -> bool:
+    """Is this run to bring base into the branch, and nothing else?"""
+    job = work.run.job
+    return job.mode is Mode.FOLLOW_UP and is_update(job.command.instruction, work.run.base_ref)
+
+
+def is_update(instruction: str, base: str) -> bool:
+    """Do these words ask to bring `base` into the branch, and for nothing else?"""
+    asked = _ASKS.fullmatch(instruction.strip())
+    if asked is None:
+        return False
+    named = (asked["base"] or base).casefold()
+    return named in {base.casefold(), f"origin/{base}".casefold(), "base", "upstream"}
+
+
+async def merge_on_github(work: Work) -> Merging:
+    """Let GitHub merge base into the branch. The plan says what is left to do: nothing, or one step for a conflict."""
+    run = work.run
+    if run.plan is not None or run.merges:
+        return Merging.CONFLICT if run.merges else Merging.MERGED
+    merging = await work.github.pulls.merge(run.branch, run.base_ref)
+    if merging is Merging.NOTHING and await work.github.head(run.branch) != run.began_at:
+        merging = Merging.MERGED  # by a worker that could not say so any more
+    if merging is Merging.CONFLICT:
+        await work.progress.change(merges=run.base_sha)
+    if merging is Merging.MERGED:
+        await work.progress.change(plan=_plan(work, ()))
+    return merging
+
+
+async def merge_in_sandbox(work: Work) -> None:
+    """Lay both sides together in the work tree, with git's markers where they clash, as one step for the agent.
+
+    Raises:
+        UserError: the two have nothing in common that is near enough.
+    """
+    run, job = work.run, work.run.job
+    if run.plan is not None and work.is_reconnected:
+        return
+    base = await work.ports.repos.merge_base(job.installation_id, job.repo, run.head_sha, run.merges)
+    if base is None:
+        raise UserError(f"`{run.branch}` and `{run.base_ref}` are too far apart for me: please merge them by hand.")
+    try:
+        conflicts = await tree.merge(work.sandbox, run.start_tree, base, run.head_sha, run.merges)
+    except RepoError as error:
+        raise UserError(f"`{run.base_ref}` could not be laid together with `{run.branch}`: {error}") from error
+    title = f"Merge {run.base_ref} into {run.branch}"
+    check = "No conflict markers are left, both sides' intentions are kept, and the tests pass."
+    await work.progress.change(plan=_plan(work, (Step(title, conflicts, check),)))
+    names = ", ".join(f"`{calm(path)}`" for path in conflicts[:20])
+    await work.progress.notice(f"Both sides changed {names}." if names else "The merge went without a clash of lines.")
+
+
+def _plan(work: Work, steps: tuple[Step, ...]) -> Plan:
+    return Plan(*work.pull_before, steps)
