@@ -99,8 +99,12 @@ class Bot:
 
     async def comment(self, issue: Issue, text: str, *, by: str = "maintainer") -> Run:
         """Say something on an issue, and wait for the run that it starts to end."""
+        return await self.settled(await self.say(issue, text, by=by))
+
+    async def say(self, issue: Issue, text: str, *, by: str = "maintainer") -> str:
+        """Say something on an issue or a pull request; the id of the run that it may start."""
         comment, _ = await self.github.comment(REPO, issue.number, text, by=by)
-        return await self.settled(job_id(REPO, issue.number, Source.COMMENT, str(comment.id)))
+        return job_id(REPO, issue.number, Source.COMMENT, str(comment.id))
 
     async def work(self) -> list[Run]:
         """Wait until every run that is known has ended; they are returned, oldest first."""

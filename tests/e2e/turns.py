@@ -1,5 +1,7 @@
 """What scripted models say in these tests, short enough to read in a line."""
 
+from collections.abc import Sequence
+
 from app.demo.model import Turn, tool
 
 TEST_IT = (
@@ -10,9 +12,14 @@ TEST_IT = (
 )
 
 
-def plan(*steps: str, title: str = "Mend the greeting", summary: str = "The greeting lacked an l.") -> Turn:
+def plan(
+    *steps: str,
+    title: str = "Mend the greeting",
+    summary: str = "The greeting lacked an l.",
+    answers: Sequence[dict[str, object]] | None = None,
+) -> Turn:
     made = [{"title": step, "files": ["greet.py"], "check": "python3 -m unittest"} for step in steps]
-    return tool("plan", title=title, summary=summary, steps=made)
+    return tool("plan", title=title, summary=summary, steps=made, answers=answers)
 
 
 def edit(old: str, new: str, path: str = "greet.py") -> Turn:
@@ -27,8 +34,8 @@ def shell(command: str) -> Turn:
     return tool("shell", command=command, timeout_s=None)
 
 
-def finish(summary: str = "Done.") -> Turn:
-    return tool("finish", summary=summary)
+def finish(summary: str = "Done.", answers: Sequence[dict[str, object]] | None = None) -> Turn:
+    return tool("finish", summary=summary, answers=answers)
 
 
 MEND = (
@@ -37,3 +44,8 @@ MEND = (
     write("tests/test_spelling.py", TEST_IT),
     finish("The greeting is spelled right, and a test holds it."),
 )
+
+
+def answer(remark: int, *, step: int | None, words: str) -> dict[str, object]:
+    """What becomes of a reviewer's remark, for `plan` and `finish`."""
+    return {"remark": remark, "step": step, "words": words}
