@@ -111,29 +111,6 @@ async def test_a_push_to_the_same_file_has_the_step_done_again_on_top(bot: Bot) 
     assert 'f"good day, {name}"' in await bot.show_diff(pull.head)
 
 
-async def test_what_is_said_while_a_run_is_at_work_reaches_the_model_at_its_next_turn(bot: Bot) -> None:
-    pull = await opened(bot)
-    bot.model.says(*POLITER[:3], shell("sleep 2; true"))
-    bot.model.says(finish("Politer.", answers=[answer(2, step=1, words="Said so.")]))
-    asked = await bot.say(pull, "/vibecode be more polite")
-    await bot.at_work_on("sleep 2")
-    more = await bot.say(pull, "/vibecode and mention the weather")
-    run, heard = await bot.settled(asked), await bot.settled(more)
-
-    assert run.conclusion is Conclusion.SUCCESS, run.failure
-    assert [each.text for each in run.heard] == ["be more polite", "and mention the weather"]
-    assert heard.conclusion is Conclusion.NEUTRAL
-    assert "mention the weather" in str(bot.model.requests[-1].body)
-    assert len(bot.comments(pull)) == 1
-    assert [sorted(reactions(bot, pull, text)) for text in ("polite", "weather")] == [["eyes", "rocket"]] * 2
-
-
-def reactions(bot: Bot, pull: PullRequest, words: str) -> set[str]:
-    """The bot's reactions to the comment with these words."""
-    said = bot.github.comments(REPO, pull.number)
-    return {reaction.content for each in said if words in each.body for reaction in each.reactions}
-
-
 async def test_base_is_merged_in_when_that_is_asked_for(bot: Bot) -> None:
     pull = await opened(bot)
     await bot.github.push(REPO, "main", {"NOTES.md": "Mind the tone.\n"}, message="Note it", by="maintainer")
