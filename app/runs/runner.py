@@ -177,20 +177,9 @@ async def _walk_ladder(work: Work) -> None:
 
 async def _walk(work: Work) -> tuple[Conclusion, str]:
     """The stages in their order. Returns how the run ends, in a word and in a sentence."""
-    job = work.run.job
-    if not await is_heard(work):
-        await work.progress.save(is_muted=True)
-        raise Refused(f"Bots may ask only where `bots` of `{PATH}` names them.")
-    if await is_flooding(work):
-        await work.progress.save(is_muted=True)
-    await work.react("eyes")
-    if job.command.verb not in STARTING:
-        return await answer(work), "Answered"
-    if job.command.verb is Verb.BUDGET and await grant_to_open(work):
-        return Conclusion.NEUTRAL, "Answered"
-    await admit(work)
-    if job.command.hands_over:
-        return await _open_from_branch(work)
+    answered = await _answer_or_admit(work)
+    if answered is not None:
+        return answered
     work.progress.listen = partial(follow.listen, work)
     merging = await update.merge_on_github(work) if update.is_asked_for(work) else None
     if merging is Merging.NOTHING:
@@ -200,7 +189,7 @@ async def _walk(work: Work) -> tuple[Conclusion, str]:
     await stages.name_branch(work)
     if merging is Merging.CONFLICT:
         await update.merge_in_sandbox(work)
-    elif merging is None and follow.is_follow_up(job):
+    elif merging is None and follow.is_follow_up(work.run.job):
         await follow.gather(work)
     await stages.plan(work)
     if not work.plan.steps and merging is None:
@@ -218,6 +207,23 @@ async def _walk(work: Work) -> tuple[Conclusion, str]:
     verdict = verification.verdict if verification is not None else Verdict.UNTESTED
     conclusion = Conclusion.FAILURE if verdict is Verdict.FAILING else Conclusion.SUCCESS
     return conclusion, f"The work is published. {stages.SENTENCES[verdict]}"
+
+
+async def _answer_or_admit(work: Work) -> tuple[Conclusion, str] | None:
+    """What takes no work is answered here; None when the run is let in."""
+    command = work.run.job.command
+    if not await is_heard(work):
+        await work.progress.save(is_muted=True)
+        raise Refused(f"Bots may ask only where `bots` of `{PATH}` names them.")
+    if await is_flooding(work):
+        await work.progress.save(is_muted=True)
+    await work.react("eyes")
+    if command.verb not in STARTING:
+        return await answer(work), "Answered"
+    if command.verb is Verb.BUDGET and await grant_to_open(work):
+        return Conclusion.NEUTRAL, "Answered"
+    await admit(work)
+    return await _open_from_branch(work) if work.run.job.command.hands_over else None
 
 
 async def _open_from_branch(work: Work) -> tuple[Conclusion, str]:
