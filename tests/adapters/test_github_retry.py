@@ -46,6 +46,10 @@ def test_a_server_that_is_away_for_a_named_time_is_asked_then() -> None:
     ("path", "may"),
     [
         ("/repos/a/b/issues/1/reactions", True),
+        ("/repos/a/b/issues/1/labels", True),
+        ("/repos/a/b/pulls/1/requested_reviewers", True),
+        ("/repos/a/b/pulls/1/comments/2/replies", False),
+        ("/repos/a/b/merges", False),
         ("/repos/a/b/git/refs", True),
         ("/repos/a/b/git/trees", True),
         ("/app/installations/1/access_tokens", True),

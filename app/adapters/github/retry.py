@@ -21,9 +21,11 @@ from app.adapters.github.refusal import limit_wait_s
 logger = logging.getLogger(__name__)
 
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-_SAFE_POSTS: Final = re.compile(r"/(reactions|access_tokens|attempts|git/refs|git/blobs|git/trees)$")
-"""GitHub keeps one reaction, one ref of a name; blobs and trees are named by their content; a spare token expires; a
-delivery may come twice anyway."""
+_SAFE_POSTS: Final = re.compile(
+    r"/(reactions|labels|requested_reviewers|access_tokens|attempts|git/refs|git/blobs|git/trees)$"
+)
+"""GitHub keeps one reaction, label, reviewer or ref of a name; blobs and trees are named by their content; a spare
+token expires; a delivery may come twice anyway."""
 
 
 class Retry:
