@@ -114,6 +114,28 @@ def setup(*, org: str, github_url: str, public_url: str, no_browser: bool) -> No
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+def doctor(*, as_json: bool) -> None:
+    """Check everything that a deployment needs, and say how to mend what is amiss.
+
+    In order: settings, Redis, the App's key, installations, permissions, webhook, a signed delivery to PUBLIC_URL,
+    GitHub's deliveries of the last day, the sandbox, and one turn of the model (a fraction of a cent).
+
+    \b
+    Ends with: 0 all that must work works   1 something does not   2 the settings cannot be read
+    """
+    from rich.console import Console
+
+    from app.doctor.examination import run_doctor
+
+    logs.configure("error", str)
+    code, document = _run(run_doctor(Console(), as_json=as_json))
+    if as_json:
+        click.echo(json.dumps(document))
+    sys.exit(code)
+
+
+@main.command()
 def web() -> None:
     """The web process: GitHub's webhook, the status API and the pages. Needs no private key."""
     # redis-py imports PyJWT for a feature we do not use, and that imports cryptography: 9 MB that web need not carry.

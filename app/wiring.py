@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from app.adapters.doorbell import DoorbellWorker
+    from app.adapters.github.app import GithubkitApp
     from app.web.setup import SetupOptions
 
 
@@ -85,6 +86,15 @@ async def _warn_of_forgetting(redis: "Redis") -> None:
         log.warning("Redis could not be asked whether it keeps what it is given: %s", error)
 
 
+async def examine_redis(url: str) -> tuple[str, tuple[str, ...]]:
+    """What answers there, once it took and gave back a word; and what is to be mended in how it is set up."""
+    from app.adapters.connection import open_redis
+    from app.adapters.persistence import check_persistence, try_out
+
+    async with open_redis(url) as redis:
+        return await try_out(redis), await check_persistence(redis)
+
+
 @asynccontextmanager
 async def open_web(
     settings: Settings, records: Records, *, is_closing: Callable[[], bool]
@@ -133,20 +143,12 @@ def setup_options(settings: Settings, also: Mapping[str, str] | None = None) -> 
         UserError: the keys could not be kept.
     """
     from app.adapters.github.address import api_url
-    from app.web.setup import Credentials, SetupOptions
-
-    def save(made: Credentials) -> None:
-        values = {
-            "GITHUB_APP_ID": str(made.id),
-            "GITHUB_PRIVATE_KEY": made.pem.get_secret_value(),
-            "GITHUB_WEBHOOK_SECRET": made.webhook_secret.get_secret_value(),
-        }
-        keep_app(settings, {**values, **(also or {})})
+    from app.web.setup import SetupOptions
 
     check_may_keep(settings)
     return SetupOptions(
         manifest=load_manifest(),
-        save=save,
+        save=lambda made: keep_app(settings, {**made.variables, **(also or {})}),
         is_configured=(settings.data_dir / APP_FILE).exists,
         api_url=api_url(settings.github_url),
     )
@@ -173,8 +175,8 @@ async def open_ports(settings: Settings, records: Records) -> AsyncIterator[Port
 
     async with AsyncExitStack() as stack:
         server = settings.github_url.rstrip("/")
-        github = _github(settings)
-        model = await stack.enter_async_context(_model(settings))
+        github = github_app(settings)
+        model = await stack.enter_async_context(open_model(settings))
         repos = GitRepos(settings.data_dir / "repos", url=lambda repo: f"{server}/{repo}.git")
         yield assemble(settings, records, github=github, model=model, repos=repos)
 
@@ -193,7 +195,8 @@ def assemble(settings: Settings, records: Records, *, github: GitHubApp, model: 
     )
 
 
-def _github(settings: Settings) -> GitHubApp:
+def github_app(settings: Settings) -> "GithubkitApp":
+    """The App. Raises `UserError` when its id or key is missing, or the key cannot be read."""
     from app.adapters.github.app import GithubkitApp
 
     if not settings.github_app_id or not settings.github_private_key.get_secret_value():
@@ -204,7 +207,8 @@ def _github(settings: Settings) -> GitHubApp:
     return GithubkitApp(settings.github_app_id, settings.github_private_key, server_url=settings.github_url)
 
 
-def _model(settings: Settings) -> AbstractAsyncContextManager[Model]:
+def open_model(settings: Settings) -> AbstractAsyncContextManager[Model]:
+    """The deployment's model. Raises `UserError` when it has no key and no server."""
     from app.adapters.model.chat import ChatModel
     from app.adapters.model.responses import ResponsesModel
 
@@ -278,5 +282,5 @@ async def open_local(settings: Settings, repository: Path) -> AsyncIterator[tupl
     records = Records(MemoryQueue(store), store, "")
     local = LocalRepository(repository)
     repos = GitRepos(settings.data_dir / "repos", url=lambda _: str(local.source))
-    async with _model(settings) as model:
+    async with open_model(settings) as model:
         yield assemble(settings, records, github=local, model=model, repos=repos), records

@@ -1,10 +1,32 @@
 """Whether a Redis keeps what it is given: on disk, and when its memory is full."""
 
+import secrets
+
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from app.adapters import keys
 from app.adapters.connection import ask
 from app.core.errors import StoreError
+
+
+async def try_out(redis: Redis) -> str:
+    """Write a word, read it back and remove it; gives the server's name and version. Repeatable.
+
+    Raises:
+        StoreError: Redis is away, or does not take or keep it.
+    """
+    key, word = keys.claim(f"doctor {secrets.token_hex(8)}"), secrets.token_hex(8)
+    await ask(redis, "SET", key, word, "EX", 60)
+    try:
+        if await ask(redis, "GET", key) != word.encode():
+            raise StoreError("Redis does not give back what was written. Is it a cluster, or a proxy?")
+    finally:
+        await ask(redis, "DEL", key)
+    about = await ask(redis, "INFO", "server")
+    if "valkey_version" in about:
+        return f"Valkey {about['valkey_version']}"
+    return f"Redis {about.get('redis_version', 'of unknown version')}"
 
 
 async def check_persistence(redis: Redis) -> tuple[str, ...]:

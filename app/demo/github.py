@@ -110,6 +110,10 @@ class DemoGitHub:
         self._front.faults.append(Fault(method, re.compile(path), **options))
         return self._front.faults[-1]
 
+    def sign_with(self, secret: str) -> None:
+        """Sign deliveries with another secret from now on, as after a change on the App's page alone."""
+        self._courier.secret = secret
+
     def loses(self, times: int = 1) -> None:
         """Let the next attempts to deliver fail: they are in the log, and nothing arrives."""
         self._courier.losses = times

@@ -45,6 +45,15 @@ class Credentials(BaseModel):
     pem: SecretStr
 
     @property
+    def variables(self) -> dict[str, str]:
+        """The settings they are, by variable."""
+        return {
+            "GITHUB_APP_ID": str(self.id),
+            "GITHUB_PRIVATE_KEY": self.pem.get_secret_value(),
+            "GITHUB_WEBHOOK_SECRET": self.webhook_secret.get_secret_value(),
+        }
+
+    @property
     def install_url(self) -> str:
         return f"{self.html_url}/installations/new"
 

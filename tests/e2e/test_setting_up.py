@@ -11,16 +11,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 
 import httpx
 import pytest
 
+from app.adapters.connection import open_redis
 from app.demo.github import DemoGitHub
 from app.demo.loopback import free_port
+from app.demo.model import ScriptedModel, say, tool
+from app.doctor.examination import document, examine
 from app.settings import load
-from tests.bot import SECRET
-from tests.e2e.test_command_line import VIBECODER, vibecoder
+from tests.adapters.github_world import private_key
+from tests.bot import OPERATOR, SECRET, Bot, deployed, environment
+from tests.e2e.test_command_line import VIBECODER, isolation, vibecoder
 
 DOOR = re.compile(r"http://127\.0\.0\.1:\d+/setup\?key=[0-9a-f]{64}\S*")
 
@@ -42,7 +47,7 @@ class Terminal:
     async def shows(self, pattern: re.Pattern[str]) -> str:
         """Read on until something of that shape is on the screen."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(45):
             while not (match := pattern.search(self.said)):
                 line = await self.process.stdout.readline()
                 assert line, self.said
@@ -51,7 +56,7 @@ class Terminal:
 
     async def ends(self) -> int:
         assert self.process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(45):
             self.said += (await self.process.stdout.read()).decode()
             return await self.process.wait()
 
@@ -233,3 +238,287 @@ async def test_serving_without_an_app_makes_it_first_and_then_serves(
         assert (await github.ping()).status_code == 200
         screen.process.send_signal(signal.SIGTERM)
         assert await screen.ends() == 0
+
+
+# ------------------------------------------------------------------------------------------------------- the doctor
+
+READY = tool("report", word="ready")
+
+
+@pytest.fixture
+async def bot(tmp_path: Path) -> AsyncIterator[Bot]:
+    """A deployment whose worker is not up yet: it would mend some of what is broken here."""
+    async with deployed(tmp_path, is_worker_up=False) as bot:
+        yield bot
+
+
+@dataclass
+class Visit:
+    """What the doctor says of a deployment."""
+
+    document: dict[str, Any]
+
+    @property
+    def findings(self) -> dict[str, Any]:
+        return {finding["check"]: finding for finding in self.document["checks"]}
+
+    @property
+    def states(self) -> dict[str, str]:
+        return {name: finding["state"] for name, finding in self.findings.items()}
+
+    @property
+    def not_well(self) -> dict[str, str]:
+        """The checks that failed or were left out."""
+        return {name: state for name, state in self.states.items() if state in {"failed", "skipped"}}
+
+    def trouble(self, check: str) -> tuple[str, str]:
+        """The one trouble of a check, and its fix."""
+        (trouble,) = self.findings[check]["troubles"]
+        return trouble["what"], trouble["fix"]
+
+
+def surroundings(bot: Bot, folder: Path, **environ: str) -> dict[str, str]:
+    """The deployment's own environment, with a model's name that has a price."""
+    same = {"PORT": str(bot.settings.port), "MODEL": "gpt-5"}
+    return environment(bot.github, bot.model.url, folder) | same | environ
+
+
+async def visit(bot: Bot, folder: Path, **environ: str) -> Visit:
+    """Have the doctor look at a deployment, in `environ` as well as its own."""
+    given = surroundings(bot, folder, **environ)
+    findings = await examine(load(given), lambda _: None)
+    said = json.dumps(document(findings))
+    secrets = [SECRET, OPERATOR, given["OPENAI_API_KEY"], *bot.github.private_key_pem.splitlines()[1:-1]]
+    assert [secret for secret in secrets if secret in said] == []
+    return Visit(json.loads(said))
+
+
+async def test_a_deployment_that_works_is_told_so(bot: Bot, tmp_path: Path) -> None:
+    await bot.start_worker()
+    bot.model.says(READY)
+    code, out, err = await vibecoder("doctor", "--json", folder=tmp_path, **surroundings(bot, tmp_path))
+
+    assert (code, err) == (0, ""), out
+    found = Visit(json.loads(out))
+    assert (found.document["ok"], found.not_well) == (True, {})
+    assert list(found.findings) == [
+        "settings",
+        "Redis",
+        "the App's key",
+        "installations",
+        "permissions and events",
+        "webhook",
+        "a signed delivery",
+        "GitHub's deliveries",
+        "sandbox",
+        "model",
+    ]
+    assert "acme (1 repository)" in found.findings["installations"]["found"]
+    assert "embedded" in found.findings["Redis"]["found"]
+
+
+async def test_nothing_that_it_made_is_left(bot: Bot, tmp_path: Path) -> None:
+    bot.model.says(READY)
+    found = await visit(bot, tmp_path)
+    assert found.not_well == {}
+    assert bot.github.world.tokens == {}
+    assert list((bot.settings.data_dir / "sandboxes").glob("local-*")) == []
+    async with open_redis(bot.records.redis_url) as redis:
+        assert await redis.keys("*doctor*") == []
+
+
+async def test_it_reads_well_on_a_terminal(bot: Bot, tmp_path: Path) -> None:
+    given = environment(bot.github, bot.model.url, tmp_path) | {"PORT": str(bot.settings.port), "API_TOKEN": "guess"}
+    bot.model.says(say("I am ready."))
+    code, out, _ = await vibecoder("doctor", folder=tmp_path, **given)
+
+    assert code == 1
+    assert "✓ Redis — " in out
+    assert "! settings — App 1, model scripted" in out
+    assert "    API_TOKEN is short enough to be guessed.\n    → Make it anew" in out
+    assert "✗ model — " in out
+    assert "It does not work yet: " in out
+
+
+async def test_a_model_that_calls_no_tool_is_no_use(bot: Bot, tmp_path: Path) -> None:
+    bot.model.says(say("I am ready."))
+    found = await visit(bot, tmp_path)
+    assert found.not_well == {"model": "failed"}
+    what, fix = found.trouble("model")
+    assert "answered in words and called no tool: 'I am ready.'" in what
+    assert "tool calling" in fix
+
+
+async def test_a_model_whose_price_is_not_known_is_a_warning(bot: Bot, tmp_path: Path) -> None:
+    bot.model.says(READY)
+    found = await visit(bot, tmp_path, MODEL="nobody-knows-me")
+    assert (found.document["ok"], found.states["model"]) == (True, "warning")
+    what, fix = found.trouble("model")
+    assert "The price of nobody-knows-me is not known" in what
+    assert "MAX_TOKENS" in fix
+
+
+async def test_a_redis_that_keeps_nothing_is_told_of(bot: Bot, tmp_path: Path) -> None:
+    async with open_redis(bot.records.redis_url) as redis:
+        await redis.config_set("appendonly", "no")
+        await redis.config_set("maxmemory-policy", "allkeys-lru")
+    bot.model.says(READY)
+    found = await visit(bot, tmp_path)
+    assert found.not_well == {"Redis": "failed"}
+    faults = [trouble["what"] for trouble in found.findings["Redis"]["troubles"]]
+    assert ["appendonly yes" in fault or "noeviction" in fault for fault in faults] == [True, True]
+
+
+async def test_a_redis_that_is_away_is_told_of(bot: Bot, tmp_path: Path) -> None:
+    bot.model.says(READY)
+    found = await visit(bot, tmp_path, REDIS_URL="redis://:a-password-of-redis@127.0.0.1:9")
+    assert found.not_well == {"Redis": "failed"}
+    what, fix = found.trouble("Redis")
+    assert "Redis is away" in what
+    assert "REDIS_URL" in fix
+    assert "a-password-of-redis" not in json.dumps(found.document)
+
+
+async def test_another_app_s_id_and_another_app_s_key_are_told_apart(bot: Bot, tmp_path: Path) -> None:
+    bot.model.says(READY, READY)
+    found = await visit(bot, tmp_path, GITHUB_APP_ID="2")
+    after = ("installations", "permissions and events", "webhook", "GitHub's deliveries")
+    assert found.not_well == {"the App's key": "failed"} | dict.fromkeys(after, "skipped")
+    assert "There is no App 2" in found.trouble("the App's key")[0]
+
+    found = await visit(bot, tmp_path, GITHUB_PRIVATE_KEY=private_key().get_secret_value())
+    assert found.trouble("the App's key")[0] == "The key is not one of App 1's."
+
+
+async def test_a_clock_that_is_wrong_is_told_of(bot: Bot, tmp_path: Path) -> None:
+    bot.github.skew(3600)
+    bot.model.says(READY)
+    found = await visit(bot, tmp_path)
+    assert re.fullmatch(r"This machine's clock is 3\d\d\d s behind GitHub's\.", found.trouble("the App's key")[0])
+
+
+async def test_an_app_that_is_installed_nowhere_is_told_where_to_go(bot: Bot, tmp_path: Path) -> None:
+    await bot.github.uninstall("acme")
+    bot.model.says(READY)
+    found = await visit(bot, tmp_path)
+    assert found.not_well == {"installations": "failed"}
+    assert found.trouble("installations")[1].endswith("/github-apps/vibecoder/installations/new")
+
+
+async def test_a_suspended_installation_is_named(bot: Bot, tmp_path: Path) -> None:
+    await bot.github.suspend("acme")
+    bot.model.says(READY)
+    found = await visit(bot, tmp_path)
+    what, fix = found.trouble("installations")
+    assert what == "The installation on acme is suspended."
+    assert "/settings/installations/" in fix
+
+
+async def test_each_permission_and_event_that_is_missing_is_named(bot: Bot, tmp_path: Path) -> None:
+    world = bot.github.world
+    del world.permissions["checks"]
+    world.permissions |= {"contents": "read", "administration": "write"}
+    world.events.remove("issues")
+    bot.model.says(READY)
+    found = await visit(bot, tmp_path)
+
+    assert found.not_well == {"permissions and events": "failed"}
+    troubles = found.findings["permissions and events"]["troubles"]
+    assert [trouble["what"] for trouble in troubles] == [
+        "The App lacks the permission contents: write (it has read).",
+        "The App lacks the permission checks: read.",
+        "The App is not told of the event issues.",
+        "The installation on acme is not told of the event issues.",
+        "The App has more than it uses: administration: write.",
+    ]
+    assert troubles[0]["fix"].endswith("/settings/apps/vibecoder/permissions")
+
+
+async def test_what_an_installation_has_not_accepted_is_its_owner_s_to_accept(bot: Bot, tmp_path: Path) -> None:
+    (installation,) = bot.github.world.installations.values()
+    del installation.permissions["actions"]
+    bot.model.says(READY)
+    found = await visit(bot, tmp_path)
+    what, fix = found.trouble("permissions and events")
+    assert what == "The installation on acme lacks the permission actions: write."
+    assert fix.startswith("Its owner accepts what the App asks for: ")
+
+
+async def test_a_webhook_that_leads_elsewhere_is_told_of(bot: Bot, tmp_path: Path) -> None:
+    bot.github.webhook_url = "https://old.example/webhook"
+    bot.model.says(READY)
+    found = await visit(bot, tmp_path)
+    assert found.not_well == {"webhook": "failed"}
+    assert found.trouble("webhook")[0].startswith("GitHub delivers to https://old.example/webhook, and")
+
+
+async def test_nobody_at_the_public_address_is_told_of(bot: Bot, tmp_path: Path) -> None:
+    bot.model.says(READY)
+    found = await visit(bot, tmp_path, PUBLIC_URL="http://127.0.0.1:9")
+    assert found.not_well == {"webhook": "failed", "a signed delivery": "failed"}
+    what, fix = found.trouble("a signed delivery")
+    assert "http://127.0.0.1:9/webhook cannot be reached" in what
+    assert "vibecoder serve" in fix
+
+
+async def test_a_secret_that_web_does_not_have_is_told_of(bot: Bot, tmp_path: Path) -> None:
+    bot.model.says(READY)
+    found = await visit(bot, tmp_path, GITHUB_WEBHOOK_SECRET="another-unguessable-secret")
+    assert found.not_well == {"a signed delivery": "failed"}
+    assert "has another webhook's secret" in found.trouble("a signed delivery")[0]
+
+
+async def test_github_signing_with_another_secret_is_seen_in_its_log(bot: Bot, tmp_path: Path) -> None:
+    bot.github.sign_with("what GitHub was told once")
+    await bot.issue()
+    bot.model.says(READY)
+    found = await visit(bot, tmp_path)
+    assert found.not_well == {"GitHub's deliveries": "failed"}
+    assert "1 failed with 401. The webhook's secret on GitHub is not" in found.trouble("GitHub's deliveries")[0]
+
+
+async def test_deliveries_that_were_lost_and_are_over_are_a_warning(bot: Bot, tmp_path: Path) -> None:
+    bot.github.loses()
+    await bot.issue()
+    await bot.issue()
+    bot.model.says(READY)
+    found = await visit(bot, tmp_path)
+    assert (found.document["ok"], found.states["GitHub's deliveries"]) == (True, "warning")
+
+
+async def test_it_looks_at_a_deployment_that_does_not_run_yet(tmp_path: Path, github: DemoGitHub) -> None:
+    async with ScriptedModel() as model:
+        model.says(READY)
+        given = environment(github, model.url, tmp_path) | {"MODEL": "gpt-5"}
+        await github.repo("acme/greeter", files={"README.md": "# Greeter\n"})
+        github.webhook_url = f"http://127.0.0.1:{given['PORT']}/webhook"
+        code, out, _ = await vibecoder("doctor", folder=tmp_path, **given)
+    assert code == 0, out
+    assert "nobody listens until you say `vibecoder serve`" in out
+
+
+async def test_without_anything_set_it_leads_to_set_up(tmp_path: Path) -> None:
+    code, out, err = await vibecoder("doctor", folder=tmp_path, DATA_DIR=str(tmp_path / "data"), **isolation())
+    assert (code, err) == (1, "")
+    assert "There is no GitHub App yet.\n    → vibecoder setup" in out
+    assert "model — skipped: there is no model" in out
+
+
+async def test_settings_that_cannot_be_read_end_it_with_2(tmp_path: Path) -> None:
+    code, out, _ = await vibecoder("doctor", folder=tmp_path, PORT="many", SANDBOX="mine")
+    assert code == 2
+    assert "✗ settings\n" in out
+    assert "PORT: 'many' is not a number" in out
+    assert "SANDBOX: 'mine' is not one of" in out
+
+
+async def test_without_isolation_the_reason_and_the_fix_are_told(bot: Bot, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    given = surroundings(bot, tmp_path, SANDBOX="local", PATH=str(tmp_path / "bin"))
+    bot.model.says(READY)
+    _, out, _ = await vibecoder("doctor", "--json", folder=tmp_path, **given)
+    found = Visit(json.loads(out))
+    assert found.not_well == {"sandbox": "failed"}
+    what, fix = found.trouble("sandbox")
+    assert "bubblewrap is not installed. Install it: apt-get install bubblewrap" in what
+    assert "E2B_API_KEY" in fix

@@ -44,6 +44,21 @@ class App(Answer):
     client_id: str | None = None
 
 
+class Registered(App):
+    """The App, asked for by itself."""
+
+    html_url: str = ""
+    owner: Account | None = None
+    permissions: Mapping[str, str] = Field(default_factory=dict)
+    events: tuple[str, ...] = ()
+
+
+class HookConfig(Answer):
+    url: str = ""
+    content_type: str = "form"
+    insecure_ssl: str | int = 0
+
+
 class Token(Answer):
     token: SecretStr
     expires_at: datetime
@@ -51,8 +66,10 @@ class Token(Answer):
 
 class Installation(Answer):
     id: int
+    account: Account | None = None
     html_url: str = ""
     permissions: Mapping[str, str] = Field(default_factory=dict)
+    events: tuple[str, ...] = ()
     suspended_at: datetime | None = None
 
 
@@ -73,6 +90,7 @@ class Repository(Answer):
 
 
 class Repositories(Answer):
+    total_count: int = 0
     repositories: list[Repository]
 
 

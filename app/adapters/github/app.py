@@ -10,7 +10,15 @@ import httpx
 from pydantic import SecretStr
 
 from app.adapters.github.address import api_url, is_cloud
-from app.adapters.github.answers import Anything, Attempt, Attempts, Installations, Repositories
+from app.adapters.github.answers import (
+    Anything,
+    Attempt,
+    Attempts,
+    HookConfig,
+    Installations,
+    Registered,
+    Repositories,
+)
 from app.adapters.github.api import Api, Connection
 from app.adapters.github.pace import Pace
 from app.adapters.github.repository import GithubkitRepository
@@ -19,6 +27,7 @@ from app.adapters.github.tokens import SEE, AppAuth, InstallationAuth, Tokens
 from app.core.delivery import DeliveryAttempt
 from app.core.errors import GitHubError
 from app.core.ports import GitHub
+from app.core.registration import AppInfo, HookInfo, InstallationInfo
 
 MAX_REPOSITORIES: Final = 1_000
 _DELIVERIES: Final = "/app/hook/deliveries"
@@ -27,7 +36,9 @@ log = logging.getLogger(__name__)
 
 
 class GithubkitApp:
-    """Implements `GitHubApp`. `timeout_s` bounds each wait for GitHub; a call with its repeats ends within six of them.
+    """Implements `GitHubApp` and `Registration`.
+
+    `timeout_s` bounds each wait for GitHub; a call with its repeats ends within six of them.
 
     `pace` makes the limiter of each installation's writes; by default there is one where GitHub has limits.
 
@@ -46,6 +57,7 @@ class GithubkitApp:
         pace: Callable[[], Pace] | None = None,
     ) -> None:
         self._app_id = app_id
+        self._server_url = server_url.rstrip("/")
         self._auth = AppAuth(app_id, private_key)
         self._connection = Connection(api_url(server_url), timeout_s, retry or Retry(), httpx.create_ssl_context())
         self._new_pace = pace or (Pace if is_cloud(server_url) else None)
@@ -79,6 +91,48 @@ class GithubkitApp:
                 if any(line.delivered_at < since for line in page.root):
                     break
         return tuple(found)
+
+    async def about(self) -> AppInfo:
+        """Itself. See `Registration`."""
+        async with self._connection.open(self._auth) as app:
+            found = await app.call("GET", "/app", Registered)
+        owner = found.owner
+        path = f"/organizations/{owner.login}" if owner is not None and owner.type == "Organization" else ""
+        settings_url = f"{self._server_url}{path}/settings/apps/{found.slug}"
+        slug = found.slug or ""
+        return AppInfo(slug, found.html_url, settings_url, found.permissions, found.events, self._auth.ahead_s)
+
+    async def installations(self) -> tuple[InstallationInfo, ...]:
+        """See `Registration`."""
+        async with self._connection.open(self._auth) as app:
+            found = [each async for page in app.pages("/app/installations", Installations) for each in page.root]
+        return tuple(
+            InstallationInfo(
+                each.id,
+                each.account.login if each.account else str(each.id),
+                each.html_url,
+                each.suspended_at is not None,
+                each.permissions,
+                each.events,
+            )
+            for each in found
+        )
+
+    async def try_token(self, installation_id: int) -> int:
+        """See `Registration`."""
+        async with (
+            self._connection.open(self._auth) as app,
+            self._connection.open(InstallationAuth(Tokens(app, installation_id), SEE)) as api,
+        ):
+            count = (await api.call("GET", "/installation/repositories", Repositories)).total_count
+            await api.call("DELETE", "/installation/token", Anything)
+        return count
+
+    async def hook(self) -> HookInfo:
+        """See `Registration`."""
+        async with self._connection.open(self._auth) as app:
+            found = await app.call("GET", "/app/hook/config", HookConfig)
+        return HookInfo(found.url, found.content_type, str(found.insecure_ssl) == "0")
 
     async def redeliver(self, attempt_id: int) -> None:
         """Ask for it. See the port."""

@@ -62,6 +62,11 @@ class AppAuth(BaseAuthStrategy, httpx.Auth):
         self._key = key
         self._ahead_s = 0.0
 
+    @property
+    def ahead_s(self) -> float:
+        """How far GitHub's clock is ahead of ours; 0 unless it refused what was signed by ours."""
+        return self._ahead_s
+
     def get_auth_flow(self, github: GitHubCore[BaseAuthStrategy]) -> httpx.Auth:
         return self
 
