@@ -83,6 +83,10 @@ class Settings:
         20.0, "Comments on a pull request that come within so many seconds of one another make one run"
     )
     worker_runs: int = _setting(4, "Runs that one worker carries at a time")
+    runs_per_repo: int = _setting(2, "Runs that may be at work for one repository at a time, over all workers")
+    runs_per_installation: int = _setting(
+        8, "Runs that may be at work for one installation at a time, over all workers"
+    )
     drain_seconds: float = _setting(
         20.0, "How long runs may go on after SIGTERM before they are handed back to the queue"
     )

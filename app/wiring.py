@@ -19,7 +19,7 @@ from app.core.conversation import Usage
 from app.core.errors import StoreError, UserError
 from app.core.links import setup_url
 from app.core.ports import Clock, GitHubApp, Model, Ports, Repos, SandboxProvider
-from app.core.records import Queue, Store
+from app.core.records import Caps, Queue, Store
 from app.core.redact import Redactor
 from app.manifest import load_manifest
 from app.settings import APP_FILE, Settings, check_may_keep, keep_app
@@ -71,8 +71,12 @@ async def open_records(settings: Settings) -> AsyncIterator[Records]:
             url = (await stack.enter_async_context(EmbeddedRedis(settings.data_dir / "redis"))).url
         redis = await stack.enter_async_context(open_redis(url))
         await _warn_of_forgetting(redis)
-        queue, store = ArqQueue(redis, keep_days=settings.keep_days), RedisStore(redis, keep_days=settings.keep_days)
-        yield Records(queue, store, url)
+        queue = ArqQueue(redis, keep_days=settings.keep_days, caps=_caps(settings))
+        yield Records(queue, RedisStore(redis, keep_days=settings.keep_days), url)
+
+
+def _caps(settings: Settings) -> Caps:
+    return Caps(settings.runs_per_repo, settings.runs_per_installation)
 
 
 async def _warn_of_forgetting(redis: "Redis") -> None:
@@ -158,7 +162,7 @@ def open_worker(settings: Settings, records: Records, carry_out: Callable[[str],
     """The queue's other end: it awaits `carry_out(job_id)` for each job. Signals are the caller's."""
     from app.adapters import doorbell
 
-    return doorbell.worker(
+    worker = doorbell.worker(
         records.redis_url,
         carry_out,
         max_jobs=settings.worker_runs,
@@ -166,6 +170,8 @@ def open_worker(settings: Settings, records: Records, carry_out: Callable[[str],
         drain_s=round(settings.drain_seconds),
         handle_signals=False,
     )
+    worker.caps = _caps(settings)
+    return worker
 
 
 @asynccontextmanager

@@ -88,16 +88,17 @@ async def ask(redis: Redis, *command: Word) -> Any:
         return await client.execute_command(*command)
 
 
-def read_script(name: str) -> str:
-    """A script of `lua/`."""
-    return files("app.adapters").joinpath("lua", f"{name}.lua").read_text("utf-8")
+def read_script(*names: str) -> str:
+    """A script of `lua/`, put together from these files."""
+    folder = files("app.adapters").joinpath("lua")
+    return "\n".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in names)
 
 
 class Script:
     """A script of `lua/`, run by its digest and sent again to a Redis that has forgotten it."""
 
-    def __init__(self, redis: Redis, name: str) -> None:
-        self._run = redis.register_script(read_script(name))
+    def __init__(self, redis: Redis, *names: str) -> None:
+        self._run = redis.register_script(read_script(*names))
 
     async def __call__(self, keys: Sequence[str], arguments: Sequence[Word]) -> Any:
         async with asking():

@@ -23,11 +23,14 @@ from redis.exceptions import RedisError
 from app.adapters import keys
 from app.adapters.connection import ANSWER_S, Patience, Word, explain, open_pool, read_script
 from app.core.errors import PutOff, StoreError
+from app.core.records import Caps
 
 IDLE_S: Final = 0.5
 """How long a worker listens for the bell before it looks for itself."""
 AGAIN_S: Final = 1.0
 """How long a worker waits when Redis is away, and a job whose run could not be read."""
+MAX_ASIDES: Final = 4
+"""How many commands that are only answered a worker takes beside its runs."""
 HAND_BACK_S: Final = 20.0
 """How long jobs may take to put their things in order once they are told to end."""
 
@@ -42,7 +45,10 @@ class DoorbellWorker(Worker):
         self._finishing: set[asyncio.Future[None]] = set()
         self._marks: dict[str, str] = {}
         self._after_ms: dict[str, int] = {}
-        self._take = self.pool.register_script(read_script("take"))
+        self._asides: set[str] = set()
+        self.caps = Caps()
+        """How many may be at work over all workers; to be set before it serves, the same for all."""
+        self._take = self.pool.register_script(read_script("line", "take"))
         self._finish = self.pool.register_script(read_script("finish"))
 
     async def serve(self) -> None:
@@ -93,7 +99,7 @@ class DoorbellWorker(Worker):
     async def _poll_iteration(self) -> None:
         try:
             self._clear_away()
-            if self.allow_pick_jobs and self.job_counter < self.max_jobs:
+            if self.allow_pick_jobs:
                 await self._take_jobs()
             await self.heart_beat()
             if not self.allow_pick_jobs and not self.tasks:
@@ -105,22 +111,28 @@ class DoorbellWorker(Worker):
 
     async def _listen(self) -> None:
         """Wait for the bell; a worker that may take no job leaves the ring to others and waits for a job to end."""
-        if self.allow_pick_jobs and self.job_counter < self.max_jobs:
+        if self.allow_pick_jobs and self._room > 0:
             redis: Any = self.pool
             await redis.execute_command("BLPOP", keys.BELL, IDLE_S)
         elif self.tasks:
-            await asyncio.wait(self.tasks.values(), timeout=IDLE_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(self.tasks.values(), timeout=IDLE_S / 2, return_when=asyncio.FIRST_COMPLETED)
         else:
             await asyncio.sleep(IDLE_S / 10)
 
     async def _take_jobs(self) -> None:
         """Start what may start, except jobs at work here: arq would lose hold of the first of two with one id."""
-        mark = uuid4().hex
-        room, lasts_ms = self.max_jobs - self.job_counter, ceil(self.in_progress_timeout_s * 1000)
-        about: list[Word] = [keys.ARQ_IN_PROGRESS, room, lasts_ms, mark]
-        taken = await self._take([self.queue_name], [*about, *self.tasks])
-        for job_id, score in zip(taken[::2], taken[1::2], strict=True):
-            self._start(job_id.decode(), int(float(score)), mark)
+        mark, lasts_ms = uuid4().hex, ceil(self.in_progress_timeout_s * 1000)
+        about: list[Word] = [self._room, MAX_ASIDES - len(self._asides), lasts_ms, mark]
+        taken = await self._take([self.queue_name, keys.BEGUN], [*keys.line(self.caps), *about, *self.tasks])
+        for job_id, score, works in zip(taken[::3], taken[1::3], taken[2::3], strict=True):
+            if works == b"0":
+                self._asides.add(job_id.decode())
+            self._start(job_id.decode(), int(score), mark)
+
+    @property
+    def _room(self) -> int:
+        """How many runs of work may start here now."""
+        return self.max_jobs - (self.job_counter - len(self._asides))
 
     def _start(self, job_id: str, score: int, mark: str) -> None:
         self._marks[job_id] = mark
@@ -130,6 +142,7 @@ class DoorbellWorker(Worker):
 
     def _let_go(self, job_id: str) -> None:
         self.job_counter -= 1
+        self._asides.discard(job_id)
         self._marks.pop(job_id, None)
         self._after_ms.pop(job_id, None)
 
@@ -149,7 +162,8 @@ class DoorbellWorker(Worker):
 
         arq shields this from the job's cancellation, so `close` has to wait for it.
         """
-        at = [self.queue_name, *(prefix + job_id for prefix in (keys.ARQ_JOB, keys.ARQ_IN_PROGRESS, keys.ARQ_RETRY))]
+        of_job = (prefix + job_id for prefix in (keys.ARQ_JOB, keys.ARQ_IN_PROGRESS, keys.ARQ_RETRY))
+        at = [self.queue_name, *of_job, keys.BELL]
         after_ms = self._after_ms.get(job_id, 0)
         about: list[Word] = [job_id, self._marks.get(job_id, ""), int(finish), after_ms, keys.JOB_S + after_ms // 1000]
         finishing = asyncio.ensure_future(self._finish(at, about))
@@ -167,7 +181,7 @@ def worker(
     drain_s: int = 0,
     handle_signals: bool = True,
 ) -> DoorbellWorker:
-    """A worker over the Redis at `url` that awaits `carry_out(job_id)` for up to `max_jobs` jobs at a time.
+    """A worker over the Redis at `url` that awaits `carry_out(job_id)` for up to `max_jobs` runs at a time.
 
     `carry_out` is cancelled on the way out and must then leave the run fit to be taken up. When it raises `StoreError`
     the job is tried again; whatever else it raises ends the job. The same id may come twice. Call it in a running loop.
@@ -184,7 +198,7 @@ def worker(
             raise at_work.later(job_id, AGAIN_S) from error
 
     retry = Patience(ExponentialBackoff(cap=1, base=0.1), 60)
-    pool = open_pool(url, max_connections=max_jobs + 8, socket_s=10 * IDLE_S, retry=retry)
+    pool = open_pool(url, max_connections=max_jobs + MAX_ASIDES + 8, socket_s=10 * IDLE_S, retry=retry)
     at_work = DoorbellWorker(
         [func(call, name="carry_out")],
         redis_pool=ArqRedis(pool, default_queue_name=keys.ARQ_QUEUE),

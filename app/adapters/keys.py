@@ -3,7 +3,9 @@
     key                              type    holds                                     ends
     vibecoder:seen:<id>              string  this id was put                           7 days
     vibecoder:run:<id>               hash    document, status, attempt (the fence),    keep_days after the last save
-                                             worker (who took it last)
+                                             worker (who took it last); for the line:
+                                             thread, repo, installation, works (0: it
+                                             is only answered)
     vibecoder:lease:<id>             string  the attempt that holds the run            its ttl (30 s), unless renewed
     vibecoder:signals:<id>           list    words left for the run at work            1 day; the newest 100
     vibecoder:said:<id>              list    the task at work and a digest of what     2 days after the last turn,
@@ -11,6 +13,8 @@
     vibecoder:latest:<repo>#<n>      string  the thread's newest run that started      keep_days
     vibecoder:runs:<repo>:<status>   zset    ids by the microsecond they were put      keep_days, entries and all
     vibecoder:open                   zset    ids of runs that are not completed        at completion, or keep_days
+    vibecoder:begun                  set     ids of runs of work that were taken and   when they leave the queue
+                                             are not over
     vibecoder:bell                   list    one ring per job queued                   the newest 100
     vibecoder:claim:<name>           string  who does this now                         its ttl
     vibecoder:count:<scope>          set     ids of the runs counted there             its ttl
@@ -36,10 +40,13 @@ The names of arq's keys are arq's (`arq.constants`), spelled out so that the web
 
 from typing import Final
 
+from app.core.records import Caps
+
 RUN: Final = "vibecoder:run:"
 LEASE: Final = "vibecoder:lease:"
 RUNS: Final = "vibecoder:runs:"
 OPEN: Final = "vibecoder:open"
+BEGUN: Final = "vibecoder:begun"
 BELL: Final = "vibecoder:bell"
 SAVED: Final = "vibecoder:saved"
 DUE: Final = "vibecoder:due"
@@ -58,6 +65,11 @@ SPENT_S: Final = 3 * DAY_S
 NOTE_S: Final = 30 * DAY_S
 MAX_SIGNALS: Final = 100
 MAX_DUE: Final = 10_000
+
+
+def line(caps: Caps) -> tuple[str | int, ...]:
+    """What `line.lua` is told first."""
+    return ARQ_IN_PROGRESS, RUN, caps.per_repo, caps.per_installation
 
 
 def seen(job_id: str) -> str:

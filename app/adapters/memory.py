@@ -14,10 +14,11 @@ from math import inf
 from typing import Final
 
 from app.adapters.document import pack, read_cursor, thread_of
+from app.adapters.memory_line import Due, Line
 from app.core.conversation import Conversation, decode_message, encode_message
 from app.core.document import decode
 from app.core.errors import LeaseLost
-from app.core.records import Page, Signal
+from app.core.records import Caps, Page, Signal, Waiting
 from app.core.run import Run, Status
 
 MAX_RUNS: Final = 1_000
@@ -71,6 +72,8 @@ class MemoryStore:
         self._count = 0
         self.waiting: dict[str, float] = {}
         """When each job that waits may start, for `MemoryQueue`."""
+        self.begun: set[str] = set()
+        """Runs of work that were taken and are not over, for `MemoryQueue`."""
 
     def add(self, run: Run) -> None:
         """Keep a new run, for `MemoryQueue`."""
@@ -149,7 +152,7 @@ class MemoryStore:
             job_id
             for job_id, kept in self._kept.items()
             if kept.attempt and kept.status is not Status.COMPLETED and not kept.is_held
-            if self.waiting.get(job_id, now) <= now
+            if self.waiting.get(job_id, now) <= now and not (job_id in self.begun and job_id in self.waiting)
         )
         return tuple(job_id for job_id, _ in zip(free, range(limit), strict=False))
 
@@ -234,8 +237,9 @@ class MemoryStore:
 class MemoryQueue:
     """`ports.Queue` in memory, over the store it shares runs with; `take` is its worker's end."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryStore, *, caps: Caps | None = None) -> None:
         self._store = store
+        self._caps = caps or Caps()
         self._seen: dict[str, float] = {}
         self._rung = asyncio.Condition()
 
@@ -260,18 +264,35 @@ class MemoryQueue:
     async def depth(self) -> int:
         return len(self._store.waiting)
 
+    async def waiting(self) -> tuple[Waiting, ...]:
+        now = time.monotonic()
+        return (await self._line()).waiting(await self._due(now), now)
+
     async def take(self) -> str:
-        """The job that may start and has waited longest, once there is one."""
+        """The job that is next, once there is one that may start."""
         async with self._rung:
             while True:
-                job_id, at = min(self._store.waiting.items(), key=lambda job: job[1], default=("", None))
-                wait_s = None if at is None else at - time.monotonic()
-                if wait_s is not None and wait_s <= 0:
-                    del self._store.waiting[job_id]
-                    return job_id
+                now = time.monotonic()
+                if (taken := (await self._line()).next(await self._due(now))) is not None:
+                    del self._store.waiting[taken.job.id]
+                    self._store.begun |= {taken.job.id} if taken.works else set()
+                    return taken.job.id
+                later = [at - now for at in self._store.waiting.values() if at > now]
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(wait_s):
+                    async with asyncio.timeout(min([1.0, *later])):  # nobody rings when a run ends
                         await self._rung.wait()
+
+    async def _due(self, now: float) -> list[Due]:
+        ids = sorted((at, job_id) for job_id, at in self._store.waiting.items() if at <= now)
+        runs = [(at, await self._store.load(job_id)) for at, job_id in ids]
+        return [Due(run.job, at, run.job.works and run.status is not Status.COMPLETED) for at, run in runs if run]
+
+    async def _line(self) -> Line:
+        """Who is at work, and who was; those that are over are forgotten."""
+        runs = [await self._store.load(job_id) for job_id in sorted(self._store.begun)]
+        jobs = [run.job for run in runs if run and run.status is not Status.COMPLETED]
+        self._store.begun = {job.id for job in jobs}
+        return Line(self._caps, jobs, is_at_work=lambda job_id: job_id not in self._store.waiting)
 
     async def _ring(self, job_id: str, at: float) -> None:
         async with self._rung:

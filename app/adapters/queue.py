@@ -12,17 +12,20 @@ from redis.asyncio import Redis
 from app.adapters import keys
 from app.adapters.connection import Script
 from app.adapters.document import pack, thread_of
+from app.core.records import Caps, Reason, Waiting
 from app.core.run import Run
 
 
 class ArqQueue:
     """`ports.Queue` over Redis. Runs are kept for `keep_days`."""
 
-    def __init__(self, redis: Redis, *, keep_days: int = 90) -> None:
+    def __init__(self, redis: Redis, *, keep_days: int = 90, caps: Caps | None = None) -> None:
+        self._caps = caps or Caps()
         self._keep_s = keep_days * keys.DAY_S
         self._put = Script(redis, "put")
         self._put_again = Script(redis, "put_again")
         self._depth = Script(redis, "depth")
+        self._waiting = Script(redis, "line", "waiting")
 
     async def put(self, run: Run) -> bool:
         job, thread = run.job, thread_of(run.job)
@@ -30,7 +33,9 @@ class ArqQueue:
         ours = (keys.seen(job.id), keys.run(job.id), keys.OPEN, latest)
         arqs = (keys.ARQ_JOB + job.id, keys.ARQ_QUEUE, keys.BELL)
         about = (job.id, pack(run), str(run.status), job.repo, keys.RUNS)
-        return bool(await self._put([*ours, *arqs], [*about, self._keep_s, keys.SEEN_S, keys.JOB_S, _call(job.id)]))
+        lives = (self._keep_s, keys.SEEN_S, keys.JOB_S)
+        scopes = (job.thread, job.installation_id, int(job.works))
+        return bool(await self._put([*ours, *arqs], [*about, *lives, _call(job.id), *scopes]))
 
     async def put_again(self, job_id: str, *, after_s: float = 0.0) -> None:
         """See `ports.Queue`. When a job may start is told by Redis' clock alone, here and where workers take it."""
@@ -41,6 +46,15 @@ class ArqQueue:
 
     async def depth(self) -> int:
         return int(await self._depth([keys.ARQ_QUEUE], [keys.ARQ_IN_PROGRESS]))
+
+    async def waiting(self) -> tuple[Waiting, ...]:
+        words = await self._waiting([keys.ARQ_QUEUE, keys.BEGUN], keys.line(self._caps))
+        return tuple(
+            Waiting(
+                job_id.decode(), int(position), Reason(reason.decode()), int(at_work), int(ms) / 1000, begun == b"1"
+            )
+            for job_id, reason, at_work, position, ms, begun in zip(*[iter(words)] * 6, strict=True)
+        )
 
 
 def _call(job_id: str) -> str:

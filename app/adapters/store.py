@@ -97,7 +97,9 @@ class RedisStore:
         await self._hold([keys.lease(run.id)], [run.attempt, 0])
 
     async def leaseless(self, *, limit: int = 100) -> tuple[str, ...]:
-        free = await self._leaseless([keys.OPEN, keys.ARQ_QUEUE], [limit, keys.RUN, keys.LEASE, keys.ARQ_IN_PROGRESS])
+        free = await self._leaseless(
+            [keys.OPEN, keys.ARQ_QUEUE, keys.BEGUN], [limit, keys.RUN, keys.LEASE, keys.ARQ_IN_PROGRESS]
+        )
         return tuple(job_id.decode() for job_id in free)
 
     async def signal(self, job_id: str, signal: Signal) -> None:

@@ -61,6 +61,11 @@ class Verb(StrEnum):
     UNREADABLE = "unreadable"
 
 
+STARTING: Final = frozenset({Verb.START, Verb.PLAN, Verb.APPROVE, Verb.RETRY, Verb.BUDGET})
+"""Commands that may start work; the others are only answered."""
+_IN_LINE: Final = STARTING - {Verb.BUDGET}
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """A `/vibecode …` line, read. `problem` is set only for `UNREADABLE` and says what was meant to be said.
@@ -151,6 +156,16 @@ class Job:
     place: Place | None = None
     review_id: int | None = None
     about: str = ""
+
+    @property
+    def thread(self) -> str:
+        """`owner/name#number`; empty without a number."""
+        return "" if self.number is None else f"{self.repo}#{self.number}"
+
+    @property
+    def works(self) -> bool:
+        """Must it wait in line? A word about a budget is heard at once, and only waits once it turns out to start."""
+        return self.command.verb in _IN_LINE
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Every method raises `StoreError` within 3 s when Redis is away. "Repeatable" mea
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from app.core.conversation import Conversation
@@ -33,6 +34,37 @@ class Signal:
     key: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How many runs may be at work at a time for one repository, and for one installation."""
+
+    per_repo: int = 2
+    per_installation: int = 8
+
+
+class Reason(StrEnum):
+    """What a run waits for."""
+
+    THREAD = "thread"
+    """Another run of its issue or pull request is at work, or waits to go on."""
+    REPO = "repo"
+    INSTALLATION = "installation"
+    WORKERS = "workers"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A run of work that may start and was not taken yet. `position` is 1 for who is next among those that wait for the
+    same; `at_work` is how many are at work there; `waited_s` counts from the moment it was put, or might go on."""
+
+    job_id: str
+    position: int
+    reason: Reason
+    at_work: int = 0
+    waited_s: float = 0.0
+    has_begun: bool = False
+
+
 class Queue(Protocol):
     """Carries jobs from web to worker, at least once. Raises `StoreError` within 3 s when Redis is away."""
 
@@ -48,6 +80,11 @@ class Queue(Protocol):
 
     async def depth(self) -> int:
         """How many jobs wait."""
+
+    async def waiting(self) -> tuple[Waiting, ...]:
+        """The runs of work that wait for a worker, in the order in which they are to be taken; of the first 1,000 jobs.
+
+        Commands that are only answered wait for nothing and are not among them. Repeatable."""
 
 
 class Store(Protocol):

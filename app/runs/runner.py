@@ -30,7 +30,7 @@ from app.core.errors import (
     StoreError,
     UserError,
 )
-from app.core.job import Verb
+from app.core.job import STARTING, Verb
 from app.core.ports import Ports
 from app.core.pull import Merging
 from app.core.repo_config import PATH
@@ -42,7 +42,6 @@ from app.runs.ending import end, fail, say_last_words
 from app.runs.lease import LEASE_S, Beat, hold, stop_on_signal
 from app.runs.money import grant
 from app.runs.publish import publish
-from app.runs.thread import STARTING
 from app.runs.who import is_heard
 from app.runs.work import Options, Work, open_work
 

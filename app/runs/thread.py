@@ -1,13 +1,10 @@
 """A thread's runs: which are open, and which one a command goes on with."""
 
 from dataclasses import replace
-from typing import Final
 
-from app.core.job import Mode, Verb
+from app.core.job import STARTING, Mode, Verb
 from app.core.run import Conclusion, Cost, Run, Status
 from app.runs.work import Work
-
-STARTING: Final = frozenset({Verb.START, Verb.PLAN, Verb.APPROVE, Verb.RETRY, Verb.BUDGET})
 
 
 async def find_open(work: Work) -> list[Run]:

@@ -23,7 +23,10 @@ from app.adapters.redis_server import EmbeddedRedis
 from app.adapters.store import RedisStore
 from app.core.errors import PutOff, StoreError
 from app.core.job import Job, Person, Source
+from app.core.records import Caps
 from app.core.run import Run
+
+MANY = Caps(per_repo=100, per_installation=100)
 
 
 @dataclass
@@ -79,10 +82,11 @@ def queue(redis: Redis) -> ArqQueue:
 
 @asynccontextmanager
 async def working(
-    server: EmbeddedRedis, carry_out: Callable[[str], Awaitable[None]], **options: Any
+    server: EmbeddedRedis, carry_out: Callable[[str], Awaitable[None]], *, caps: Caps = MANY, **options: Any
 ) -> AsyncIterator[tuple[DoorbellWorker, "asyncio.Task[None]"]]:
     """A worker at work until the block ends; then it ends at once."""
     at_work = worker(server.url, carry_out, **{"max_jobs": 4, "handle_signals": False, **options})
+    at_work.caps = caps
     serving = asyncio.create_task(at_work.serve())
     try:
         yield at_work, serving
@@ -341,13 +345,14 @@ async def test_a_clock_that_is_wrong_starts_nothing_late_and_nothing_early(
 async def test_a_take_whose_answer_was_lost_takes_the_same_jobs(redis: Redis, queue: ArqQueue) -> None:
     for key in range(3):
         await queue.put(a_run(key))
-    take = redis.register_script(read_script("take"))
+    take = redis.register_script(read_script("line", "take"))
     first, same, other = [
-        await take([keys.ARQ_QUEUE], [keys.ARQ_IN_PROGRESS, 2, 60_000, token]) for token in ("one", "one", "two")
+        await take([keys.ARQ_QUEUE, keys.BEGUN], [*keys.line(MANY), 2, 4, 60_000, token])
+        for token in ("one", "one", "two")
     ]
 
-    assert first[::2] == same[::2] == [a_run(0).id.encode(), a_run(1).id.encode()]
-    assert other[::2] == [a_run(2).id.encode()]
+    assert first[::3] == same[::3] == [a_run(0).id.encode(), a_run(1).id.encode()]
+    assert other[::3] == [a_run(2).id.encode()]
 
 
 async def test_nothing_of_a_job_is_left_in_arqs_keys(

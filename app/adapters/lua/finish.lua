@@ -1,6 +1,6 @@
 -- A worker is done with a job: it is over, or may start again `after_ms` from now.
--- Does nothing for a worker whose mark is gone: the job was put again, and is not this worker's to take off the queue.
-local queue, job, in_progress, retry = unpack(KEYS)
+-- Rings for those that waited for it to end. Does nothing for a worker whose mark is gone: the job was put again, and is not this worker's to take off the queue.
+local queue, job, in_progress, retry, bell = unpack(KEYS)
 local id, token, is_over, after_ms, job_s = unpack(ARGV)
 
 if redis.call('GET', in_progress) ~= token then
@@ -15,5 +15,9 @@ elseif tonumber(after_ms) > 0 then
   local at_ms = math.floor(time[1] * 1000 + time[2] / 1000) + after_ms
   redis.call('EXPIRE', job, job_s)
   redis.call('ZADD', queue, 'XX', string.format('%.0f', at_ms), id)
+end
+if redis.call('EXISTS', queue) == 1 then
+  redis.call('LPUSH', bell, id)
+  redis.call('LTRIM', bell, 0, 99)
 end
 return 1

@@ -1,7 +1,8 @@
--- Ids of open runs that nobody holds and that were begun, that a worker is believed to have, or that fell out of the
--- queue; oldest first. What is left is waiting: its turn, or the moment until which it was put off, by Redis' clock.
+-- Ids of open runs that nobody holds and that were begun elsewhere than in the queue, that a worker is believed to have,
+-- or that fell out of the queue; oldest first. What is left is waiting: its turn, room for it after it was put off or
+-- handed back, or the moment until which it was put off, by Redis' clock.
 -- Looks at the two thousand oldest; forgets runs that expired.
-local open, queue = unpack(KEYS)
+local open, queue, begun = unpack(KEYS)
 local limit, run, lease, in_progress = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 
 local time = redis.call('TIME')
@@ -15,7 +16,8 @@ local function is_stuck(id)
   if tonumber(at_ms) > now_ms then
     return false
   end
-  return redis.call('HEXISTS', run .. id, 'attempt') == 1 or redis.call('EXISTS', in_progress .. id) == 1
+  local was_begun = redis.call('HEXISTS', run .. id, 'attempt') == 1 and redis.call('SISMEMBER', begun, id) == 0
+  return was_begun or redis.call('EXISTS', in_progress .. id) == 1
 end
 
 local free = {}

@@ -1,7 +1,7 @@
 -- Store a new run, queue its job, wake a worker: all of it or nothing.
 -- Answers 1, or 0 when this id was seen before. Time is Redis' own, so that no machine's clock delays a job.
 local seen, run, open, latest, job, queue, bell = unpack(KEYS)
-local id, document, status, repo, runs, keep_s, seen_s, job_s, job_text = unpack(ARGV)
+local id, document, status, repo, runs, keep_s, seen_s, job_s, job_text, thread, installation, works = unpack(ARGV)
 
 if not redis.call('SET', seen, '1', 'NX', 'EX', seen_s) then
   return 0
@@ -19,6 +19,7 @@ end
 
 local before = redis.call('HGET', run, 'status')
 redis.call('HSET', run, 'document', document, 'status', status)
+redis.call('HSET', run, 'thread', thread, 'repo', repo, 'installation', installation, 'works', works)
 redis.call('EXPIRE', run, keep_s)
 for _, owner in ipairs({'', repo}) do
   if before then

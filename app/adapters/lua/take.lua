@@ -1,25 +1,52 @@
--- Take jobs that may start by Redis' clock, `room` at most, oldest first, and mark them with the worker's token.
--- Answers their ids and scores in turn. Asked again with the same token, answers the same ones again.
-local queue = KEYS[1]
-local in_progress, room, marked_ms, token = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+-- Take jobs that may start: answers, `asides` at most; then runs of work, `room` at most, by the rules of the line.
+-- Marks them with the worker's token. Answers id, moment and whether it is work ('1'), in turn.
+-- Asked again with the same token, answers the same ones again. The ids at the end are at work with this worker.
+local room, asides, marked_ms, token = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8]
 
 local at_work = {}
-for known = 5, #ARGV do
+for known = 9, #ARGV do
   at_work[ARGV[known]] = true
 end
-local time = redis.call('TIME')
-local now_ms = string.format('%.0f', math.floor(time[1] * 1000 + time[2] / 1000))
 
 local taken = {}
-local due = redis.call('ZRANGEBYSCORE', queue, '-inf', now_ms, 'WITHSCORES', 'LIMIT', 0, 1000)
-for place = 1, #due, 2 do
-  if #taken == 2 * room then
+
+local function give(run)
+  for _, word in ipairs({run.id, string.format('%.0f', run.at_ms), run.works and '1' or '0'}) do
+    taken[#taken + 1] = word
+  end
+end
+
+look()
+local works, answers = find_due(function(id)
+  local mark = redis.call('GET', line.in_progress .. id)
+  line.is_taken[id] = mark == token
+  return at_work[id] or (mark and mark ~= token)
+end)
+for _, runs in ipairs({works, answers}) do
+  for _, run in ipairs(runs) do
+    if line.is_taken[run.id] then
+      give(run)
+      room, asides = room - (run.works and 1 or 0), asides - (run.works and 0 or 1)
+    end
+  end
+end
+for _, run in ipairs(answers) do
+  if asides > 0 and not line.is_taken[run.id] then
+    asides = asides - 1
+    redis.call('SET', line.in_progress .. run.id, token, 'PX', marked_ms)
+    give(run)
+  end
+end
+while room > 0 do
+  local place = find_next(works)
+  if not place then
     break
   end
-  local id, mark = due[place], in_progress .. due[place]
-  if not at_work[id] and (redis.call('SET', mark, token, 'NX', 'PX', marked_ms) or redis.call('GET', mark) == token) then
-    taken[#taken + 1] = id
-    taken[#taken + 1] = due[place + 1]
-  end
+  local run = works[place]
+  room, line.is_taken[run.id] = room - 1, true
+  redis.call('SET', line.in_progress .. run.id, token, 'PX', marked_ms)
+  redis.call('SADD', line.begun, run.id)
+  begin(run)
+  give(run)
 end
 return taken
