@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,7 @@ from app.demo.model import ScriptedModel
 from app.demo.world import Comment, Delivery, Issue, PullRequest
 from app.main import serve_web
 from app.runs.recover import sweep
+from app.runs.thumbs import find_thumbs
 from app.settings import Settings, load
 from app.wiring import Records
 from app.worker import serve_jobs
@@ -75,6 +77,14 @@ class Bot:
     async def swept(self) -> None:
         """Have the worker's sweep for forgotten labels done with."""
         await sweep(self.ports, label="vibecode", is_due=True)
+
+    async def approved_by_thumb(self, issue: Issue, *, by: str) -> int:
+        """Give the bot's newest comment there a 👍 and have the worker look; the number of plans that it approved."""
+        comment = self.comments(issue)[-1]
+        self.github.thumb(REPO, comment.id, by=by)
+        # GitHub's moments are whole seconds, and nobody reads a plan within one.
+        comment.reactions[-1].created_at += timedelta(seconds=1)
+        return await find_thumbs(self.ports, is_due=True)
 
     async def at_work_on(self, words: str) -> Run:
         """Wait until a run's timeline shows these words."""

@@ -19,6 +19,8 @@ from app.core.ports import Ports
 from app.core.run import Conclusion, Run
 from app.runs.work import Work
 
+TAKEN_S: Final = 30 * 86_400.0
+"""As long as a thread remembers its run of work."""
 FIRST_LOOK: Final = timedelta(seconds=30)
 """How long after a plan was posted its comment is looked at for a 👍, see `runs/thumbs.py`."""
 NONE_WAITS: Final = "No plan waits for approval here. `/vibecode plan` makes one."
@@ -134,7 +136,7 @@ async def _take(work: Work, earlier: Run, **fields: Any) -> None:
     Raises:
         UserError: another run did.
     """
-    if not await work.ports.store.reserve(f"plan {earlier.id}", work.run.id, 1, limit=1):
+    if await work.ports.store.count(f"plan {earlier.id}", work.run.id, limit=1, ttl_s=TAKEN_S):
         raise UserError(TAKEN)
     await work.progress.save(earlier=earlier.id, **fields)
 

@@ -1,6 +1,7 @@
 """Brings back what was lost: runs of dead workers, deliveries that never arrived, labels that nobody told us of.
 
     every 10 s      runs in progress without a lease go back to the queue; sandboxes without a run are killed
+                    a 👍 to a plan that waits carries it out (runs/thumbs.py)
     every 5 min     what GitHub's log says did not arrive is asked for again (and at start)
     every 30 min    open issues with the label and without a run get one: GitHub's log reaches back some days only
 
@@ -20,6 +21,7 @@ from app.core.ports import GitHub, Ports
 from app.core.run import Run, Status
 from app.core.triggers import catch_up
 from app.runs.stages import branch_name
+from app.runs.thumbs import find_thumbs
 from app.runs.who import read_config
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ async def recover_forever(ports: Ports, *, deployment: str, label: str) -> None:
             partial(kill_orphans, deployment=deployment),
             partial(ask_again, is_due=is_start),
             partial(sweep, label=label, is_due=is_start),
+            find_thumbs,
         )
         for recover in rounds:
             try:

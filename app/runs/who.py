@@ -51,7 +51,7 @@ async def is_heard(work: Work) -> bool:
     except UserError as error:
         log.info("a bot asks, and the repository's file cannot be read", extra={"reason": str(error)})
         return False
-    return _is_named(job.sender, config)
+    return is_named(job.sender, config)
 
 
 async def check(work: Work, role: Role) -> None:
@@ -61,7 +61,7 @@ async def check(work: Work, role: Role) -> None:
         Refused: no.
     """
     sender = work.run.job.sender
-    if role is not Role.ADMIN and not _is_named(sender, work.config):
+    if role is not Role.ADMIN and not is_named(sender, work.config):
         policy.admit(sender.login, role, work.config.roles)
     _check_label(work)
     await _count(work)
@@ -69,7 +69,8 @@ async def check(work: Work, role: Role) -> None:
         await work.progress.save(is_muted=False)
 
 
-def _is_named(sender: Person, config: RepoConfig) -> bool:
+def is_named(sender: Person, config: RepoConfig) -> bool:
+    """Does the repository's file name this account among those that may?"""
     named = config.bots if sender.is_bot else config.people
     return sender.login.casefold() in {login.casefold() for login in named}
 

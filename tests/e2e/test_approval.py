@@ -1,7 +1,12 @@
 """Plans wait for a person, are changed by what people say, and are carried out once."""
 
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from app.adapters.clock import SystemClock
 from app.core.run import Conclusion
 from app.runs.approval import TAKEN
+from app.runs.thumbs import find_thumbs
 from tests.bot import REPO, Bot
 from tests.e2e.turns import MEND, edit, finish, plan, write
 
@@ -154,3 +159,76 @@ async def test_the_plan_of_a_closed_issue_is_not_carried_out(bot: Bot) -> None:
 
     issue.put_state("open")
     assert (await bot.comment(issue, "/vibecode approve")).conclusion is Conclusion.SUCCESS
+
+
+async def test_a_thumb_of_who_may_carries_the_plan_out_once(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    issue = await bot.issue()
+    await bot.comment(issue, "/vibecode plan")
+    bot.github.user("other-bot[bot]", bot=True)
+    bot.github.grant(REPO, "other-bot[bot]", "write")
+    assert await bot.approved_by_thumb(issue, by="other-bot[bot]") == 0
+    assert await bot.approved_by_thumb(issue, by="outsider") == 0
+    assert await bot.approved_by_thumb(issue, by="maintainer") == 1
+    _, run = await bot.work()
+
+    assert (run.conclusion, run.job.sender.login) == (Conclusion.SUCCESS, "maintainer")
+    assert "~reaction~" in run.id
+    assert len(bot.comments(issue)) == len(bot.pull_requests()) == 1, "nobody was answered"
+    assert await find_thumbs(bot.ports, is_due=True) == 0
+
+
+async def test_a_thumb_on_the_plan_before_approves_nothing(bot: Bot) -> None:
+    bot.model.says(PLAN, plan("Say hello, and wave"), edit("helo", "hello *waves*"), finish("Waved."))
+    issue = await bot.issue()
+    await bot.comment(issue, "/vibecode plan")
+    bot.github.thumb(REPO, bot.comments(issue)[0].id, by="maintainer")
+    await bot.comment(issue, "/vibecode plan and wave")
+
+    assert await find_thumbs(bot.ports, is_due=True) == 0
+    bot.github.grant(REPO, "colleague", "write")
+    assert await bot.approved_by_thumb(issue, by="colleague") == 1
+    run = (await bot.work())[-1]
+    assert [commit.subject for commit in run.commits] == ["Say hello, and wave"]
+
+
+async def test_a_thumb_after_the_issue_was_edited_asks_again(bot: Bot) -> None:
+    bot.model.says(PLAN, plan("Say goodbye"))
+    issue = await bot.issue()
+    await bot.comment(issue, "/vibecode plan")
+    issue.body = "It should say goodbye."
+    assert await bot.approved_by_thumb(issue, by="maintainer") == 1
+    run = (await bot.work())[-1]
+
+    assert run.conclusion is Conclusion.ACTION_REQUIRED
+    assert "The issue's text changed since" in bot.comments(issue)[0].body
+    assert bot.pull_requests() == []
+
+
+async def test_a_plan_is_looked_at_less_often_the_older_it_is(bot: Bot) -> None:
+    bot.model.says(PLAN)
+    issue = await bot.issue()
+    planned = await bot.comment(issue, "/vibecode plan")
+    assert planned.ended_at is not None
+    store = bot.records.store
+    assert await store.due(planned.ended_at + timedelta(seconds=20), limit=9) == ()
+    assert await store.due(planned.ended_at + timedelta(seconds=31), limit=9) == (planned.id,)
+
+    ago = replace(bot.ports, clock=Later(planned.ended_at + timedelta(days=1)))
+    await find_thumbs(ago, is_due=True)
+    assert await store.due(planned.ended_at + timedelta(hours=25), limit=9) == ()
+    assert await store.due(planned.ended_at + timedelta(hours=26), limit=9) == (planned.id,)
+
+    ago = replace(bot.ports, clock=Later(planned.ended_at + timedelta(days=8)))
+    await find_thumbs(ago, is_due=True)
+    assert await store.due(planned.ended_at + timedelta(days=99), limit=9) == ()
+
+
+class Later(SystemClock):
+    """A clock that stands at a later moment."""
+
+    def __init__(self, moment: datetime) -> None:
+        self._moment = moment
+
+    def now(self) -> datetime:
+        return self._moment
