@@ -285,9 +285,6 @@ class Run:
         is_handed_over = self.conclusion is Conclusion.NEUTRAL and bool(self.commits)
         return is_handed_over or self.conclusion in {Conclusion.FAILURE, Conclusion.TIMED_OUT, Conclusion.CANCELLED}
 
-    def is_done(self, stage: Stage) -> bool:
-        return any(record.stage is stage and record.status is Status.COMPLETED for record in self.stages)
-
     def with_activity(self, at: datetime, kind: Kind, text: str) -> "Run":
         """Add a line to the timeline; the oldest goes when there are too many."""
         seq = self.activities[-1].seq + 1 if self.activities else 1
