@@ -81,7 +81,7 @@ class RepoConfig(_Section):
         return tuple(key for key in _UNUSED if key in set_here)
 
 
-_UNUSED: Final = ("ci_fix_attempts", "pull_request.labels", "pull_request.reviewers")
+_UNUSED: Final = ("ci_fix_attempts",)
 
 
 def parse(text: str) -> RepoConfig:

@@ -3,9 +3,9 @@
 from typing import Final
 
 from app.agent.context import Brief
-from app.core import repo_config
 from app.core.commands import parse as parse_command
-from app.core.sanitize import clean, disarm
+from app.core.sanitize import clean
+from app.runs.conventions import read_conventions
 from app.runs.work import Work
 
 REQUEST_CHARS: Final = 32_768
@@ -21,11 +21,6 @@ RESOLVE: Final = (
 async def make_brief(work: Work) -> Brief:
     """The task as this run has it now."""
     job, asked = work.run.job, work.origin or work.run.job
-    instructions = []
-    for path in repo_config.INSTRUCTION_FILES:
-        raw = await work.ports.repos.read(job.installation_id, job.repo, work.run.base_sha, path)
-        if raw is not None:
-            instructions.append((path, disarm(raw.decode("utf-8", "replace")[:REQUEST_CHARS])))
     return Brief(
         repo=job.repo,
         number=asked.number,
@@ -34,7 +29,7 @@ async def make_brief(work: Work) -> Brief:
         author=(asked.author or asked.sender).login,
         sender=job.sender.login,
         instruction=_instruction(work),
-        instructions=tuple(instructions),
+        instructions=await read_conventions(work),
         remarks=await _remarks(work),
         pull=work.pull_before,
         heard=work.run.heard,

@@ -11,14 +11,15 @@ from typing import Final
 
 from app.agent import coder, planner
 from app.core import repo_config
-from app.core.errors import CommandFailed, SandboxError, UserError
-from app.core.job import Job, Source
+from app.core.errors import CommandFailed, GitHubError, SandboxError, UserError
+from app.core.job import Job, Mode, Source
 from app.core.machine import CommandTimeout, ExecResult, Network
 from app.core.plan import Plan, Step
 from app.core.policy import BRANCH_PREFIX
 from app.core.run import Kind, Stage, Verdict
 from app.runs import follow, tree, verify
 from app.runs.brief import make_brief
+from app.runs.conventions import read_conventions
 from app.runs.publish import Overtaken, publish, subject_of
 from app.runs.work import Work
 from app.text.pull_request import render_pull_request
@@ -201,7 +202,7 @@ async def carry_out_steps(work: Work) -> None:
 
 async def _carry_out_step(work: Work, index: int, step: Step) -> str:
     """One step to its commit, and its summary. Begun anew when somebody pushed changes to the same files."""
-    session = await work.open_session(f"step {index}")
+    session = await work.open_session(f"step {index}", await read_conventions(work, step.files))
     for _ in range(MAX_OVERTAKEN):
         summary, answers = await coder.carry_out_step(session, work.plan, index)
         try:
@@ -247,6 +248,7 @@ async def open_pull_request(work: Work, *, is_draft: bool = False) -> None:
         title, body = render_pull_request(run, work.page_url)
         verdict = run.verification.verdict if run.verification else Verdict.UNTESTED
         wants_draft = is_draft or verdict is Verdict.FAILING or run.job.command.draft or work.config.pull_request.draft
+        is_first = run.pull_request is None and run.job.mode in {Mode.AUTO, Mode.PLAN}
         pull_request = await work.github.put_pull_request(
             branch=run.branch,
             base=run.base_ref,
@@ -254,7 +256,29 @@ async def open_pull_request(work: Work, *, is_draft: bool = False) -> None:
             body=work.redactor.redact(body),
             is_draft=wants_draft,
         )
+        if is_first:
+            await _dress(work, pull_request.number, is_ready=not is_draft)
         await work.progress.change(pull_request=pull_request, message=f"#{pull_request.number}")
+
+
+async def _dress(work: Work, number: int, *, is_ready: bool) -> None:
+    """Label a new pull request and ask for its reviews, as the repository's file says; of unfinished work none is."""
+    wanted, pulls = work.config.pull_request, work.github.pulls
+    try:
+        await pulls.add_labels(number, wanted.labels)
+    except GitHubError as error:
+        await _tell_refused(work, f"`pull_request.labels` of `{repo_config.PATH}`", error)
+    for reviewer in wanted.reviewers if is_ready else ():
+        try:
+            await pulls.request_reviews(number, [reviewer])
+        except GitHubError as error:
+            await _tell_refused(work, f"A review by `{reviewer}` (`pull_request.reviewers`)", error)
+
+
+async def _tell_refused(work: Work, what: str, error: GitHubError) -> None:
+    if error.is_passing:
+        raise error
+    await work.progress.notice(f"{what}: {error}")
 
 
 async def clean_up(work: Work) -> None:

@@ -13,6 +13,7 @@ from app.core.machine import CommandTimeout
 from app.core.repo_config import is_test
 from app.core.run import Kind, SuiteRun, Verdict, Verification
 from app.runs import tree
+from app.runs.conventions import read_conventions
 from app.runs.publish import publish
 from app.runs.work import Work
 
@@ -32,7 +33,9 @@ async def verify(work: Work) -> Verification:
             break
         await work.progress.show(Kind.NOTE, "The tests fail. The agent repairs.")
         await tree.show(work.sandbox, work.run.published_tree)
-        summary = await repair(await work.open_session(f"repair {number}"), _evidence(head), number)
+        files = [path for commit in work.run.commits for path in commit.files]
+        session = await work.open_session(f"repair {number}", await read_conventions(work, files))
+        summary = await repair(session, _evidence(head), number)
         if await publish(work, "Repair what the tests found", summary) is None:
             break
         head = await _run_on(work, "head", work.run.published_tree)

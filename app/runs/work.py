@@ -96,8 +96,9 @@ class Work:
     def page_url(self) -> str:
         return self.options.page_url(self.run.id)
 
-    async def open_session(self, task: str) -> Session:
+    async def open_session(self, task: str, instructions: tuple[tuple[str, str], ...] | None = None) -> Session:
         """A conversation with the model: one for the `plan`, one for each `step n`, one for each `repair n`.
+        `instructions` take the place of the brief's.
 
         One that an earlier attempt began is gone on with where what it speaks of is still there: a plan changes
         nothing, a step's edits are in the sandbox if that lives, a repair's are taken back before it begins.
@@ -108,7 +109,7 @@ class Work:
             model=self.ports.model,
             sandbox=self.sandbox,
             watcher=self.progress,
-            brief=self.brief,
+            brief=replace(self.brief, instructions=instructions) if self.brief and instructions else self.brief,
             model_name=self.run.job.command.model or "",
             cache_key=self.run.id,
         )

@@ -89,8 +89,14 @@ def ask_for_repair(brief: Brief | None, evidence: str) -> str:
 
 
 def _render(template: str, brief: Brief | None, **variables: object) -> str:
-    files = [(path, _inert(_shortened(text, MAX_FILE_CHARS))) for path, text in brief.instructions] if brief else []
+    files = [_governing(path, text) for path, text in brief.instructions] if brief else []
     return render(f"prompt/{template}.j2", brief=_made_inert(brief) if brief else None, files=files, **variables)
+
+
+def _governing(path: str, text: str) -> tuple[str, str, str]:
+    """A file of conventions: its path, the folder that they are for, and the text."""
+    shown = re.sub(r"[^\w./ @+-]", "?", path)
+    return shown, f"{shown.rpartition('/')[0]}/".lstrip("/") or "everything", _inert(_shortened(text, MAX_FILE_CHARS))
 
 
 def _made_inert(brief: Brief) -> Brief:
