@@ -20,6 +20,7 @@ from app.settings import Settings
 ANSWER_S: Final = 10.0
 """As long as GitHub waits."""
 _BODY: Final = json.dumps({"zen": "Look before you leap.", "hook_id": 0}).encode()
+_PONG: Final = b'{"pong":true}'
 _NOBODY: Final = {502, 503, 504}
 
 
@@ -77,7 +78,7 @@ async def _deliver(settings: Settings, url: str) -> list[Trouble]:
 def _judge(answer: httpx.Response, url: str) -> list[Trouble]:
     status, kind = answer.status_code, answer.headers.get("content-type", "").partition(";")[0]
     is_ours = kind in {"application/json", "application/problem+json"}
-    if status == 200 and is_ours and answer.json() == {"pong": True}:
+    if status == 200 and is_ours and answer.content == _PONG:
         return []
     if answer.is_redirect:
         fix = "Set PUBLIC_URL to where it leads, or deliver there without it: GitHub follows no redirect."

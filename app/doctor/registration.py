@@ -99,9 +99,12 @@ class AppChecks:
         events = cast(Sequence[str], manifest["default_events"])
         page = f"{about.settings_url}/permissions"
         troubles = [Trouble(what, f"Change it: {page}") for what in _lacks("The App", asked, events, about)]
+        # what the App itself does not ask for nobody can accept
+        asked_for = {name: level for name, level in asked.items() if _rank(about.permissions.get(name)) >= _rank(level)}
+        told_of = [name for name in events if name in about.events]
         for each in self._living:
             fix = f"Its owner accepts what the App asks for: {each.html_url}"
-            missing = _lacks(f"The installation on {each.account}", asked, events, each)
+            missing = _lacks(f"The installation on {each.account}", asked_for, told_of, each)
             troubles += [Trouble(what, fix) for what in missing]
         more = [
             *(f"{name}: {level}" for name, level in about.permissions.items() if _rank(level) > _rank(asked.get(name))),

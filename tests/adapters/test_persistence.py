@@ -8,7 +8,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from app.adapters.connection import open_redis
-from app.adapters.persistence import check_persistence
+from app.adapters.persistence import check_persistence, try_out
 from app.adapters.redis_server import EmbeddedRedis
 from app.core.errors import StoreError
 
@@ -71,3 +71,14 @@ async def test_a_redis_that_is_away_is_an_error(tmp_path: Path) -> None:
     async with open_redis(str(tmp_path / "none.sock")) as redis:
         with pytest.raises(StoreError, match="Redis"):
             await check_persistence(redis)
+
+
+async def test_a_redis_is_tried_out_and_nothing_is_left_in_it(redis: Any) -> None:
+    assert (await try_out(redis)).startswith("Valkey ")
+    assert await redis.keys("*") == []
+
+
+async def test_a_redis_that_takes_nothing_is_an_error(redis: Any) -> None:
+    await set_up(redis, {"maxmemory": "1"})
+    with pytest.raises(StoreError, match="Redis is full"):
+        await try_out(redis)

@@ -428,7 +428,6 @@ async def test_each_permission_and_event_that_is_missing_is_named(bot: Bot, tmp_
         "The App lacks the permission contents: write (it has read).",
         "The App lacks the permission checks: read.",
         "The App is not told of the event issues.",
-        "The installation on acme is not told of the event issues.",
         "The App has more than it uses: administration: write.",
     ]
     assert troubles[0]["fix"].endswith("/settings/apps/vibecoder/permissions")
