@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 from app.adapters.clock import SystemClock
 from app.core.run import Conclusion
-from app.runs.approval import TAKEN
+from app.demo.model import say
+from app.runs.approval import TAKEN, TOO_EARLY
 from app.runs.thumbs import find_thumbs
 from tests.bot import REPO, Bot
 from tests.e2e.turns import MEND, edit, finish, plan, write
@@ -57,6 +58,20 @@ async def test_where_the_file_says_so_every_plan_waits(bot: Bot) -> None:
     assert len(bot.pull_requests()) == len(bot.comments(issue)) == 1
 
 
+async def test_a_retry_of_a_plan_that_failed_waits_too(bot: Bot) -> None:
+    await bot.github.push(REPO, "main", APPROVE_FIRST, message="Ask first", by="acme")
+    bot.model.says(*[say("I would rather talk.")] * 8)
+    issue = await bot.issue()
+    failed = await bot.comment(issue, "/vibecode")
+    assert failed.conclusion is Conclusion.FAILURE
+
+    bot.model.forget()
+    bot.model.says(*MEND)
+    assert (await bot.comment(issue, "/vibecode retry")).needs == "approval"
+    assert bot.pull_requests() == []
+    assert (await bot.comment(issue, "/vibecode approve")).conclusion is Conclusion.SUCCESS
+
+
 async def test_what_is_to_be_different_makes_another_plan_in_the_same_comment(bot: Bot) -> None:
     bot.model.says(PLAN, plan("Say hello, and wave"), edit("helo", "hello *waves*"), finish("Waved."))
     issue = await bot.issue()
@@ -103,6 +118,22 @@ async def test_approving_what_is_not_there_is_answered(bot: Bot) -> None:
 
     assert (run.conclusion, run.cost.turns) == (Conclusion.SKIPPED, 0)
     assert "No plan waits for approval here. `/vibecode plan` makes one." in bot.comments(issue)[0].body
+
+
+async def test_approving_before_the_plan_is_there_asks_again(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    issue = await bot.issue()
+    await bot.stop_worker()
+    await bot.label(issue, "vibecode:plan")
+    await bot.github.comment(REPO, issue.number, "/vibecode approve", by="maintainer")
+    await bot.start_worker()
+    _, early = await bot.work()
+
+    assert early.failure is not None
+    assert (early.conclusion, early.failure.message) == (Conclusion.SKIPPED, TOO_EARLY)
+    assert "✋ Waiting for you" in bot.comments(issue)[0].body
+    assert bot.pull_requests() == []
+    assert (await bot.comment(issue, "/vibecode approve")).conclusion is Conclusion.SUCCESS
 
 
 async def test_two_approvals_make_one_pull_request(bot: Bot) -> None:
