@@ -18,6 +18,7 @@ from app.adapters.connection import open_redis
 from app.core.job import Source, job_id
 from app.core.ports import Ports
 from app.core.run import Run, Status
+from app.demo.ci import Judge
 from app.demo.github import DemoGitHub
 from app.demo.loopback import free_port
 from app.demo.model import ScriptedModel
@@ -121,6 +122,16 @@ class Bot:
         runs = (await self.records.store.list(limit=100)).runs
         return [await self.settled(run.id) for run in reversed(runs)]
 
+    async def answered(self, source: Source, *, times: int = 1) -> Run:
+        """Wait for the end of the run, the `times`-th, that such an event started."""
+        found: list[Run] = []
+        async with asyncio.timeout(SETTLE_S):
+            while len(found) < times:
+                page = await self.records.store.list(limit=100)
+                found = [run for run in reversed(page.runs) if run.job.source is source]
+                await asyncio.sleep(0.01)
+        return await self.settled(found[times - 1].id)
+
     async def settled(self, run_id: str) -> Run:
         """Wait for a run's end."""
         async with asyncio.timeout(SETTLE_S):
@@ -128,6 +139,10 @@ class Bot:
                 if run.status is Status.COMPLETED:
                     return run
         raise AssertionError(f"There is no run {run_id}.")
+
+    async def start_ci(self, judge: Judge, name: str = "tests") -> None:
+        """From now on `judge` decides how the repository's check ends."""
+        await self.github.ci.judges(REPO, name, judge)
 
     def comments(self, issue: Issue) -> list[Comment]:
         """What the bot said there."""

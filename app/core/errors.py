@@ -8,6 +8,7 @@
     ├── Stopped              a person said stop
     ├── LeaseLost            another worker carries this run now; this one may write nothing more
     ├── PutOff               another system is away; the run goes on later, where it stopped
+    ├── NotYet               what the run waits for takes its time; it looks again later
     └── OutsideError         another system failed; one line, with what to try next
         ├── GitHubError      carries the HTTP status and, when GitHub named one, the wait
         │   └── HeadMoved    the branch is not where the commit expected it
@@ -65,6 +66,14 @@ class LeaseLost(VibecoderError):
 
 class PutOff(VibecoderError):
     """The run waits for another system. Whoever took its job takes it again after `after_s` seconds."""
+
+    def __init__(self, message: str, after_s: float) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+
+
+class NotYet(VibecoderError):
+    """What the run waits for has not happened yet. It looks again after `after_s` seconds, holding no worker."""
 
     def __init__(self, message: str, after_s: float) -> None:
         super().__init__(message)

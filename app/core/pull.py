@@ -58,6 +58,20 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What was found out about checks that failed. `findings` are sentences for people, in order.
+
+    `failed` are those that are still to be looked into; `asked` are the ids of those among them that were asked, at
+    `asked_at`, to run again.
+    """
+
+    failed: tuple[Check, ...] = ()
+    asked: tuple[int, ...] = ()
+    asked_at: datetime | None = None
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Thumb:
     """A reaction of a person or bot to one of our comments. `id` is GitHub's, unique among reactions."""
 

@@ -74,15 +74,6 @@ class RepoConfig(_Section):
         """What the web process is to know of it."""
         return Known(self.label, self.bots)
 
-    @property
-    def unused(self) -> tuple[str, ...]:
-        """Keys that the file sets and nothing acts on yet: people are told."""
-        set_here = self.model_fields_set | {f"pull_request.{key}" for key in self.pull_request.model_fields_set}
-        return tuple(key for key in _UNUSED if key in set_here)
-
-
-_UNUSED: Final = ("ci_fix_attempts",)
-
 
 def parse(text: str) -> RepoConfig:
     """Read the file.

@@ -15,6 +15,7 @@ from typing import Final
 from app.core.conversation import Usage
 from app.core.job import Heard, Job
 from app.core.plan import Plan
+from app.core.pull import Diagnosis
 
 MAX_ACTIVITIES: Final = 200
 MAX_NOTICES: Final = 50
@@ -182,20 +183,17 @@ class Run:
 
     `attempt` counts the workers that held it and is the fence of every write. `commits` are in order of publication.
     `needs` says what a person must do: `approval`, `budget`, `reading` (held-back paths), or nothing.
-
     For the next worker: `handed_back` of the attempts ended in order; `waits` times in a row another system was away,
     `waited_s` seconds in all, and until `wake_at` nobody need try; `reserved` are the scopes where dollars are set
     aside; the trees (see `runs/work.py`) and `test_command` are the sandbox's. `unknown` is JSON that a newer version
     wrote: kept, not understood. `is_muted`: it says nothing in its thread, as who asked is no one to answer (again).
-
     Of a follow-up: `issue` is the number of the issue that the pull request closes, `began_at` the branch's head when
     the run began, `heard` what it follows up, `merges` the sha of base that is to be merged into the branch.
-
     Of its money: `budget_usd` is what it may spend by the rules, 0 where nothing limits it; `granted_usd` what people
     added, `grants` the ids of the commands that did; `carried_usd` of its cost was spent by the runs it goes on with.
-
     `earlier` is the id of the run that it goes on from. `asks_first`: a person must approve its plan before it is
     carried out, bound to `approval` (`core.plan.approval_of`). `previous` is the plan that its own takes the place of.
+    `diagnosis` is of failed checks.
     """
 
     job: Job
@@ -249,6 +247,7 @@ class Run:
     approval: str = ""
     previous: Plan | None = None
     is_muted: bool = False
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
 
     @property
     def id(self) -> str:

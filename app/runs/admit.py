@@ -8,8 +8,9 @@ import math
 from app.core import policy, repo_config
 from app.core.budget import Budget
 from app.core.errors import UserError
-from app.core.job import Source, Verb
+from app.core.job import Job, Mode, Source, Verb
 from app.core.policy import Role
+from app.core.pull import Pull
 from app.core.repo_config import RepoConfig
 from app.runs import approval
 from app.runs.follow import adopt, find_pull, is_follow_up
@@ -32,12 +33,17 @@ async def admit(work: Work) -> None:
     role = await role_of(work)
     if role is Role.NONE:
         policy.admit(job.sender.login, role, RepoConfig().roles)
-    pull = await find_pull(work) if job.is_pull_request else None
+    await let_in(work, role, await find_pull(work) if job.is_pull_request else None)
+    await reserve(work)
+
+
+async def let_in(work: Work, role: Role, pull: Pull | None) -> None:
+    """Let somebody of this role in, with no dollars set aside yet. Raises as `admit`."""
     default = await work.github.default_branch()
     default_sha = await work.fetch(default)
     await _read_config(work, default_sha)
     await check(work, role)
-    if not work.run.base_sha:
+    if not work.run.base_sha and work.run.job.mode is not Mode.FIX_CI:
         await _take_up(work, pull.head if pull else "")
         await approval.take_lead(work)
     if pull is not None and is_follow_up(work.run.job):
@@ -45,7 +51,6 @@ async def admit(work: Work) -> None:
     await _find_base(work, default, default_sha)
     await _adopt_branch(work)
     await _set_budget(work)
-    await reserve(work)
 
 
 async def is_flooding(work: Work) -> bool:
@@ -56,10 +61,10 @@ async def is_flooding(work: Work) -> bool:
     return not await work.ports.store.claim(f"answer {job.repo}#{job.number} {job.sender.id}", ttl_s=HOUR_S)
 
 
-async def role_of(work: Work) -> Role:
-    """The sender's role; an operator who came through the API or the command line has them all. A bot that is heard
-    may what people may."""
-    job = work.run.job
+async def role_of(work: Work, asked: Job | None = None) -> Role:
+    """The role of this job's sender, or of another's; an operator who came through the API or the command line has them
+    all. A bot that is heard may what people may."""
+    job = asked or work.run.job
     if job.sender.is_bot:
         return Role.WRITE
     if job.source in (Source.API, Source.LOCAL) and not job.sender.id:
@@ -90,10 +95,6 @@ async def _read_config(work: Work, sha: str) -> None:
     job = work.run.job
     raw = await work.ports.repos.read(job.installation_id, job.repo, sha, repo_config.PATH)
     work.config = await parse(work.ports.store, job.repo, raw)
-    if unused := work.config.unused:
-        await work.progress.notice(
-            f"`{repo_config.PATH}`: {', '.join(f'`{key}`' for key in unused)} is not acted on yet."
-        )
 
 
 async def _set_budget(work: Work) -> None:

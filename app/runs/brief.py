@@ -36,6 +36,7 @@ async def make_brief(work: Work) -> Brief:
         test_command=work.run.test_command,
         lint_command=work.config.lint,
         base_ref=work.run.base_ref,
+        checks=work.failing,
     )
 
 

@@ -2,6 +2,7 @@
 
     UserError     → skipped (before the sandbox) or failure, posted as written
     LimitReached  → timed_out; what is done is published and handed over in a draft
+    NotYet        → put off; what it waits for takes its time
     OutsideError  → put off when it may pass, and taken up where it stopped; else failure, one line
     Stopped       → cancelled; what is done stays on the branch
     LeaseLost     → nothing: another worker tells the story
@@ -22,6 +23,7 @@ from app.core.errors import (
     CommandFailed,
     LeaseLost,
     LimitReached,
+    NotYet,
     OutsideError,
     PutOff,
     Refused,
@@ -30,7 +32,7 @@ from app.core.errors import (
     StoreError,
     UserError,
 )
-from app.core.job import STARTING, Verb
+from app.core.job import STARTING, Source, Verb
 from app.core.ports import Ports
 from app.core.pull import Merging
 from app.core.repo_config import PATH
@@ -38,6 +40,7 @@ from app.core.run import Conclusion, Verdict
 from app.runs import approval, follow, stages, update
 from app.runs.admit import admit, is_flooding
 from app.runs.answer import answer, grant_to_open
+from app.runs.checks import look_into
 from app.runs.ending import end, fail, say_last_words
 from app.runs.lease import LEASE_S, Beat, hold, stop_on_signal
 from app.runs.money import grant
@@ -83,6 +86,8 @@ async def _carry_out(work: Work) -> None:
         raise
     except OutsideError as error:
         raise await _put_off(work, error) from error
+    except NotYet as wait:
+        raise await _pause(work, wait) from wait
     except asyncio.CancelledError:
         await _hand_back(work)
         raise
@@ -128,6 +133,18 @@ async def _put_off(work: Work, error: OutsideError) -> PutOff:
     return PutOff(str(error), after_s)
 
 
+async def _pause(work: Work, wait: NotYet) -> PutOff:
+    """Let the run look again later: nothing went wrong, so no wait is counted, and the time is not its own."""
+    run = work.run
+    await work.progress.save(
+        handed_back=run.handed_back + 1,
+        waited_s=run.waited_s + wait.after_s,
+        wake_at=work.ports.clock.now() + timedelta(seconds=wait.after_s),
+        message=f"Waiting: {wait}",
+    )
+    return PutOff(str(wait), wait.after_s)
+
+
 async def _hand_back(work: Work) -> None:
     """Say that this attempt ended in order, as the worker is told to go; the sandbox stays for the next."""
     log.info("run handed back", extra={"stage": work.run.stage})
@@ -163,7 +180,7 @@ async def _walk_ladder(work: Work) -> None:
             raise
         log.warning("run failed", extra={"reason": str(error), "stage": work.run.stage})
         await fail(work, Conclusion.FAILURE, str(error), kind="outside")
-    except (LeaseLost, asyncio.CancelledError):
+    except (LeaseLost, NotYet, asyncio.CancelledError):
         raise
     except Exception as bug:
         log.exception("bug", extra={"stage": work.run.stage})
@@ -176,7 +193,8 @@ async def _walk_ladder(work: Work) -> None:
 
 async def _walk(work: Work) -> tuple[Conclusion, str]:
     """The stages in their order. Returns how the run ends, in a word and in a sentence."""
-    answered = await _answer_or_admit(work)
+    begin = look_into if work.run.job.source is Source.CHECKS else _answer_or_admit
+    answered = await begin(work)
     if answered is not None:
         return answered
     work.progress.listen = partial(follow.listen, work)

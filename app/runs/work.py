@@ -18,7 +18,7 @@ from app.core.redact import Redactor
 from app.core.repo_config import RepoConfig
 from app.core.run import Run
 from app.runs.progress import Progress
-from app.text.comment import marker_of, render_comment
+from app.text.comment import is_silent, marker_for, render_comment
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +56,8 @@ class Work:
 
     `brief` is what the agent is told of the task. `is_reconnected` says that the sandbox is the one of an earlier
     attempt, as that left it. `pull_before` are title and opening of the pull request that is followed up, `origin` the
-    job that made it, where that is known. The run's trees are shas of git trees there: `start_tree` is the base after
-    set-up, `published_tree` what is on the branch.
+    job that made it, where that is known; `failing` (name, part of the log) its failing checks. The run's trees are
+    shas of git trees there: `start_tree` is the base after set-up, `published_tree` what is on the branch.
     """
 
     ports: Ports
@@ -71,6 +71,7 @@ class Work:
     is_reconnected: bool = False
     pull_before: tuple[str, str] = ("", "")
     origin: Job | None = None
+    failing: tuple[tuple[str, str], ...] = ()
 
     @property
     def run(self) -> Run:
@@ -159,10 +160,10 @@ class Work:
 
 async def draw(github: GitHub, options: Options, redactor: Redactor, run: Run) -> int | None:
     """Write the run's one comment from the run."""
-    if run.job.number is None:
+    if run.job.number is None or is_silent(run):
         return None
     body = redactor.redact(render_comment(run, options.page_url(run.id)))
-    return await github.put_comment(run.job.number, body, marker=marker_of(run.id), comment_id=run.comment_id)
+    return await github.put_comment(run.job.number, body, marker=marker_for(run), comment_id=run.comment_id)
 
 
 def open_work(ports: Ports, options: Options, run: Run, github: GitHub) -> Work:

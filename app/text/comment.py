@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.core.commands import COMMANDS, OPTIONS
+from app.core.job import Mode, Source
 from app.core.run import Conclusion, Run, Status
 from app.text.render import render
 
@@ -27,6 +28,18 @@ def marker_of(job_id: str) -> str:
     return f"<!-- vibecoder:run={hashlib.sha256(job_id.encode()).hexdigest()[:16]} -->"
 
 
+def marker_for(run: Run) -> str:
+    """The marker of the run's comment: failed checks of one pull request share one."""
+    job = run.job
+    return marker_of(f"{job.repo}#{job.number}:checks" if job.mode is Mode.FIX_CI else run.id)
+
+
+def is_silent(run: Run) -> bool:
+    """Is there nothing to say (yet) to people? Nobody asked about a failed check."""
+    has_news = run.diagnosis.findings or run.failure is not None or run.stages
+    return run.job.source is Source.CHECKS and not has_news
+
+
 def headline(run: Run) -> str:
     """The run's state in a few words."""
     if run.conclusion is not None:
@@ -36,9 +49,10 @@ def headline(run: Run) -> str:
 
 def render_comment(run: Run, page_url: str) -> str:
     """The comment's body, at most `MAX_CHARS` long."""
-    template = "comment/answer.md.j2" if run.is_answer else "comment/progress.md.j2"
+    answer = "comment/checks.md.j2" if run.job.mode is Mode.FIX_CI else "comment/answer.md.j2"
+    template = answer if run.is_answer else "comment/progress.md.j2"
     body = render(template, run=run, headline=headline(run), page_url=page_url)
-    marker = marker_of(run.id)
+    marker = marker_for(run)
     return f"{marker}\n{body[: MAX_CHARS - len(marker)]}"
 
 

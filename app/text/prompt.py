@@ -43,7 +43,8 @@ class Brief:
     """What the model is told of the task. Text comes sanitised.
 
     `request` is the issue's body, by `author`; `instruction` the words of `sender`, who started the run. Of a pull
-    request that is followed up, `pull` is its title and opening, `heard` what is to be settled.
+    request that is followed up, `pull` is its title and opening, `heard` what is to be settled, `checks` (name, part of
+    the log) those that fail on it.
     `instructions` are (path, text) of the repository's own conventions, `remarks` (author, association, text) of the
     thread. Empty means there is none.
     """
@@ -64,6 +65,7 @@ class Brief:
     base_ref: str = ""
     pull: tuple[str, str] = ("", "")
     heard: tuple[Heard, ...] = ()
+    checks: tuple[tuple[str, str], ...] = ()
 
 
 def instructions() -> str:
@@ -110,6 +112,7 @@ def _made_inert(brief: Brief) -> Brief:
         sender=_name(brief.sender),
         pull=(_inert(brief.pull[0]), _inert(_shortened(brief.pull[1], MAX_FILE_CHARS))),
         heard=tuple(map(_heard, brief.heard)),
+        checks=tuple((_inert(name).replace('"', "'"), _inert(log[-MAX_EVIDENCE_CHARS:])) for name, log in brief.checks),
     )
 
 
