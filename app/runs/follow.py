@@ -15,15 +15,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from app.core import policy
-from app.core.errors import GitHubError, OutsideError, Refused, UserError
+from app.core.errors import GitHubError, OutsideError, UserError
 from app.core.job import Heard, Job, Mode, Source, Verb
 from app.core.plan import Answered
-from app.core.policy import Role
 from app.core.pull import Pull
 from app.core.run import Conclusion, Run, Stage, Status
 from app.core.sanitize import clean
 from app.runs.lease import LEASE_S
+from app.runs.who import may
 from app.runs.work import Work
 from app.text.comment import marker_of
 from app.text.prompt import tell_remark
@@ -53,6 +52,8 @@ async def find_pull(work: Work) -> Pull:
     if not pull.is_open:
         state = "merged" if pull.is_merged else "closed"
         raise UserError(f"This pull request is {state}. Open an issue for what is left, and say `/vibecode` there.")
+    if work.run.job.command.base not in {None, pull.base}:
+        raise UserError(f"This pull request goes to `{pull.base}`: change that on GitHub, and say it without `--base`.")
     return pull
 
 
@@ -124,7 +125,12 @@ async def _take_in(work: Work) -> list[Job]:
         return []
     waiting = (await work.ports.store.list(repo=job.repo, status=Status.QUEUED, limit=100)).runs
     for run in sorted(waiting, key=lambda run: run.job.created_at):
-        if run.job.number == job.number and run.id != job.id and _can_be_heard(run.job) and await _may(work, run.job):
+        if (
+            run.job.number == job.number
+            and run.id != job.id
+            and _can_be_heard(run.job)
+            and await may(work, run.job.sender)
+        ):
             held = await work.ports.store.acquire(run.id, worker=work.options.worker, ttl_s=LEASE_S)
             if held is not None:
                 await _hear(work, held)
@@ -163,15 +169,6 @@ def _can_be_heard(job: Job) -> bool:
     is_plain = command.verb is Verb.START and not (command.base or command.model or command.draft)
     has_words = bool(command.instruction) or job.source is Source.REVIEW
     return is_plain and has_words and job.is_open and job.mode in {Mode.AUTO, Mode.FOLLOW_UP}
-
-
-async def _may(work: Work, job: Job) -> bool:
-    role = await work.github.permission(job.sender)
-    try:
-        policy.admit(job.sender.login, role, work.config.roles)
-    except Refused:
-        return role is Role.ADMIN
-    return True
 
 
 def _heard(job: Job) -> Heard:

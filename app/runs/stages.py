@@ -259,6 +259,17 @@ async def open_pull_request(work: Work, *, is_draft: bool = False) -> None:
         if is_first:
             await _dress(work, pull_request.number, is_ready=not is_draft)
         await work.progress.change(pull_request=pull_request, message=f"#{pull_request.number}")
+        await _look_for_clash(work, pull_request.number)
+
+
+async def _look_for_clash(work: Work, number: int) -> None:
+    """Say when the pull request cannot be merged as it is, where GitHub has found out already."""
+    pull = await work.github.pulls.pull(number)
+    if pull is not None and pull.is_mergeable is False:
+        await work.progress.notice(
+            f"The branch clashes with `{pull.base}`. Say `/vibecode update from {pull.base}` on the pull request, and "
+            "I merge it and resolve the clash."
+        )
 
 
 async def _dress(work: Work, number: int, *, is_ready: bool) -> None:

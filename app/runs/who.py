@@ -69,6 +69,14 @@ async def check(work: Work, role: Role) -> None:
         await work.progress.save(is_muted=False)
 
 
+async def may(work: Work, person: Person) -> bool:
+    """May somebody else than the sender say what this run does? Its configuration is read."""
+    if person.is_bot:
+        return is_named(person, work.config)
+    role = await work.github.permission(person)
+    return role is Role.ADMIN or is_named(person, work.config) or role.value in work.config.roles
+
+
 def is_named(sender: Person, config: RepoConfig) -> bool:
     """Does the repository's file name this account among those that may?"""
     named = config.bots if sender.is_bot else config.people
