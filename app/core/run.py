@@ -16,6 +16,7 @@ from app.core.conversation import Usage
 from app.core.job import Heard, Job
 from app.core.plan import Plan
 from app.core.pull import Diagnosis
+from app.core.verification import Verification
 
 MAX_ACTIVITIES: Final = 200
 MAX_NOTICES: Final = 50
@@ -97,45 +98,6 @@ class PullRequest:
     url: str
     head_sha: str
     is_draft: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SuiteRun:
-    """One run of the tests by the harness. `on` is `base`, `base with the new tests` or `head`."""
-
-    on: str
-    command: str
-    exit_code: int
-    seconds: float
-    tail: str = ""
-    timed_out: bool = False
-
-    @property
-    def passed(self) -> bool:
-        return self.exit_code == 0 and not self.timed_out
-
-
-class Verdict(StrEnum):
-    """What the exit codes say, and nothing more."""
-
-    PROVEN = "proven"
-    """Head passes, and the new or changed tests fail on base."""
-    PASSING = "passing"
-    """Head passes; no changed test told base and head apart."""
-    FAILING = "failing"
-    """Head fails."""
-    UNTESTED = "untested"
-    """The repository has no tests that could be found and run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """Written by the harness from exit codes, never by the model. `tree_sha` is the git tree that was tested."""
-
-    verdict: Verdict
-    runs: tuple[SuiteRun, ...] = ()
-    tree_sha: str = ""
-    changed_tests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

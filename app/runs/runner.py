@@ -36,7 +36,8 @@ from app.core.job import STARTING, Source, Verb
 from app.core.ports import Ports
 from app.core.pull import Merging
 from app.core.repo_config import PATH
-from app.core.run import Conclusion, Verdict
+from app.core.run import Conclusion
+from app.core.verification import Verdict
 from app.runs import approval, follow, stages, update
 from app.runs.admit import admit, is_flooding
 from app.runs.answer import answer, grant_to_open

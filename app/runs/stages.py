@@ -16,7 +16,8 @@ from app.core.job import Job, Mode, Source
 from app.core.machine import CommandTimeout, ExecResult, Network
 from app.core.plan import Plan, Step
 from app.core.policy import BRANCH_PREFIX
-from app.core.run import Kind, Stage, Verdict
+from app.core.run import Kind, Stage
+from app.core.verification import Verdict
 from app.runs import follow, tree, verify
 from app.runs.brief import make_brief
 from app.runs.conventions import read_conventions

@@ -11,7 +11,8 @@ from typing import Final
 from app.agent.coder import repair
 from app.core.machine import CommandTimeout
 from app.core.repo_config import is_test
-from app.core.run import Kind, SuiteRun, Verdict, Verification
+from app.core.run import Kind
+from app.core.verification import SuiteRun, Verdict, Verification
 from app.runs import tree
 from app.runs.conventions import read_conventions
 from app.runs.publish import publish

@@ -3,7 +3,8 @@
 from typing import Final
 
 from app.core.job import Mode, Source
-from app.core.run import Conclusion, Kind, Stage, Status, Verdict
+from app.core.run import Conclusion, Kind, Stage, Status
+from app.core.verification import Verdict
 from app.web.status import Document
 
 _TEXT: Final[Document] = {"type": "string"}

@@ -14,7 +14,8 @@ from pydantic import SecretStr
 
 from app.core.links import page_url
 from app.core.plan import Step
-from app.core.run import Activity, Commit, Conclusion, Failure, Run, Stage, StageRecord, Status, Verification
+from app.core.run import Activity, Commit, Conclusion, Failure, Run, Stage, StageRecord, Status
+from app.core.verification import Verification
 
 Document: TypeAlias = dict[str, object]
 

@@ -7,21 +7,8 @@ from app.core.conversation import Usage
 from app.core.job import Command, Job, Person, Source, Verb, job_id
 from app.core.plan import Plan, Step
 from app.core.records import Queue, Store
-from app.core.run import (
-    Commit,
-    Conclusion,
-    Cost,
-    Failure,
-    Kind,
-    PullRequest,
-    Run,
-    Stage,
-    StageRecord,
-    Status,
-    SuiteRun,
-    Verdict,
-    Verification,
-)
+from app.core.run import Commit, Conclusion, Cost, Failure, Kind, PullRequest, Run, Stage, StageRecord, Status
+from app.core.verification import SuiteRun, Verdict, Verification
 
 AT = datetime(2026, 11, 22, 15, 2, 37, 123456, tzinfo=UTC)
 REPO = "acme/greeter"

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from app.core.run import Conclusion, Run, Verdict
+from app.core.run import Conclusion, Run
+from app.core.verification import Verdict
 from app.demo.world import PullRequest
 from tests.bot import REPO, Bot, deployed
 from tests.e2e.turns import MEND, answer, edit, finish, plan, shell

@@ -6,20 +6,8 @@ from datetime import UTC, datetime, timedelta
 from app.core.conversation import Usage
 from app.core.job import Job, Person, Source, job_id
 from app.core.plan import Plan, Step
-from app.core.run import (
-    Commit,
-    Conclusion,
-    Cost,
-    Failure,
-    PullRequest,
-    Run,
-    Stage,
-    StageRecord,
-    Status,
-    SuiteRun,
-    Verdict,
-    Verification,
-)
+from app.core.run import Commit, Conclusion, Cost, Failure, PullRequest, Run, Stage, StageRecord, Status
+from app.core.verification import SuiteRun, Verdict, Verification
 
 AT = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
 JOB = Job(

@@ -6,21 +6,8 @@ from datetime import UTC, datetime, timedelta
 from app.core.conversation import Usage
 from app.core.job import Command, Job, Person, Source, Verb
 from app.core.plan import Plan, Step
-from app.core.run import (
-    Commit,
-    Conclusion,
-    Cost,
-    Failure,
-    Kind,
-    PullRequest,
-    Run,
-    Stage,
-    StageRecord,
-    Status,
-    SuiteRun,
-    Verdict,
-    Verification,
-)
+from app.core.run import Commit, Conclusion, Cost, Failure, Kind, PullRequest, Run, Stage, StageRecord, Status
+from app.core.verification import SuiteRun, Verdict, Verification
 
 T0 = datetime(2026, 11, 22, 15, 2, 37, tzinfo=UTC)
 ID = "acme~greeter~12~comment~99"
