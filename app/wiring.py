@@ -121,7 +121,9 @@ async def open_web(
         sys.stderr.write(f"There is no GitHub App yet. Make it here, then start again:\n  {link}\n")
     async with aclosing(Accounts(settings.github_url, keep_s=0)) as accounts:
         token = settings.api_token.get_secret_value()
-        access = Access(clock(), link_secret, digest_of(settings.api_token) if token else "", accounts.role)
+        access = Access(
+            clock(), link_secret, digest_of(settings.api_token) if token else "", accounts.role, accounts.head
+        )
         yield create_app(
             queue=records.queue,
             store=records.store,

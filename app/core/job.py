@@ -167,6 +167,11 @@ class Job:
         """Must it wait in line? A word about a budget is heard at once, and only waits once it turns out to start."""
         return self.command.verb in _IN_LINE
 
+    @property
+    def is_tap(self) -> bool:
+        """Was it asked of a run through the API, and not in a thread?"""
+        return self.source is Source.API and bool(self.about)
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:

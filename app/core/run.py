@@ -241,10 +241,18 @@ class Run:
         return self.conclusion is Conclusion.NEUTRAL and not self.stages
 
     @property
+    def is_handed_over(self) -> bool:
+        """Did it only open the pull request, from what an ended run left on its branch?"""
+        return self.conclusion is Conclusion.NEUTRAL and self.job.command.hands_over
+
+    @property
     def may_go_on(self) -> bool:
         """Did it end so that a retry has something to go on with?"""
-        is_handed_over = self.conclusion is Conclusion.NEUTRAL and bool(self.commits)
-        return is_handed_over or self.conclusion in {Conclusion.FAILURE, Conclusion.TIMED_OUT, Conclusion.CANCELLED}
+        return self.is_handed_over or self.conclusion in {
+            Conclusion.FAILURE,
+            Conclusion.TIMED_OUT,
+            Conclusion.CANCELLED,
+        }
 
     def with_activity(self, at: datetime, kind: Kind, text: str) -> "Run":
         """Add a line to the timeline; the oldest goes when there are too many."""

@@ -32,7 +32,7 @@ def _is_of_thread(work: Work, run: Run, branch: str = "") -> bool:
     is_on_branch = bool(branch) and run.branch == branch and run.id != work.run.id
     is_word = run.job.command.verb is Verb.BUDGET and not run.base_sha
     job = work.run.job
-    is_same = run.job.number == job.number and run.id != job.id if job.number is not None else run.id == job.about
+    is_same = run.id == job.about if job.about else run.job.number == job.number is not None and run.id != job.id
     return (is_same or is_on_branch) and run.job.command.verb in STARTING and not is_word and not run.is_answer
 
 

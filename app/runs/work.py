@@ -132,10 +132,10 @@ class Work:
     async def react(self, content: str) -> None:
         """React to what triggered, where a person did. A courtesy: where it is refused for good, that is only logged.
 
-        A review as a whole takes no reactions.
+        A review as a whole takes no reactions, and a tap leaves nothing to react to.
         """
         job = self.run.job
-        is_silent = job.source in {Source.CHECKS, Source.REACTION, Source.REVIEW}
+        is_silent = job.is_tap or job.source in {Source.CHECKS, Source.REACTION, Source.REVIEW}
         if job.number is None or is_silent or (self.run.is_muted and job.sender.is_bot):
             return
         try:
@@ -171,7 +171,8 @@ def open_work(ports: Ports, options: Options, run: Run, github: GitHub) -> Work:
     redactor = Redactor(ports.secrets)
 
     async def draw_run(run: Run) -> int | None:
-        return None if run.is_muted else await draw(github, options, redactor, run)
+        is_tap_for_nothing = run.job.is_tap and not run.earlier  # whoever tapped reads the answer in the run
+        return None if run.is_muted or is_tap_for_nothing else await draw(github, options, redactor, run)
 
     begun = run if run.started_at else replace(run, started_at=ports.clock.now())
     progress = Progress(

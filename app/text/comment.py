@@ -42,6 +42,8 @@ def is_silent(run: Run) -> bool:
 
 def headline(run: Run) -> str:
     """The run's state in a few words."""
+    if run.is_handed_over:
+        return "📬 Handed over"
     if run.conclusion is not None:
         return _HEADLINES[run.conclusion]
     return "🕐 Queued" if run.status is Status.QUEUED else f"⏳ Working · {run.percent} %"

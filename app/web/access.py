@@ -27,6 +27,8 @@ from app.web.guard import Buckets, origin_of
 
 RoleOf: TypeAlias = Callable[[SecretStr, str], Awaitable[tuple[Person, Role] | None]]
 """A GitHub user token and `owner/name` to who that is and their role; None when GitHub does not know the token."""
+HeadOf: TypeAlias = Callable[[SecretStr, str, str], Awaitable[str | None]]
+"""A GitHub user token, `owner/name` and a branch to the sha at its head; None when there is no such branch."""
 
 COOKIE: Final = "vibecoder"
 SESSION: Final = "session"
@@ -50,6 +52,7 @@ class Access:
     link_secret: SecretStr
     operator_sha256: str = ""
     role: RoleOf | None = None
+    head: HeadOf | None = None
     _asking: Buckets = field(default_factory=lambda: Buckets(rate=0.5, burst=20), repr=False, compare=False)
     _known: OrderedDict[str, tuple[float, tuple[Person, Role] | None]] = field(
         default_factory=OrderedDict, repr=False, compare=False
@@ -77,6 +80,24 @@ class Access:
         """
         return await self._person(request, _repo_of(job_id), Role.WRITE)
 
+    async def starter(self, request: Request, repo: str) -> Person:
+        """Who starts a run on `repo`, which need not be one that this deployment knows.
+
+        Raises:
+            HTTPException: 401, 403 for a reader, or 404.
+        """
+        return await self._person(request, repo, Role.WRITE)
+
+    def check_token(self, request: Request) -> None:
+        """See that there is a token at all, before a stranger's body is read.
+
+        Raises:
+            HTTPException: 401.
+        """
+        if self.role is None and not self.is_operator(request):
+            raise _unauthorized()
+        token_of(request)
+
     async def lister(self, request: Request, repo: str) -> Person:
         """Who lists the runs of `repo`; only the operator may leave it empty.
 
@@ -84,7 +105,7 @@ class Access:
             HTTPException: 400, 401 or 404.
         """
         if not repo and not self.is_operator(request):
-            _token(request)
+            token_of(request)
             raise HTTPException(400, "Say which repository: ?repo=owner/name.")
         return await self._person(request, repo, Role.READ)
 
@@ -94,7 +115,7 @@ class Access:
         Raises:
             HTTPException: 401.
         """
-        if not self.knows(_token(request)):
+        if not self.knows(token_of(request)):
             raise _unauthorized()
         return OPERATOR
 
@@ -104,7 +125,7 @@ class Access:
             return False
         if request.method in {"GET", "HEAD"} and self.honours(SESSION, request.cookies.get(COOKIE, "")):
             return True
-        return _has_token(request) and self.knows(_token(request))
+        return _has_token(request) and self.knows(token_of(request))
 
     def may_set_up(self, request: Request) -> bool:
         """Whether the App may be made here: by the operator, or with the key shown on the operator's own screen."""
@@ -141,7 +162,7 @@ class Access:
         return person
 
     async def _role(self, request: Request, repo: str) -> tuple[Person, Role]:
-        token = _token(request)
+        token = token_of(request)
         if self.role is None:
             raise _unauthorized()
         key, now = f"{digest_of(token)} {repo.lower()}", self.clock.monotonic()
@@ -168,7 +189,12 @@ def _has_token(request: Request) -> bool:
     return request.headers.get("authorization", "").lower().startswith("bearer ")
 
 
-def _token(request: Request) -> SecretStr:
+def token_of(request: Request) -> SecretStr:
+    """The Bearer token as it was sent.
+
+    Raises:
+        HTTPException: 401, as there is none.
+    """
     if not _has_token(request):
         raise _unauthorized()
     return SecretStr(request.headers["authorization"][len("bearer ") :].strip())

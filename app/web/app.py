@@ -20,6 +20,7 @@ from app.core.records import Queue, Store
 from app.text.page import render_problem, render_sign_in
 from app.web import webhook
 from app.web.access import Access
+from app.web.branches import Branches
 from app.web.events import Events
 from app.web.guard import Buckets, RateLimit, SafeHeaders
 from app.web.health import Health
@@ -28,6 +29,7 @@ from app.web.pages import Pages, static
 from app.web.problems import problem
 from app.web.setup import Setup, SetupOptions
 from app.web.status import Documents
+from app.web.verbs import Verbs
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ def create_app(
         *Health(queue, store, access, open_streams=lambda: events.open).routes(),
         events.route(),
         *Jobs(queue, store, clock, access, documents).routes(),
+        *Verbs(queue, store, clock, access, documents).routes(),
+        *Branches(store, access, documents).routes(),
         *Pages(store, access, documents, is_https=is_https).routes(),
     ]
     if options.webhook_secrets:

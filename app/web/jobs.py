@@ -1,4 +1,4 @@
-"""The status API: runs as JSON, new jobs by token, and a tap that says stop.
+"""The status API: runs as JSON, and new jobs. What can be said about a run is in `verbs.py`.
 
 An id may be written as it is stored (`acme~greeter~12~comment~99`) or as people write it, escaped for a URL
 (`acme%2Fgreeter%2312:comment:99`).
@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,11 +20,11 @@ from starlette.routing import Route
 from app.core.commands import is_branch
 from app.core.job import Command, Job, Mode, Source, Verb, canonical_id, job_id
 from app.core.ports import Clock
-from app.core.records import Queue, Signal, Store
+from app.core.records import Queue, Store
 from app.core.run import Run, Status
 from app.web.access import Access
 from app.web.status import Document, Documents
-from app.web.wire import as_json, read_body, tagged
+from app.web.wire import as_json, read_json, tagged
 
 MAX_REQUEST_CHARS: Final = 20_000
 _REPO: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
@@ -63,7 +63,7 @@ class Asked(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """The endpoints. Reading needs the READ role on the run's repository, stopping WRITE, starting the operator."""
+    """The endpoints. Reading needs the READ role on the run's repository, starting WRITE on the one it names."""
 
     queue: Queue
     store: Store
@@ -81,7 +81,6 @@ class Jobs:
             Route(f"{one}/progress", self._view(show.show_progress), methods=["GET"]),
             Route(f"{one}/result", self._view(show.show_result), methods=["GET"]),
             Route(f"{one}/commits", self._view(show.show_commits), methods=["GET"]),
-            Route(f"{one}/stop", self.stop, methods=["POST"]),
             Route(one, self._view(show.show), methods=["GET"]),
         ]
 
@@ -104,15 +103,6 @@ class Jobs:
     async def plan(self, request: Request) -> Response:
         return await self._put(request, Mode.PLAN)
 
-    async def stop(self, request: Request) -> Response:
-        name = canonical_id(request.path_params["job_id"])
-        person = await self.access.writer(request, name)
-        run = await load(self.store, name)
-        if run.status is Status.COMPLETED:
-            raise HTTPException(409, f"The run has already ended: {run.conclusion}.")
-        await self.store.signal(run.id, Signal("stop", by=person.login))
-        return as_json(self.documents.show_progress(run), 202)
-
     def _view(self, show: Callable[[Run], Document]) -> Callable[[Request], Awaitable[Response]]:
         async def view(request: Request) -> Response:
             name = canonical_id(request.path_params["job_id"])
@@ -122,8 +112,9 @@ class Jobs:
         return view
 
     async def _put(self, request: Request, mode: Mode) -> Response:
-        sender = self.access.operator(request)
-        asked = await _asked(request)
+        self.access.check_token(request)
+        asked = await read_json(request, Asked)
+        sender = await self.access.starter(request, asked.repo)
         key = request.headers.get("idempotency-key") or secrets.token_hex(16)
         verb = Verb.PLAN if mode is Mode.PLAN else Verb.START
         job = Job(
@@ -163,14 +154,6 @@ async def load(store: Store, name: str) -> Run:
     if run is None:
         raise HTTPException(404, "There is no such run, or you may not see it.")
     return run
-
-
-async def _asked(request: Request) -> Asked:
-    try:
-        return Asked.model_validate_json(await read_body(request))
-    except ValidationError as error:
-        faults = (f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in error.errors())
-        raise HTTPException(422, "; ".join(faults)) from error
 
 
 def status_of(value: str) -> Status | None:

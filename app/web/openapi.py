@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from app.core.commands import MAX_ADD_USD
 from app.core.job import Mode, Source
 from app.core.run import Conclusion, Kind, Stage, Status
 from app.core.verification import Verdict
@@ -131,6 +132,15 @@ SCHEMAS: Final[dict[str, Document]] = {
         "required": ["repo", "request"],
         "additionalProperties": False,
     },
+    "More": {
+        "type": "object",
+        "properties": {"usd": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_ADD_USD}},
+        "required": ["usd"],
+        "additionalProperties": False,
+    },
+    "Branch": _shape(
+        name=_TEXT, exists=_FLAG, sha=_TEXT_OR_NULL, source={"type": "string", "enum": ["github", "runs"]}
+    ),
     "Problem": {
         "type": "object",
         "properties": {"type": _TEXT, "title": _TEXT, "status": _WHOLE, "detail": _TEXT},
@@ -164,12 +174,13 @@ def _post(summary: str) -> Document:
     again = {"name": "Idempotency-Key", "in": "header", "description": "Names the request.", "schema": _TEXT}
     return {
         "summary": summary,
-        "description": "Needs the operator's token. The same Idempotency-Key gives the same job.",
+        "description": "Needs the operator's token, or a GitHub user token with the write role on the repository. "
+        "The same Idempotency-Key gives the same job.",
         "parameters": [again],
         "requestBody": {"required": True, **_content("application/json", _ref("Asked"))},
         "responses": {
             "202": {"description": "Queued.", **_content("application/json", _ref("Job"))},
-            **_problems(401, 408, 409, 413, 422, 429, 503),
+            **_problems(401, 403, 404, 408, 409, 413, 422, 429, 503),
         },
     }
 
@@ -191,14 +202,24 @@ _STREAM: Final[Document] = {
         **_problems(401, 404, 429, 503),
     },
 }
-_STOP: Final[Document] = {
-    "summary": "Stop the run; what is done stays on its branch.",
-    "description": "Needs the operator's token, or a GitHub user token with the write role on the repository.",
-    "responses": {
-        "202": {"description": "The worker will see it.", **_content("application/json", _ref("Progress"))},
-        **_problems(401, 403, 404, 409, 429, 503),
-    },
-}
+
+
+def _tell(summary: str, answer: str, *, body: str = "") -> Document:
+    again = {"name": "Idempotency-Key", "in": "header", "description": "Names the request.", "schema": _TEXT}
+    asked = {"requestBody": {"required": True, **_content("application/json", _ref(body))}} if body else {}
+    return {
+        "summary": summary,
+        "description": "Needs the operator's token, or a GitHub user token with the write role on the repository. "
+        "409 says why it makes no sense now.",
+        "parameters": [] if answer == "Progress" else [again],
+        **asked,
+        "responses": {
+            "202": {"description": "A worker will see to it.", **_content("application/json", _ref(answer))},
+            **_problems(401, 403, 404, 409, 422, 429, 503),
+        },
+    }
+
+
 _FILTER: Final = (
     _query("repo", "owner/name. Only the operator may leave it out."),
     _query("status", "queued, in_progress or completed."),
@@ -207,8 +228,27 @@ _FILTER: Final = (
 )
 
 
+_BRANCH_AT: Final = [
+    {"name": name, "in": "path", "required": True, "schema": _TEXT} for name in ("owner", "name", "branch")
+]
+_BRANCH: Final[Document] = {
+    "summary": "Does a branch exist, at which sha.",
+    "description": "With a GitHub user token GitHub is asked; the operator's token sees what runs left on their own "
+    "branches, and gets 501 for others.",
+    "responses": {
+        "200": {"description": "Where it stands.", **_content("application/json", _ref("Branch"))},
+        "304": {"description": "The caller's ETag still holds."},
+        **_problems(400, 401, 403, 404, 429, 501, 503),
+    },
+}
+
+
 def _of_job(get: Document) -> Document:
     return {"parameters": [_ID], "get": get}
+
+
+def _told(summary: str, answer: str, *, body: str = "") -> Document:
+    return {"parameters": [_ID], "post": _tell(summary, answer, body=body)}
 
 
 OPENAPI: Final[Document] = {
@@ -230,7 +270,12 @@ OPENAPI: Final[Document] = {
         "/api/jobs/{id}/result": _of_job(_get("What came of it; `conclusion` is null while it runs.", "Result")),
         "/api/jobs/{id}/commits": _of_job(_get("The commits so far.", "Commits")),
         "/api/jobs/{id}/events": _of_job(_STREAM),
-        "/api/jobs/{id}/stop": {"parameters": [_ID], "post": _STOP},
+        "/api/jobs/{id}/approve": _told("Carry out the plan that waits in this run.", "Job"),
+        "/api/jobs/{id}/stop": _told("Stop the run; what is done stays on its branch.", "Progress"),
+        "/api/jobs/{id}/retry": _told("Go on from the last good step of a run that ended early.", "Job"),
+        "/api/jobs/{id}/budget": _told("More dollars, for the run at work or to go on with.", "Job", body="More"),
+        "/api/jobs/{id}/pull-request": _told("Open the pull request from what an ended run left.", "Job"),
+        "/api/repos/{owner}/{name}/branches/{branch}": {"parameters": _BRANCH_AT, "get": _BRANCH},
     },
     "security": [{"token": []}, {"link": []}],
     "components": {

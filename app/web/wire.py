@@ -4,13 +4,16 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from app.web.status import Document
+
+B = TypeVar("B", bound=BaseModel)
 
 MAX_BODY_BYTES: Final = 65_536
 BODY_TIMEOUT_S: Final = 10.0
@@ -55,3 +58,16 @@ async def read_body(request: Request) -> bytes:
     except ClientDisconnect as error:
         raise HTTPException(400, "The connection was closed before the body was here.") from error
     return bytes(body)
+
+
+async def read_json(request: Request, kind: type[B]) -> B:
+    """The body as what an endpoint takes.
+
+    Raises:
+        HTTPException: 400, 408, 413, or 422 with what is wrong where.
+    """
+    try:
+        return kind.model_validate_json(await read_body(request))
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in error.errors())
+        raise HTTPException(422, "; ".join(faults)) from error

@@ -1,8 +1,12 @@
 """A run is stopped, gone on with, looked at and given more money, in the words of its thread."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
+from app.adapters import keys
+from app.adapters.connection import ask, open_redis
 from app.core.run import Conclusion, Run
 from app.demo.world import Issue
 from tests.bot import GREETER, REPO, Bot, deployed
@@ -214,3 +218,136 @@ async def test_dollars_reach_a_run_while_it_is_at_work(tmp_path: Path) -> None:
         assert run.granted_usd == 3.5
         assert run.cost.usd > 0.012
         assert "of $3.51" in story(bot, issue)
+
+
+async def test_a_run_that_dollars_ended_goes_on_with_more(tmp_path: Path) -> None:
+    async with deployed(tmp_path, MODEL="gpt-6-sol", MAX_USD="0.012") as bot:
+        bot.model.says(*TWO_STEPS, *[shell("true")] * 20)
+        issue = await bot.issue()
+        await bot.label(issue)
+        (over,) = await bot.work()
+        assert over.conclusion is Conclusion.TIMED_OUT
+        assert "`/vibecode budget +2` goes on with two dollars more" in story(bot, issue)
+
+        bot.model.forget()
+        bot.model.says(*POLISH)
+        run = await bot.comment(issue, "/vibecode budget +2")
+        assert run.conclusion is Conclusion.SUCCESS
+        assert run.branch == over.branch
+        assert [commit.sha for commit in run.commits][: len(over.commits)] == [commit.sha for commit in over.commits]
+        assert run.cost.usd > over.cost.usd
+        assert await spent_today(bot) == pytest.approx(run.cost.usd), "no dollar counts twice in the day"
+
+
+async def test_dollars_that_the_day_has_not_are_not_added(tmp_path: Path) -> None:
+    async with deployed(tmp_path, MODEL="gpt-6-sol", MAX_USD="2", MAX_USD_PER_DAY="3") as bot:
+        bot.model.says(plan("Mend the greeting"), shell(UNTIL_TOLD), *MEND[1:])
+        issue = await bot.issue()
+        await bot.label(issue)
+        begun = await bot.at_work_on(UNTIL_TOLD)
+        too_much = await bot.comment(issue, "/vibecode budget +2")
+        enough = await bot.comment(issue, "/vibecode budget +1")
+        await let_go(bot, begun)
+        await bot.work()
+
+        assert too_much.summary.startswith("I could not add $2.00: the day's dollars are used up. It may spend $2.00")
+        assert enough.summary.startswith("$1.00 more for the run at work here. It may spend $3.00")
+        assert "$2.00 could not be added: today's $3.00 (`MAX_USD_PER_DAY`) are used up." in story(bot, issue)
+
+
+async def test_a_budget_where_no_run_needs_one_says_what_is(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    issue = await bot.issue()
+    await bot.comment(issue, "/vibecode")
+    (pull,) = bot.pull_requests()
+    told = await bot.comment(issue, "/vibecode budget +2")
+    assert told.failure is not None
+    assert told.failure.message == f"There is nothing to go on with. The last run here is done: #{pull.number}."
+
+
+async def test_dollars_are_added_by_those_who_may(bot: Bot) -> None:
+    bot.model.says(plan("Mend the greeting"), shell(UNTIL_TOLD), *MEND[1:])
+    issue = await bot.issue()
+    await bot.label(issue)
+    begun = await bot.at_work_on(UNTIL_TOLD)
+    refused = await bot.comment(issue, "/vibecode budget +2", by="outsider")
+    await let_go(bot, begun)
+
+    assert refused.failure is not None
+    assert "I work for people with one of: write, maintain, admin" in refused.failure.message
+    assert (await bot.work())[0].granted_usd == 0
+
+
+# ------------------------------------------------------------------------------------------------------------- taps
+
+
+async def test_a_tap_adds_dollars_and_stops_and_leaves_the_thread_alone(bot: Bot) -> None:
+    bot.model.says(*TWO_STEPS, shell("sleep 600"))
+    issue = await bot.issue()
+    await bot.label(issue)
+    begun = await bot.at_work_on("sleep 600")
+    more = await tap(bot, begun, "budget", usd=2)
+    assert (await bot.settled(more)).summary.startswith("$2.00 more for the run at work here.")
+    await bot.api.post(f"/api/jobs/{begun.id}/stop", headers=maintainer(bot))
+    stopped = await bot.settled(begun.id)
+
+    assert (stopped.conclusion, stopped.granted_usd) == (Conclusion.CANCELLED, 2.0)
+    assert len(bot.comments(issue)) == 1
+
+
+async def test_a_tap_opens_the_pull_request_from_what_is_there_and_another_goes_on(bot: Bot) -> None:
+    bot.model.says(*TWO_STEPS, shell("sleep 600"))
+    issue = await bot.issue()
+    await bot.label(issue)
+    begun = await bot.at_work_on("sleep 600")
+    await bot.comment(issue, "/vibecode stop")
+    asked_before = len(bot.model.requests)
+
+    opened = await bot.settled(await tap(bot, begun, "pull-request"))
+    (pull,) = bot.pull_requests()
+    assert (opened.conclusion, pull.head, pull.is_draft) == (Conclusion.NEUTRAL, begun.branch, True)
+    assert "**Unfinished.** 1 of 2 steps are done" in pull.body
+    assert len(bot.model.requests) == asked_before, "nothing is paid for it"
+    assert f"📬 Handed over · #{pull.number}" in story(bot, issue)
+
+    bot.model.says(*POLISH)
+    run = await bot.settled(await tap(bot, opened, "retry"))
+    assert run.conclusion is Conclusion.SUCCESS
+    assert run.job.sender.login == "maintainer"
+    assert len(bot.pull_requests()) == 1
+    assert "✅ Done" in story(bot, issue)
+
+
+async def test_a_tap_approves(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    issue = await bot.issue()
+    planned = await bot.comment(issue, "/vibecode plan")
+    first, again = await tap(bot, planned, "approve"), await tap(bot, planned, "approve")
+    assert first == again
+    assert (await bot.settled(first)).conclusion is Conclusion.SUCCESS
+
+
+async def test_github_says_where_a_branch_stands(bot: Bot) -> None:
+    path = f"/api/repos/{REPO}/branches"
+    main = (await bot.api.get(f"{path}/main", headers=maintainer(bot))).json()
+    nowhere = (await bot.api.get(f"{path}/nowhere", headers=maintainer(bot))).json()
+    assert (main["exists"], main["sha"]) == (True, await bot.github.head(REPO, "main"))
+    assert (nowhere["exists"], nowhere["sha"]) == (False, None)
+
+
+def maintainer(bot: Bot) -> dict[str, str]:
+    return {"Authorization": f"Bearer {bot.github.user_token('maintainer')}"}
+
+
+async def tap(bot: Bot, run: Run, verb: str, **body: float) -> str:
+    """Tap on a run, as the maintainer; the id of the run that comes of it."""
+    answer = await bot.api.post(f"/api/jobs/{run.id}/{verb}", headers=maintainer(bot), json=body or None)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+async def spent_today(bot: Bot) -> float:
+    """What the ledger of the repository's day holds: the least limit that has room for nothing more."""
+    async with open_redis(bot.records.redis_url) as redis:
+        held = await ask(redis, "HVALS", keys.spent(f"{REPO}:{datetime.now(UTC):%Y-%m-%d}"))
+    return sum(map(float, held))

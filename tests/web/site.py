@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from app.adapters.memory import MemoryQueue, MemoryStore
-from app.core.errors import StoreError
+from app.core.errors import GitHubError, StoreError
 from app.core.job import Person
 from app.core.links import key_of
 from app.core.policy import Role
@@ -82,6 +82,11 @@ class GitHubUsers:
             return None
         return Person(login, 1), self.roles[login] if repo == "acme/greeter" else Role.NONE
 
+    async def head(self, token: SecretStr, repo: str, branch: str) -> str | None:
+        if token.get_secret_value() == "reader":
+            raise GitHubError("Resource not accessible by personal access token", status=403)
+        return "5f" * 20 if branch == "feature/x" else None
+
 
 class Site:
     """`ask` sends a request as nobody; pass `OPERATOR`, `bearer(…)` or a key to be somebody."""
@@ -91,7 +96,7 @@ class Site:
         self.queue = MemoryQueue(self.store)
         self.clock = HandClock()
         self.users = GitHubUsers({"reader": Role.READ, "writer": Role.WRITE, "stranger": Role.NONE})
-        self.access = Access(self.clock, SECRET, digest_of(SecretStr(TOKEN)), self.users.role)
+        self.access = Access(self.clock, SECRET, digest_of(SecretStr(TOKEN)), self.users.role, self.users.head)
         self.app: ASGIApp = create_app(
             queue=self.queue, store=self.store, clock=self.clock, access=self.access, options=options or WebOptions()
         )

@@ -85,13 +85,20 @@ async def test_who_stops_a_run(headers: dict[str, str], expected: int) -> None:
     assert len(await site.store.signals(ID)) == (expected == 202)
 
 
-@pytest.mark.parametrize("headers", [{}, bearer("writer")])
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [(OPERATOR, 202), (bearer("writer"), 202), (bearer("reader"), 403), (bearer("stranger"), 404), ({}, 401)],
+)
 @pytest.mark.parametrize("path", ["/api/jobs", "/api/plans"])
-async def test_only_the_operator_starts_a_job(path: str, headers: dict[str, str]) -> None:
+async def test_who_starts_a_job(path: str, headers: dict[str, str], expected: int) -> None:
     site = Site()
     asked = {"repo": "acme/greeter", "request": "Say hello"}
-    assert (await site.ask(path, headers, method="POST", json=asked)).status_code == 401
-    assert await site.queue.depth() == 0
+    assert (await site.ask(path, headers, method="POST", json=asked)).status_code == expected
+    assert await site.queue.depth() == (expected == 202)
+
+
+async def test_a_strangers_body_is_not_read() -> None:
+    assert (await Site().ask("/api/jobs", method="POST", content=b"no JSON")).status_code == 401
 
 
 @pytest.mark.parametrize(

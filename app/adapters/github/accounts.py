@@ -6,6 +6,8 @@ The web process asks this, so no githubkit (25 MiB), and httpx (10 MiB) only fro
 import asyncio
 import re
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from hashlib import sha256
 from math import inf
 from time import monotonic
@@ -13,8 +15,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel, SecretStr
 
-from app.adapters.github.address import HEADERS, USER_AGENT, api_url, is_repo, repo_path
-from app.adapters.github.answers import Account, Repository
+from app.adapters.github.address import HEADERS, USER_AGENT, api_url, is_repo, path_part, repo_path
+from app.adapters.github.answers import Account, Ref, Repository
 from app.adapters.github.refusal import refusal
 from app.core.errors import GitHubError
 from app.core.job import Person
@@ -62,11 +64,40 @@ class Accounts:
             self._kept.popitem(last=False)
         return standing
 
+    async def head(self, token: SecretStr, repo: str, branch: str) -> str | None:
+        """The sha at a branch's head, None when there is no such branch. Nothing is kept.
+
+        Raises:
+            GitHubError: GitHub is away; 401 or 403 when this token may not read the repository's contents.
+        """
+        path = f"{repo_path(repo)}/git/ref/heads/{path_part(branch)}"
+        async with self._asking("GitHub did not say in time where this branch stands.") as client:
+            try:
+                return (await _read(client, path, Ref, token.get_secret_value())).object.sha
+            except GitHubError as error:
+                if error.status != 404:
+                    raise
+                return None
+
     async def aclose(self) -> None:
         if self._client is not None:
             await self._client.aclose()
 
     async def _ask(self, secret: str, repo: str) -> Standing:
+        async with self._asking("GitHub did not say in time whose token this is.") as client:
+            account = await _see(client, "/user", Account, secret)
+            if account is None:
+                return None
+            repository = await _see(client, repo_path(repo), Repository, secret) if is_repo(repo) else None
+        return Person(account.login, account.id), Role.NONE if repository is None else repository.role
+
+    @asynccontextmanager
+    async def _asking(self, when_late: str) -> AsyncIterator["httpx.AsyncClient"]:
+        """The client, for some requests in a row.
+
+        Raises:
+            GitHubError: with these words, when GitHub is late or away.
+        """
         import httpx  # noqa: PLC0415
 
         if self._client is None:
@@ -78,24 +109,26 @@ class Accounts:
             )
         try:
             async with asyncio.timeout(2 * self._timeout_s):
-                account = await _read(self._client, "/user", Account, secret)
-                if account is None:
-                    return None
-                repository = await _read(self._client, repo_path(repo), Repository, secret) if is_repo(repo) else None
+                yield self._client
         except (TimeoutError, httpx.HTTPError) as error:
-            raise GitHubError("GitHub did not say in time whose token this is.") from error
-        return Person(account.login, account.id), Role.NONE if repository is None else repository.role
+            raise GitHubError(when_late) from error
 
 
-async def _read(client: "httpx.AsyncClient", path: str, answer: type[A], secret: str) -> A | None:
+async def _see(client: "httpx.AsyncClient", path: str, answer: type[A], secret: str) -> A | None:
     """The answer, None when this token may not see it."""
+    try:
+        return await _read(client, path, answer, secret)
+    except GitHubError as error:
+        if error.status in {401, 403, 404} and error.retry_after_s is None:
+            return None
+        raise
+
+
+async def _read(client: "httpx.AsyncClient", path: str, answer: type[A], secret: str) -> A:
     response = await client.get(path, headers={"Authorization": f"Bearer {secret}"})
-    if response.is_success:
-        try:
-            return answer.model_validate_json(response.content)
-        except ValueError as error:
-            raise GitHubError(f"GitHub's answer to GET {path} cannot be read.") from error
-    refused = refusal(f"GET {path}", response)
-    if refused.status in {401, 403, 404} and refused.retry_after_s is None:
-        return None
-    raise refused
+    if not response.is_success:
+        raise refusal(f"GET {path}", response)
+    try:
+        return answer.model_validate_json(response.content)
+    except ValueError as error:
+        raise GitHubError(f"GitHub's answer to GET {path} cannot be read.") from error

@@ -1,0 +1,145 @@
+"""What a comment can say about a run, a tap can: approve, stop, retry, more money, and the pull request as it is.
+
+Each but a stop is a job in the run's thread, which a worker admits as it does a comment. Two taps are one job, named by
+the Idempotency-Key or by the run and the verb.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.core.commands import MAX_ADD_USD
+from app.core.job import Command, Job, Mode, Person, Source, Verb, canonical_id, job_id
+from app.core.ports import Clock
+from app.core.records import Queue, Signal, Store
+from app.core.run import Conclusion, Run, Status
+from app.text.comment import standing
+from app.web.access import Access
+from app.web.jobs import load
+from app.web.status import Documents
+from app.web.wire import as_json, read_json
+
+
+class More(BaseModel):
+    """The body of `…/budget`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    usd: float = Field(gt=0, le=MAX_ADD_USD)
+
+
+@dataclass(frozen=True, slots=True)
+class Verbs:
+    """The endpoints. They need the WRITE role on the run's repository, or the operator's token."""
+
+    queue: Queue
+    store: Store
+    clock: Clock
+    access: Access
+    documents: Documents
+
+    def routes(self) -> list[Route]:
+        told = {
+            "approve": self.approve,
+            "stop": self.stop,
+            "retry": self.retry,
+            "budget": self.add,
+            "pull-request": self.open,
+        }
+        return [Route(f"/api/jobs/{{job_id:path}}/{verb}", tell, methods=["POST"]) for verb, tell in told.items()]
+
+    async def approve(self, request: Request) -> Response:
+        person, run = await self._run(request)
+        problem = "" if run.needs == "approval" else f"No plan waits for approval in this run. {standing(run)}"
+        return await self._put(request, run, person, Command(Verb.APPROVE), problem)
+
+    async def retry(self, request: Request) -> Response:
+        person, run = await self._run(request)
+        problem = "" if run.may_go_on else f"There is nothing to go on with. {standing(run)}"
+        return await self._put(request, run, person, Command(Verb.RETRY), problem)
+
+    async def add(self, request: Request) -> Response:
+        """Two more dollars while it is at work, or to go on with."""
+        person, run = await self._run(request)
+        more = await read_json(request, More)
+        is_open = run.conclusion is None
+        problem = "" if is_open or run.may_go_on else f"No run waits for money here. {standing(run)}"
+        return await self._put(request, run, person, Command(Verb.BUDGET, add_usd=more.usd), problem)
+
+    async def open(self, request: Request) -> Response:
+        """Open the pull request now, from what an ended run left on its branch."""
+        person, run = await self._run(request)
+        return await self._put(request, run, person, Command(Verb.RETRY, hands_over=True), _why_not_opened(run))
+
+    async def stop(self, request: Request) -> Response:
+        person, run = await self._run(request)
+        if run.status is Status.COMPLETED:
+            raise HTTPException(409, f"The run has already ended: {run.conclusion}.")
+        await self.store.signal(run.id, Signal("stop", by=person.login))
+        if run.status is Status.QUEUED or run.wake_at is not None:  # nobody listens: a worker ends it where it waits
+            await self.queue.put(Run(self._job(run, person, Command(Verb.STOP), f"{run.id} stop {run.attempt}")))
+        return as_json(self.documents.show_progress(run), 202)
+
+    async def _run(self, request: Request) -> tuple[Person, Run]:
+        name = canonical_id(request.path_params["job_id"])
+        person = await self.access.writer(request, name)
+        return person, await load(self.store, name)
+
+    async def _put(self, request: Request, run: Run, person: Person, command: Command, problem: str) -> Response:
+        """Queue the job, unless it is known: then its run is the answer, whatever became of the first one.
+
+        Raises:
+            HTTPException: 409 with `problem`, where there is one; 422.
+        """
+        key = request.headers.get("idempotency-key") or f"{run.id} {command} {run.granted_usd}"
+        job = self._job(run, person, command, key)
+        told = await self.store.load(job.id)
+        if told is None:
+            if problem or (problem := await self._why_not_now(run)):
+                raise HTTPException(409, problem)
+            told = Run(job, updated_at=job.created_at)
+            if not await self.queue.put(told):
+                told = await load(self.store, job.id)
+        if told.job.about != run.id or told.job.command.verb not in {command.verb, Verb.START, Verb.PLAN}:
+            raise HTTPException(422, "This Idempotency-Key was used for another request.")
+        return as_json(self.documents.show(told), 202, {"Location": f"/api/jobs/{told.id}"})
+
+    async def _why_not_now(self, run: Run) -> str:
+        """Why nothing goes on from this run: a newer one is open in its thread. Empty when none is."""
+        number = run.job.number
+        newest = await self.store.latest(run.job.repo, number) if number is not None else None
+        is_busy = newest is not None and newest.id != run.id and newest.conclusion is None
+        return f"Another run is open in this thread: {newest.id}." if newest is not None and is_busy else ""
+
+    def _job(self, run: Run, person: Person, command: Command, key: str) -> Job:
+        digest = hashlib.sha256(key.encode()).hexdigest()[:32]
+        return replace(
+            run.job,
+            id=job_id(run.job.repo, run.job.number, Source.API, digest),
+            source=Source.API,
+            sender=person,
+            created_at=self.clock.now(),
+            command=command,
+            mode=Mode.AUTO,
+            comment_id=None,
+            delivery_id="",
+            label="",
+            place=None,
+            review_id=None,
+            about=run.id,
+        )
+
+
+def _why_not_opened(run: Run) -> str:
+    if run.conclusion is None:
+        return "The run is still open, and opens its pull request itself."
+    if run.pull_request is not None:
+        return f"Its pull request is there: #{run.pull_request.number}."
+    if not run.commits or run.conclusion is Conclusion.SUCCESS:
+        return "The run left nothing on a branch."
+    return ""
