@@ -338,3 +338,19 @@ async def test_a_failed_follow_up_is_tried_again_from_the_pull_request(bot: Bot)
     assert len(await bot.github.log(REPO, f"main..{pull.head}")) == 2
     (pull,) = bot.pull_requests()
     assert "Closes #1" in pull.body
+
+
+async def test_a_follow_up_can_be_planned_first_and_then_approved(bot: Bot) -> None:
+    pull = await opened(bot)
+    bot.model.says(POLITER[0])
+    planned = await bot.comment(pull, "/vibecode plan be more polite")
+    assert planned.conclusion is Conclusion.ACTION_REQUIRED
+    assert len(await bot.github.log(REPO, f"main..{pull.head}")) == 1
+    bot.model.says(*POLITER[1:])
+    run = await bot.comment(pull, "/vibecode approve")
+
+    assert run.conclusion is Conclusion.SUCCESS, run.failure
+    assert [each.number for each in bot.pull_requests()] == [pull.number]
+    subjects = [commit.message.splitlines()[0] for commit in await bot.github.log(REPO, f"main..{pull.head}")]
+    assert subjects == ["Greet more politely", "Say hello with two l"]
+    assert len(bot.comments(pull)) == 1
