@@ -13,6 +13,7 @@ from app.core.ports import Ports
 from app.logs import bind
 from app.runs.recover import recover_forever
 from app.runs.runner import carry_out
+from app.runs.waiting import show_forever
 from app.runs.work import Options
 from app.settings import Settings
 from app.wiring import Records
@@ -55,11 +56,13 @@ async def serve_jobs(settings: Settings, records: Records, ports: Ports) -> Asyn
     recovering = asyncio.create_task(
         recover_forever(ports, deployment=options.deployment, label=settings.label), name="recover"
     )
+    showing = asyncio.create_task(show_forever(ports, options), name="show who waits")
     log.info("worker is ready", extra={"worker": options.worker, "runs": settings.worker_runs})
     try:
         yield working
     finally:
         recovering.cancel()
+        showing.cancel()
         worker.stop()
-        await asyncio.wait({working, recovering}, timeout=settings.drain_seconds + 30)
+        await asyncio.wait({working, recovering, showing}, timeout=settings.drain_seconds + 30)
         working.cancel()

@@ -8,8 +8,8 @@ from typing import Final
 from app.core.errors import LeaseLost, OutsideError, SandboxError
 from app.core.run import Conclusion, Failure, Run, Stage, Status
 from app.runs import follow, stages
-from app.runs.lease import LEASE_S
 from app.runs.money import settle
+from app.runs.waiting import take_up
 from app.runs.work import Work, open_work
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ async def end_idle(work: Work, idle: Run, message: str) -> bool:
 
     The queue still has its job: there is nothing left to do for who takes it.
     """
-    held = await work.ports.store.acquire(idle.id, worker=work.options.worker, ttl_s=LEASE_S)
+    held = await take_up(work.ports, work.options, idle.id)
     if held is None:
         return False
     try:

@@ -21,7 +21,7 @@ from app.core.plan import Answered
 from app.core.pull import Pull
 from app.core.run import Conclusion, Run, Stage, Status
 from app.core.sanitize import clean
-from app.runs.lease import LEASE_S
+from app.runs.waiting import take_up
 from app.runs.who import may
 from app.runs.work import Work
 from app.text.comment import marker_of
@@ -131,7 +131,7 @@ async def _take_in(work: Work) -> list[Job]:
             and _can_be_heard(run.job)
             and await may(work, run.job.sender)
         ):
-            held = await work.ports.store.acquire(run.id, worker=work.options.worker, ttl_s=LEASE_S)
+            held = await take_up(work.ports, work.options, run.id)
             if held is not None:
                 await _hear(work, held)
                 taken.append(run.job)
@@ -157,6 +157,8 @@ async def _hear(work: Work, run: Run) -> None:
     )
     await work.ports.store.save(done)
     await work.ports.store.release(done)
+    if done.comment_id is not None:  # its place in line was shown
+        await work.draw(done)
 
 
 def _link(work: Work) -> str:

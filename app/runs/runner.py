@@ -43,9 +43,10 @@ from app.runs.admit import admit, is_flooding
 from app.runs.answer import answer, grant_to_open
 from app.runs.checks import look_into
 from app.runs.ending import end, fail, say_last_words
-from app.runs.lease import LEASE_S, Beat, hold, stop_on_signal
+from app.runs.lease import Beat, hold, stop_on_signal
 from app.runs.money import grant
 from app.runs.publish import publish
+from app.runs.waiting import take_up
 from app.runs.who import is_heard
 from app.runs.work import Options, Work, open_work
 
@@ -66,7 +67,7 @@ async def carry_out(ports: Ports, options: Options, job_id: str) -> None:
     Raises:
         PutOff: another system is away; call this again later.
     """
-    run = await ports.store.acquire(job_id, worker=options.worker, ttl_s=LEASE_S)
+    run = await take_up(ports, options, job_id)
     if run is None:
         return
     log.info("run begins", extra={"attempt": run.attempt, "repo": run.job.repo, "lost_workers": run.lost_workers})

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.core.commands import COMMANDS, OPTIONS
-from app.core.job import Mode, Source
+from app.core.job import Job, Mode, Source
+from app.core.records import Waiting
 from app.core.run import Conclusion, Run, Status
 from app.text.render import render
 
@@ -61,6 +62,11 @@ def render_comment(run: Run, page_url: str) -> str:
 def render_help() -> str:
     """What can be said in a comment."""
     return render("comment/help.md.j2", commands=COMMANDS, options=OPTIONS)
+
+
+def render_place(waiting: Waiting, job: Job) -> str:
+    """Where a run stands in line, and what it waits for, in a sentence."""
+    return render("comment/place.md.j2", waiting=waiting, job=job).strip()
 
 
 def render_stopped(runs: Sequence[Run]) -> str:

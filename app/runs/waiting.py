@@ -1,0 +1,127 @@
+"""Those that wait see their place: the comment of a run that was not begun says at which position it is, and why.
+
+The comment is the one that the run goes on with, and the run has the last word in it:
+
+    here    note "drawing" ──▶ is it begun? no ──▶ draw ──▶ note the comment
+    a run   acquire (it is begun) ──▶ is the note "drawing"? wait ──▶ draw in the comment noted
+
+so that either the run is seen to have begun, or the run sees that its place is being drawn.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from app.core.errors import OutsideError, StoreError
+from app.core.policy import Role
+from app.core.ports import Ports
+from app.core.records import Waiting
+from app.core.redact import Redactor
+from app.core.run import Run
+from app.runs.lease import LEASE_S
+from app.runs.work import Options, draw
+from app.text.comment import render_place
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = 2.0
+PATIENCE_S: Final = 4.0
+"""How long a run waits before its place is shown: most never wait as long."""
+DRAW_S: Final = 5.0
+"""How long one drawing may take; a run that begins meanwhile waits for it."""
+MAX_DRAWN: Final = 10
+"""In one round."""
+_DRAWING: Final = "drawing"
+
+
+async def show_forever(ports: Ports, options: Options) -> None:
+    """Show now and every few seconds who waits where, until cancelled. An outage costs one round."""
+    shown: dict[str, str] = {}
+    while True:
+        try:
+            shown = await show_waiting(ports, options, shown)
+        except StoreError as error:
+            log.warning("places not shown", extra={"reason": str(error)})
+        await ports.clock.sleep(EVERY_S)
+
+
+async def show_waiting(ports: Ports, options: Options, shown: Mapping[str, str]) -> dict[str, str]:
+    """Draw the comments of those whose place is not the one that was `shown`; what is shown now, by job."""
+    waiting = [each for each in await ports.queue.waiting() if not each.has_begun and each.waited_s >= PATIENCE_S]
+    now = {each.job_id: shown[each.job_id] for each in waiting if each.job_id in shown}
+    changed = [each for each in waiting if now.get(each.job_id) != _place(each)]
+    for each in changed[:MAX_DRAWN]:
+        try:
+            if await _show(ports, options, each):
+                now[each.job_id] = _place(each)
+        except StoreError:
+            raise
+        except (OutsideError, TimeoutError) as error:
+            log.warning("place not shown", extra={"job_id": each.job_id, "reason": str(error)})
+    return now
+
+
+async def take_up(ports: Ports, options: Options, job_id: str) -> Run | None:
+    """Take a run's lease, and its comment if its place was shown; None when it is held, completed or unknown."""
+    run = await ports.store.acquire(job_id, worker=options.worker, ttl_s=LEASE_S)
+    if run is None or run.attempt > 1 or run.comment_id is not None:
+        return run
+    return replace(run, comment_id=await _find_comment(ports, job_id))
+
+
+async def _find_comment(ports: Ports, job_id: str) -> int | None:
+    """The comment that showed the run's place, once it is drawn. One whose drawer died is found by its marker."""
+    until = ports.clock.monotonic() + DRAW_S
+    while (note := await ports.store.recall(_name(job_id))) == _DRAWING and ports.clock.monotonic() < until:
+        await ports.clock.sleep(0.05)
+    return _comment_in(note)
+
+
+async def _show(ports: Ports, options: Options, waiting: Waiting) -> bool:
+    """Draw a run's place, unless it was begun, another worker is at it, or its sender is nobody here; is it settled?"""
+    job_id, store = waiting.job_id, ports.store
+    before = await store.recall(_name(job_id))
+    if before.partition(" ")[2] == _place(waiting):
+        return True
+    if not await store.claim(_name(job_id), ttl_s=DRAW_S):
+        return False
+    after = before
+    await store.note(_name(job_id), _DRAWING)
+    try:
+        run = await store.load(job_id)
+        if run is None or run.attempt or run.job.number is None or run.job.sender.is_bot:
+            return True
+        comment_id = await _draw(ports, options, run, waiting, _comment_in(before))
+        after = f"{comment_id or 0} {_place(waiting)}"
+        return True
+    finally:
+        with suppress(StoreError):
+            await store.note(_name(job_id), after)
+
+
+async def _draw(ports: Ports, options: Options, run: Run, waiting: Waiting, comment_id: int | None) -> int | None:
+    async with (
+        asyncio.timeout(DRAW_S),
+        ports.github.open(run.job.installation_id, run.job.repo) as github,
+    ):
+        if await github.permission(run.job.sender) in {Role.NONE, Role.READ}:
+            return None
+        shown = replace(run, message=render_place(waiting, run.job), comment_id=comment_id)
+        return await draw(github, options, Redactor(ports.secrets), shown)
+
+
+def _place(waiting: Waiting) -> str:
+    return f"{waiting.reason} {waiting.position} {waiting.at_work}"
+
+
+def _name(job_id: str) -> str:
+    return f"place of {job_id}"
+
+
+def _comment_in(note: str) -> int | None:
+    """The comment's id in a note; None when there is none."""
+    first = note.partition(" ")[0]
+    return int(first) or None if first.isdecimal() else None
