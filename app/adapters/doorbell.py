@@ -123,7 +123,7 @@ class DoorbellWorker(Worker):
         """Start what may start, except jobs at work here: arq would lose hold of the first of two with one id."""
         mark, lasts_ms = uuid4().hex, ceil(self.in_progress_timeout_s * 1000)
         about: list[Word] = [self._room, MAX_ASIDES - len(self._asides), lasts_ms, mark]
-        taken = await self._take([self.queue_name, keys.BEGUN], [*keys.line(self.caps), *about, *self.tasks])
+        taken = await self._take(keys.LINE, [*keys.line(self.caps), *about, *self.tasks])
         for job_id, score, works in zip(taken[::3], taken[1::3], taken[2::3], strict=True):
             if works == b"0":
                 self._asides.add(job_id.decode())

@@ -15,6 +15,8 @@
     vibecoder:open                   zset    ids of runs that are not completed        at completion, or keep_days
     vibecoder:begun                  set     ids of runs of work that were taken and   when they leave the queue
                                              are not over
+    vibecoder:served                 zset    installations by the millisecond in which  entries after 1 day
+                                             a run of theirs was taken
     vibecoder:bell                   list    one ring per job queued                   the newest 100
     vibecoder:claim:<name>           string  who does this now                         its ttl
     vibecoder:count:<scope>          set     ids of the runs counted there             its ttl
@@ -47,6 +49,7 @@ LEASE: Final = "vibecoder:lease:"
 RUNS: Final = "vibecoder:runs:"
 OPEN: Final = "vibecoder:open"
 BEGUN: Final = "vibecoder:begun"
+SERVED: Final = "vibecoder:served"
 BELL: Final = "vibecoder:bell"
 SAVED: Final = "vibecoder:saved"
 DUE: Final = "vibecoder:due"
@@ -65,6 +68,10 @@ SPENT_S: Final = 3 * DAY_S
 NOTE_S: Final = 30 * DAY_S
 MAX_SIGNALS: Final = 100
 MAX_DUE: Final = 10_000
+
+
+LINE: Final = (ARQ_QUEUE, BEGUN, SERVED)
+"""The keys of `line.lua`."""
 
 
 def line(caps: Caps) -> tuple[str | int, ...]:

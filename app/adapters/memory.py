@@ -240,6 +240,7 @@ class MemoryQueue:
     def __init__(self, store: MemoryStore, *, caps: Caps | None = None) -> None:
         self._store = store
         self._caps = caps or Caps()
+        self._served: dict[int, int] = {}
         self._seen: dict[str, float] = {}
         self._rung = asyncio.Condition()
 
@@ -283,8 +284,7 @@ class MemoryQueue:
                         await self._rung.wait()
 
     async def _due(self, now: float) -> list[Due]:
-        ids = sorted((at, job_id) for job_id, at in self._store.waiting.items() if at <= now)
-        runs = [(at, await self._store.load(job_id)) for at, job_id in ids]
+        runs = [(at, await self._store.load(job_id)) for job_id, at in self._store.waiting.items() if at <= now]
         return [Due(run.job, at, run.job.works and run.status is not Status.COMPLETED) for at, run in runs if run]
 
     async def _line(self) -> Line:
@@ -292,7 +292,7 @@ class MemoryQueue:
         runs = [await self._store.load(job_id) for job_id in sorted(self._store.begun)]
         jobs = [run.job for run in runs if run and run.status is not Status.COMPLETED]
         self._store.begun = {job.id for job in jobs}
-        return Line(self._caps, jobs, is_at_work=lambda job_id: job_id not in self._store.waiting)
+        return Line(self._caps, jobs, lambda job_id: job_id not in self._store.waiting, self._served)
 
     async def _ring(self, job_id: str, at: float) -> None:
         async with self._rung:

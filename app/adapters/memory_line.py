@@ -24,6 +24,8 @@ class Line:
     caps: Caps
     begun: Sequence[Job]
     is_at_work: Callable[[str], bool]
+    served: dict[int, int]
+    """In which turn each installation was served last; `next` adds to it."""
     _holds: dict[str, str] = field(init=False)
     _counts: Counter[str] = field(init=False)
 
@@ -34,9 +36,12 @@ class Line:
 
     def next(self, due: Sequence[Due]) -> Due | None:
         """The job to take; None when none may be taken. Answers go first, past all caps."""
-        answers = [each for each in due if not each.works]
+        answers = sorted((each for each in due if not each.works), key=lambda each: each.at)
         free = answers or sorted((each for each in due if self._held(each.job) is None), key=self._order)
-        return free[0] if free else None
+        taken = free[0] if free else None
+        if taken is not None and taken.works:
+            self.served[taken.job.installation_id] = max(self.served.values(), default=0) + 1
+        return taken
 
     def waiting(self, due: Iterable[Due], now: float) -> tuple[Waiting, ...]:
         """See `ports.Queue`."""
@@ -60,9 +65,10 @@ class Line:
             return Reason.INSTALLATION, _installation(job), installation
         return None
 
-    def _order(self, due: Due) -> tuple[int, bool, float, str]:
+    def _order(self, due: Due) -> tuple[int, bool, int, float, str]:
         is_new = due.job.id not in {job.id for job in self.begun}
-        return self._counts[_installation(due.job)], is_new, due.at, due.job.id
+        job = due.job
+        return self._counts[_installation(job)], is_new, self.served.get(job.installation_id, 0), due.at, job.id
 
 
 def _installation(job: Job) -> str:

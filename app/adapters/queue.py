@@ -48,7 +48,7 @@ class ArqQueue:
         return int(await self._depth([keys.ARQ_QUEUE], [keys.ARQ_IN_PROGRESS]))
 
     async def waiting(self) -> tuple[Waiting, ...]:
-        words = await self._waiting([keys.ARQ_QUEUE, keys.BEGUN], keys.line(self._caps))
+        words = await self._waiting(keys.LINE, keys.line(self._caps))
         return tuple(
             Waiting(
                 job_id.decode(), int(position), Reason(reason.decode()), int(at_work), int(ms) / 1000, begun == b"1"

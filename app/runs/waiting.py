@@ -28,7 +28,7 @@ from app.text.comment import render_place
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 2.0
-PATIENCE_S: Final = 4.0
+PATIENCE_S: Final = 3.0
 """How long a run waits before its place is shown: most never wait as long."""
 DRAW_S: Final = 5.0
 """How long one drawing may take; a run that begins meanwhile waits for it."""

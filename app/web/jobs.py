@@ -78,7 +78,7 @@ class Jobs:
             Route("/api/jobs", self.show_all, methods=["GET"]),
             Route("/api/jobs", self.start, methods=["POST"]),
             Route("/api/plans", self.plan, methods=["POST"]),
-            Route(f"{one}/progress", self._view(show.show_progress), methods=["GET"]),
+            Route(f"{one}/progress", self.show_progress, methods=["GET"]),
             Route(f"{one}/result", self._view(show.show_result), methods=["GET"]),
             Route(f"{one}/commits", self._view(show.show_commits), methods=["GET"]),
             Route(one, self._view(show.show), methods=["GET"]),
@@ -102,6 +102,14 @@ class Jobs:
 
     async def plan(self, request: Request) -> Response:
         return await self._put(request, Mode.PLAN)
+
+    async def show_progress(self, request: Request) -> Response:
+        name = canonical_id(request.path_params["job_id"])
+        await self.access.reader(request, name)
+        run = await load(self.store, name)
+        waiting = await self.queue.waiting() if run.status is Status.QUEUED else ()
+        place = next((each for each in waiting if each.job_id == name), None)
+        return tagged(request, as_json(self.documents.show_progress(run, place)))
 
     def _view(self, show: Callable[[Run], Document]) -> Callable[[Request], Awaitable[Response]]:
         async def view(request: Request) -> Response:

@@ -4,6 +4,7 @@ from typing import Final
 
 from app.core.commands import MAX_ADD_USD
 from app.core.job import Mode, Source
+from app.core.records import Reason
 from app.core.run import Conclusion, Kind, Stage, Status
 from app.core.verification import Verdict
 from app.web.status import Document
@@ -23,7 +24,7 @@ def _shape(**properties: Document) -> Document:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def _one_of(values: type[Status | Conclusion | Stage | Mode | Source | Verdict | Kind]) -> Document:
+def _one_of(values: type[Status | Conclusion | Stage | Mode | Source | Verdict | Kind | Reason]) -> Document:
     return {"type": "string", "enum": [str(value) for value in values]}
 
 
@@ -88,6 +89,7 @@ SCHEMAS: Final[dict[str, Document]] = {
         **{name: _HEAD[name] for name in ("status", "conclusion", "stage", "progress_percentage", "message", "needs")},
         attempt=_WHOLE,
         updated_at=_TIME,
+        queue=_maybe(_shape(position=_WHOLE, reason=_one_of(Reason))),
     ),
     "Result": _shape(
         **{name: _HEAD[name] for name in ("status", "conclusion", "pull_request", "cost")},

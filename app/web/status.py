@@ -14,8 +14,10 @@ from pydantic import SecretStr
 
 from app.core.links import page_url
 from app.core.plan import Step
+from app.core.records import Waiting
 from app.core.run import Activity, Commit, Conclusion, Failure, Run, Stage, StageRecord, Status
 from app.core.verification import Verification
+from app.text.comment import render_place
 
 Document: TypeAlias = dict[str, object]
 
@@ -51,9 +53,13 @@ class Documents:
         """The run as one line of a list."""
         return self.cleaned(self._head(run))
 
-    def show_progress(self, run: Run) -> Document:
-        """What a poller needs, and no more."""
-        return self.cleaned(_progress(run) | {"attempt": run.attempt, "updated_at": _time(_updated_at(run))})
+    def show_progress(self, run: Run, waiting: Waiting | None = None) -> Document:
+        """What a poller needs, and no more; for a run in line, its place and what it waits for."""
+        queue: Document = {"queue": None}
+        if waiting is not None:
+            place: Document = {"position": waiting.position, "reason": waiting.reason}
+            queue = {"queue": place, "message": render_place(waiting, run.job)}
+        return self.cleaned(_progress(run) | {"attempt": run.attempt, "updated_at": _time(_updated_at(run))} | queue)
 
     def show_result(self, run: Run) -> Document:
         """What came of it so far; `conclusion` is null while the run is at work."""

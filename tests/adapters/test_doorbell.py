@@ -347,8 +347,7 @@ async def test_a_take_whose_answer_was_lost_takes_the_same_jobs(redis: Redis, qu
         await queue.put(a_run(key))
     take = redis.register_script(read_script("line", "take"))
     first, same, other = [
-        await take([keys.ARQ_QUEUE, keys.BEGUN], [*keys.line(MANY), 2, 4, 60_000, token])
-        for token in ("one", "one", "two")
+        await take(keys.LINE, [*keys.line(MANY), 2, 4, 60_000, token]) for token in ("one", "one", "two")
     ]
 
     assert first[::3] == same[::3] == [a_run(0).id.encode(), a_run(1).id.encode()]

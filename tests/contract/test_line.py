@@ -71,7 +71,7 @@ async def line(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[
 
         async def take() -> str:
             words = [*keys.line(CAPS), 1, 1, 60_000, f"token {next(tokens)}"]
-            found = await script([keys.ARQ_QUEUE, keys.BEGUN], words)
+            found = await script(keys.LINE, words)
             if len(found) > 3:  # an answer and a run of work: the latter is left for the next look
                 await redis.delete(keys.ARQ_IN_PROGRESS + found[3].decode())
                 await redis.srem(keys.BEGUN, found[3])
@@ -122,6 +122,18 @@ async def test_the_installation_with_the_fewest_at_work_goes_first(line: Line) -
     await line.put(*busy, quiet)
 
     assert await line.taken() == [busy[0].id, quiet.id, busy[1].id, busy[2].id]
+
+
+async def test_installations_take_turns(line: Line) -> None:
+    busy = [of(f"busy/{name}", 1, installation=1) for name in "abc"]
+    quiet = of("quiet/a", 1, installation=2)
+    await line.put(busy[0])
+    assert await line.take() == busy[0].id
+    await line.put(*busy[1:], quiet)
+    await line.ends(busy[0])
+
+    assert (await line.queue.waiting())[0].job_id == quiet.id
+    assert await line.take() == quiet.id
 
 
 async def test_a_run_that_only_wants_a_worker_waits_for_one(line: Line) -> None:

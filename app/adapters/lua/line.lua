@@ -3,12 +3,13 @@
 -- Who was taken and is not over is in `begun`: at work while its in-progress mark stands, else put off or handed back;
 -- it holds its thread until it is over. Runs of work wait for their thread, for their repository and installation to
 -- have fewer at work than they may, and for a worker. Commands that are only answered wait for nothing.
--- Next is who has the fewest of its installation at work; then who was begun; then who has waited longest.
+-- Next is who has the fewest of its installation at work; then who was begun; then whose installation was served
+-- longest ago; then who has waited longest.
 -- Looks at the thousand that have waited longest.
 local line = {
-  queue = KEYS[1], begun = KEYS[2],
+  queue = KEYS[1], begun = KEYS[2], served = KEYS[3],
   in_progress = ARGV[1], run = ARGV[2], per_repo = tonumber(ARGV[3]), per_installation = tonumber(ARGV[4]),
-  holds = {}, repos = {}, installations = {}, is_begun = {}, is_taken = {},
+  holds = {}, repos = {}, installations = {}, is_begun = {}, is_taken = {}, served_ms = {},
 }
 
 local function now_ms()
@@ -75,12 +76,23 @@ local function what_holds(run)
   end
 end
 
+local function when_served(installation)
+  if not line.served_ms[installation] then
+    line.served_ms[installation] = tonumber(redis.call('ZSCORE', line.served, installation) or 0)
+  end
+  return line.served_ms[installation]
+end
+
 local function goes_before(run, other)
   local mine, others = count(line.installations, run.installation), count(line.installations, other.installation)
   if mine ~= others then
     return mine < others
   elseif (line.is_begun[run.id] or false) ~= (line.is_begun[other.id] or false) then
     return line.is_begun[run.id]
+  end
+  mine, others = when_served(run.installation), when_served(other.installation)
+  if mine ~= others then
+    return mine < others
   elseif run.at_ms ~= other.at_ms then
     return run.at_ms < other.at_ms
   end

@@ -37,6 +37,7 @@ for _, run in ipairs(answers) do
     give(run)
   end
 end
+local served_ms = now_ms()
 while room > 0 do
   local place = find_next(works)
   if not place then
@@ -46,7 +47,10 @@ while room > 0 do
   room, line.is_taken[run.id] = room - 1, true
   redis.call('SET', line.in_progress .. run.id, token, 'PX', marked_ms)
   redis.call('SADD', line.begun, run.id)
+  redis.call('ZADD', line.served, served_ms, run.installation)
+  line.served_ms[run.installation] = served_ms
   begin(run)
   give(run)
 end
+redis.call('ZREMRANGEBYSCORE', line.served, '-inf', string.format('%.0f', served_ms - 86400000))
 return taken
