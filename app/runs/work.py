@@ -174,7 +174,7 @@ def open_work(ports: Ports, options: Options, run: Run, github: GitHub) -> Work:
         is_tap_for_nothing = run.job.is_tap and not run.earlier  # whoever tapped reads the answer in the run
         return None if run.is_muted or is_tap_for_nothing else await draw(github, options, redactor, run)
 
-    begun = run if run.started_at else replace(run, started_at=ports.clock.now())
+    begun = run if run.started_at else replace(run, started_at=ports.clock.now(), message="Getting ready.")
     progress = Progress(
         begun,
         store=ports.store,

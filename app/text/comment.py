@@ -47,7 +47,8 @@ def headline(run: Run) -> str:
         return "📬 Handed over"
     if run.conclusion is not None:
         return _HEADLINES[run.conclusion]
-    return "🕐 Queued" if run.status is Status.QUEUED else f"⏳ Working · {run.percent} %"
+    is_queued = run.status is Status.QUEUED and run.started_at is None
+    return "🕐 Queued" if is_queued else f"⏳ Working · {run.percent} %"
 
 
 def render_comment(run: Run, page_url: str) -> str:

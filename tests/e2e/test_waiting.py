@@ -1,7 +1,7 @@
 """Who waits, and for what: one run of a thread at a time, so many of a repository, nobody kept out by others."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -57,10 +57,10 @@ async def let_go(bot: Bot, run_id: str) -> Run:
     return await bot.settled(run_id)
 
 
-async def reads(bot: Bot, issue: Issue, *words: str, of: Callable[[Bot, Issue], str]) -> None:
-    """Wait until a comment of the bot's holds these words."""
+async def reads(bot: Bot, issue: Issue, *words: str) -> None:
+    """Wait until the bot's newest comment there holds these words."""
     async with asyncio.timeout(SETTLE_S):
-        while not all(each in of(bot, issue) for each in words):  # noqa: ASYNC110 -- GitHub tells nobody
+        while not all(each in newest(bot, issue) for each in words):  # noqa: ASYNC110 -- GitHub tells nobody
             await asyncio.sleep(0.02)
 
 
@@ -74,7 +74,7 @@ async def test_the_second_of_a_thread_waits_says_so_and_goes_on_in_the_same_comm
     first = await say(bot, issue, "/vibecode")
     await at_work(bot, first)
     second = await say(bot, issue, "/vibecode")
-    await reads(bot, issue, "🕐 Queued", "position 1", "another run is at work here", of=newest)
+    await reads(bot, issue, "🕐 Queued", "position 1", "another run is at work here")
     shown = bot.comments(issue)
     assert len(shown) == 2
     progress = (await bot.api.get(f"/api/jobs/{second}/progress")).json()
@@ -101,13 +101,13 @@ async def test_those_over_a_repositorys_cap_wait_in_order_and_move_up(bot: Bot) 
     await at_work(bot, runs[0])
     await at_work(bot, runs[1])
     why = "acme/greeter has 2 runs at work, as many as it may"
-    await reads(bot, issues[2], "position 1", why, of=newest)
-    await reads(bot, issues[3], "position 2", why, of=newest)
+    await reads(bot, issues[2], "position 1", why)
+    await reads(bot, issues[3], "position 2", why)
 
     await let_go(bot, runs[1])
     await at_work(bot, runs[2])
-    await reads(bot, issues[3], "position 1", why, of=newest)
-    assert "Working" in newest(bot, issues[2])
+    await reads(bot, issues[3], "position 1", why)
+    await reads(bot, issues[2], "Working")
 
     for run_id in (runs[0], runs[2], runs[3]):
         assert (await let_go(bot, run_id)).conclusion is Conclusion.SUCCESS
@@ -139,7 +139,7 @@ async def test_a_stop_goes_through_while_every_slot_is_taken(tmp_path: Path) -> 
         first = await say(bot, issue, "/vibecode")
         await at_work(bot, first)
         second = await say(bot, behind, "/vibecode")
-        await reads(bot, behind, "position 1", "all workers are busy", of=newest)
+        await reads(bot, behind, "position 1", "all workers are busy")
 
         await bot.settled(await say(bot, behind, "/vibecode stop"))
         stopped = await bot.settled(second)
@@ -157,7 +157,7 @@ async def test_a_stranger_does_not_get_the_bot_to_write_while_it_waits(bot: Bot)
     comment, _ = await bot.github.comment(REPO, issue.number, "/vibecode", by="stranger")
     strangers = job_id(REPO, issue.number, Source.COMMENT, str(comment.id))
     third = await say(bot, issue, "/vibecode")
-    await reads(bot, issue, "position 2", "another run is at work here", of=newest)
+    await reads(bot, issue, "position 2", "another run is at work here")
 
     assert len(bot.comments(issue)) == 2
     await let_go(bot, first)

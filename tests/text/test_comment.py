@@ -1,10 +1,12 @@
 from dataclasses import replace
 
+import pytest
 from inline_snapshot import snapshot
 
 from app.core.plan import Plan, Step
+from app.core.records import Reason, Waiting
 from app.core.run import Conclusion, Run, Status
-from app.text.comment import MAX_CHARS, marker_of, render_comment, render_help
+from app.text.comment import MAX_CHARS, marker_of, render_comment, render_help, render_place
 from tests.text.runs import DONE, FAILED, JOB, WORKING
 
 
@@ -185,3 +187,16 @@ Say `/vibecode approve`, or give this comment a 👍, and I carry plan `a1b2c3d4
 
 <sub>$0.03 · 6 turns · 12,500 tokens · some-model</sub>
 """)
+
+
+@pytest.mark.parametrize(
+    ("reason", "at_work", "words"),
+    [
+        (Reason.THREAD, 1, "another run is at work here."),
+        (Reason.REPO, 1, "acme/greeter has 1 run at work, as many as it may."),
+        (Reason.INSTALLATION, 8, "this installation has 8 runs at work, as many as it may."),
+        (Reason.WORKERS, 0, "all workers are busy."),
+    ],
+)
+def test_a_run_that_waits_says_where_and_why(reason: Reason, at_work: int, words: str) -> None:
+    assert render_place(Waiting("an id", 2, reason, at_work), JOB) == f"Queued at position 2: {words}"
