@@ -128,7 +128,8 @@ class Job:
     `REMARK`; None for all else. `label` is the label's name as it was put on. `is_open` is the thread's state then.
 
     Of a pull request's events: `branch` and `head_sha` are its head's, as far as they were told; `place` is where the
-    comment stands; `review_id` is the review's that it came with.
+    comment stands; `review_id` is the review's that it came with. `is_addressed` is False for what was said without
+    naming the bot: only from somebody who may is that a request.
 
     `about` is the id of the run that the command is about; empty: the newest of the thread.
     """
@@ -155,6 +156,7 @@ class Job:
     head_sha: str = ""
     place: Place | None = None
     review_id: int | None = None
+    is_addressed: bool = True
     about: str = ""
 
     @property

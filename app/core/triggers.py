@@ -22,7 +22,7 @@
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -66,6 +66,7 @@ class Asked:
     label: str = ""
     place: Place | None = None
     review_id: int | None = None
+    is_addressed: bool = True
 
 
 def decide(event: Event, *, delivery_id: str, label: str, now: datetime, bots: Collection[str] = ()) -> Job | None:
@@ -115,6 +116,7 @@ def decide(event: Event, *, delivery_id: str, label: str, now: datetime, bots: C
         head_sha=head.sha if head else "",
         place=asked.place,
         review_id=asked.review_id,
+        is_addressed=asked.is_addressed,
     )
 
 
@@ -152,13 +154,15 @@ def _remarked(event: ReviewCommentCreated) -> Asked | None:
     if _is_relayed(comment, event.sender):
         return None
     command = _command(comment.body)
+    is_addressed = command is not None
     if command is None and _is_bots(event.pull_request, event.repository.full_name):
         command = Command(Verb.START, instruction=_cut(comment.body).strip())
     if command is None or (command.verb is Verb.START and not command.instruction):
         return None
     place = Place(comment.path, comment.line, comment.diff_hunk[-MAX_HUNK_CHARS:])
     review_id = comment.pull_request_review_id
-    return Asked(command, Source.REMARK, str(comment.id), comment.id, place=place, review_id=review_id)
+    asked = Asked(command, Source.REMARK, str(comment.id), comment.id, place=place, review_id=review_id)
+    return replace(asked, is_addressed=is_addressed)
 
 
 def _reviewed(event: ReviewSubmitted) -> Asked | None:
@@ -166,10 +170,13 @@ def _reviewed(event: ReviewSubmitted) -> Asked | None:
     if _is_relayed(review, event.sender):
         return None
     command = _command(review.body)
+    is_addressed = command is not None
     wants_changes = review.state.casefold() == "changes_requested"
     if command is None and wants_changes and _is_bots(event.pull_request, event.repository.full_name):
         command = Command(Verb.START, instruction=_cut(review.body).strip())
-    return None if command is None else Asked(command, Source.REVIEW, str(review.id), review_id=review.id)
+    if command is None:
+        return None
+    return Asked(command, Source.REVIEW, str(review.id), review_id=review.id, is_addressed=is_addressed)
 
 
 def _failed(event: ChecksCompleted, *, delivery_id: str, now: datetime) -> Job | None:

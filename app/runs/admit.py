@@ -53,6 +53,12 @@ async def let_in(work: Work, role: Role, pull: Pull | None) -> None:
     await _set_budget(work)
 
 
+async def is_nobodys(work: Work) -> bool:
+    """Was the bot not spoken to, by somebody who could not have it work? Admission says otherwise where it may."""
+    few = {Role.NONE, Role.READ, Role.TRIAGE}
+    return not work.run.job.is_addressed and await role_of(work) in few
+
+
 async def is_flooding(work: Work) -> bool:
     """Was somebody who is nobody here answered in this thread already, within the hour? Then no more is said."""
     job = work.run.job

@@ -124,7 +124,7 @@ async def _take_in(work: Work) -> list[Job]:
     if job.number is None:
         return []
     waiting = (await work.ports.store.list(repo=job.repo, status=Status.QUEUED, limit=100)).runs
-    for run in sorted(waiting, key=lambda run: run.job.created_at):
+    for run in sorted(waiting, key=lambda run: run.job.created_at)[: MAX_HEARD - len(work.run.heard)]:
         if (
             run.job.number == job.number
             and run.id != job.id
@@ -140,7 +140,7 @@ async def _take_in(work: Work) -> list[Job]:
 
 async def _hear(work: Work, run: Run) -> None:
     """Take up what a waiting run asks for, and complete it. Its lease is held."""
-    if all(heard.job_id != run.id for heard in work.run.heard) and len(work.run.heard) < MAX_HEARD:
+    if all(heard.job_id != run.id for heard in work.run.heard):
         words = [_heard(run.job)] if run.job.command.instruction else []
         await work.progress.change(heard=(*work.run.heard, *words))
     await _react(work, run.job.source, run.job.comment_id, "eyes")

@@ -39,7 +39,7 @@ from app.core.repo_config import PATH
 from app.core.run import Conclusion
 from app.core.verification import Verdict
 from app.runs import approval, follow, stages, update
-from app.runs.admit import admit, is_flooding
+from app.runs.admit import admit, is_flooding, is_nobodys
 from app.runs.answer import answer, grant_to_open
 from app.runs.checks import look_into
 from app.runs.ending import end, fail, say_last_words
@@ -234,7 +234,7 @@ async def _answer_or_admit(work: Work) -> tuple[Conclusion, str] | None:
     if not await is_heard(work):
         await work.progress.save(is_muted=True)
         raise Refused(f"Bots may ask only where `bots` of `{PATH}` names them.")
-    if await is_flooding(work):
+    if await is_nobodys(work) or await is_flooding(work):
         await work.progress.save(is_muted=True)
     await work.react("eyes")
     if command.verb not in STARTING:
@@ -242,6 +242,8 @@ async def _answer_or_admit(work: Work) -> tuple[Conclusion, str] | None:
     if command.verb is Verb.BUDGET and await grant_to_open(work):
         return Conclusion.NEUTRAL, "Answered"
     await admit(work)
+    if not work.run.job.is_addressed:
+        await work.react("eyes")
     return await _open_from_branch(work) if work.run.job.command.hands_over else None
 
 

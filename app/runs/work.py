@@ -136,7 +136,7 @@ class Work:
         """
         job = self.run.job
         is_silent = job.is_tap or job.source in {Source.CHECKS, Source.REACTION, Source.REVIEW}
-        if job.number is None or is_silent or (self.run.is_muted and job.sender.is_bot):
+        if job.number is None or is_silent or (self.run.is_muted and (job.sender.is_bot or not job.is_addressed)):
             return
         try:
             if job.source is Source.REMARK and job.comment_id is not None:

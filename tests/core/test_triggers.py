@@ -216,6 +216,7 @@ def test_a_review_that_requests_changes_is_a_job() -> None:
         branch=BRANCH,
         head_sha=HEAD_SHA,
         review_id=901,
+        is_addressed=False,
     )
 
 
