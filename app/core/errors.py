@@ -65,19 +65,27 @@ class LeaseLost(VibecoderError):
 
 
 class PutOff(VibecoderError):
-    """The run waits for another system. Whoever took its job takes it again after `after_s` seconds."""
+    """The run waits for another system. Whoever took its job takes it again after `after_s` seconds.
 
-    def __init__(self, message: str, after_s: float) -> None:
+    With `works`, a job that seemed to want an answer only waits in line from now on.
+    """
+
+    def __init__(self, message: str, after_s: float, *, works: bool = False) -> None:
         super().__init__(message)
         self.after_s = after_s
+        self.works = works
 
 
 class NotYet(VibecoderError):
-    """What the run waits for has not happened yet. It looks again after `after_s` seconds, holding no worker."""
+    """What the run waits for has not happened yet. It looks again after `after_s` seconds, holding no worker.
 
-    def __init__(self, message: str, after_s: float) -> None:
+    With `works` it waits for its turn: what seemed to want an answer only turned out to be work.
+    """
+
+    def __init__(self, message: str, after_s: float, *, works: bool = False) -> None:
         super().__init__(message)
         self.after_s = after_s
+        self.works = works
 
 
 class OutsideError(VibecoderError):

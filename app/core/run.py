@@ -155,7 +155,7 @@ class Run:
     added, `grants` the ids of the commands that did; `carried_usd` of its cost was spent by the runs it goes on with.
     `earlier` is the id of the run that it goes on from. `asks_first`: a person must approve its plan before it is
     carried out, bound to `approval` (`core.plan.approval_of`). `previous` is the plan that its own takes the place of.
-    `diagnosis` is of failed checks.
+    `diagnosis` is of failed checks. `is_in_line`: its budget command turned out to be work, and waits its turn.
     """
 
     job: Job
@@ -196,6 +196,7 @@ class Run:
     start_tree: str = ""
     published_tree: str = ""
     test_command: str = ""
+    is_in_line: bool = False
     unknown: str = ""
     issue: int | None = None
     began_at: str = ""

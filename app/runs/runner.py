@@ -144,7 +144,7 @@ async def _pause(work: Work, wait: NotYet) -> PutOff:
         wake_at=work.ports.clock.now() + timedelta(seconds=wait.after_s),
         message=f"Waiting: {wait}",
     )
-    return PutOff(str(wait), wait.after_s)
+    return PutOff(str(wait), wait.after_s, works=wait.works)
 
 
 async def _hand_back(work: Work) -> None:
@@ -239,8 +239,11 @@ async def _answer_or_admit(work: Work) -> tuple[Conclusion, str] | None:
     await work.react("eyes")
     if command.verb not in STARTING:
         return await answer(work), "Answered"
-    if command.verb is Verb.BUDGET and await grant_to_open(work):
-        return Conclusion.NEUTRAL, "Answered"
+    if command.verb is Verb.BUDGET and not work.run.is_in_line:
+        if await grant_to_open(work):
+            return Conclusion.NEUTRAL, "Answered"
+        await work.progress.change(is_in_line=True, message="Waiting for its turn.")
+        raise NotYet("its turn", 0.0, works=True)
     await admit(work)
     if not work.run.job.is_addressed:
         await work.react("eyes")

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,8 @@ from app.adapters.queue import ArqQueue
 from app.adapters.redis_server import EmbeddedRedis
 from app.adapters.store import RedisStore
 from app.core.errors import PutOff, StoreError
-from app.core.job import Job, Person, Source
-from app.core.records import Caps
+from app.core.job import Command, Job, Person, Source, Verb
+from app.core.records import Caps, Reason
 from app.core.run import Run
 
 MANY = Caps(per_repo=100, per_installation=100)
@@ -388,3 +388,102 @@ async def test_a_live_worker_shows_that_it_is_well(
                 pass
 
     assert 14 <= lives_s <= 16
+
+
+def of(number: int, key: int = 1, *, verb: Verb = Verb.START) -> Run:
+    """A run of a thread."""
+    run = a_run(number * 100 + key)
+    return replace(run, job=replace(run.job, number=number, command=Command(verb)))
+
+
+async def test_two_workers_hold_one_repositorys_cap_and_take_what_comes_free(
+    server: EmbeddedRedis, queue: ArqQueue, work: Work
+) -> None:
+    at_once = most = 0
+
+    async def carry_out(job_id: str) -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await work.carry_out(job_id)
+        at_once -= 1
+
+    for number in range(6):
+        await queue.put(of(number))
+    caps = Caps(per_repo=2)
+    async with working(server, carry_out, caps=caps), working(server, carry_out, caps=caps):
+        await work.until(lambda: len(work.started) == 2)
+        work.let_go.set()
+        await work.until(lambda: len(work.ended) == 6)
+
+    assert most == 2
+
+
+async def test_two_workers_never_have_two_runs_of_a_thread(server: EmbeddedRedis, queue: ArqQueue, work: Work) -> None:
+    at_once: set[str] = set()
+
+    async def carry_out(job_id: str) -> None:
+        assert not at_once
+        at_once.add(job_id)
+        await work.carry_out(job_id)
+        at_once.remove(job_id)
+
+    for key in range(5):
+        await queue.put(of(1, key))
+    work.let_go.set()
+    async with working(server, carry_out), working(server, carry_out):
+        await work.until(lambda: len(work.ended) == 5)
+
+    assert work.ended == [of(1, key).id for key in range(5)]
+
+
+async def test_a_full_worker_takes_what_is_only_answered(server: EmbeddedRedis, queue: ArqQueue, work: Work) -> None:
+    async with working(server, work.carry_out, max_jobs=1):
+        await queue.put(of(1))
+        await work.until(lambda: len(work.started) == 1)
+        await queue.put(of(2))
+        await queue.put(of(1, 2, verb=Verb.STOP))
+        await work.until(lambda: of(1, 2, verb=Verb.STOP).id in work.started)
+
+    assert of(2).id not in work.started
+
+
+async def test_the_slot_of_a_killed_worker_comes_free_with_its_run(
+    server: EmbeddedRedis, redis: Any, queue: ArqQueue, work: Work
+) -> None:
+    await queue.put(of(1))
+    await redis.script_flush()
+    take = redis.register_script(read_script("line", "take"))
+    caps = Caps(per_repo=1)
+    await take(keys.LINE, [*keys.line(caps), 1, 1, 9_999_999, "a worker that is killed"])
+    await queue.put(of(2))
+    async with working(server, work.carry_out, caps=caps):
+        assert [each.reason for each in await ArqQueue(redis, caps=caps).waiting()] == [Reason.REPO]
+        for job_id in await RedisStore(redis).leaseless():
+            await queue.put_again(job_id)
+        await work.until(lambda: work.started == [of(1).id])
+        work.let_go.set()
+        await work.until(lambda: work.ended == [of(1).id, of(2).id])
+
+
+async def test_what_turns_out_to_be_work_waits_in_line(server: EmbeddedRedis, queue: ArqQueue, work: Work) -> None:
+    asked: list[str] = []
+
+    async def carry_out(job_id: str) -> None:
+        if job_id == of(2, verb=Verb.BUDGET).id:
+            asked.append(job_id)
+            if len(asked) == 1:
+                raise PutOff("its turn", 0.0, works=True)
+        await work.carry_out(job_id)
+
+    caps = Caps(per_repo=1)
+    async with working(server, carry_out, caps=caps):
+        await queue.put(of(1))
+        await work.until(lambda: len(work.started) == 1)
+        await queue.put(of(2, verb=Verb.BUDGET))
+        async with asyncio.timeout(5):
+            while not await queue.waiting():
+                pass
+        assert len(asked) == 1
+        work.let_go.set()
+        await work.until(lambda: work.ended == [of(1).id, of(2).id])

@@ -1,7 +1,8 @@
 -- A worker is done with a job: it is over, or may start again `after_ms` from now.
--- Rings for those that waited for it to end. Does nothing for a worker whose mark is gone: the job was put again, and is not this worker's to take off the queue.
-local queue, job, in_progress, retry, bell = unpack(KEYS)
-local id, token, is_over, after_ms, job_s = unpack(ARGV)
+-- Rings for those that waited for it to end. With `works` it waits in line from then on, like any run of work.
+-- Does nothing for a worker whose mark is gone: the job was put again, and is not this worker's to take off the queue.
+local queue, job, in_progress, retry, run, bell = unpack(KEYS)
+local id, token, is_over, after_ms, job_s, works = unpack(ARGV)
 
 if redis.call('GET', in_progress) ~= token then
   return 0
@@ -15,6 +16,9 @@ elseif tonumber(after_ms) > 0 then
   local at_ms = math.floor(time[1] * 1000 + time[2] / 1000) + after_ms
   redis.call('EXPIRE', job, job_s)
   redis.call('ZADD', queue, 'XX', string.format('%.0f', at_ms), id)
+  if works == '1' then
+    redis.call('HSET', run, 'works', '1')
+  end
 end
 if redis.call('EXISTS', queue) == 1 then
   redis.call('LPUSH', bell, id)
