@@ -5,13 +5,13 @@
     verb        = "approve" | "stop" | "retry" | "status" | "help" | "start"
     options     = { ("--base" | "--model") (" " | "=") value | "--draft" }
     value       = word | '"' words '"' | "'" words "'"
-    amount      = "+" ["$"] digits ["." one or two digits]
+    amount      = "+" ["$"] digits ["." one or two digits] ["$" | "USD" | "dollars"]
     instruction = the rest of the line and all lines after it
 
 - Read only at the start of a line, after at most three spaces, and never in a quote, in code or in an HTML comment
-  (`core/markdown.py`). The first command of a comment counts; a later one is part of the instruction, or a remark.
+  (`core/markdown.py`). A comment holds one command: of two different ones neither is carried out.
 - Words are read in any case. A long dash is read as `--`, since phones write it so.
-- A verb stands alone on its line, but for filler (`stop the run, please!`); the lines after it are remarks. An
+- A verb stands alone on its line, but for filler (`stop the run, please! 🙏`); the lines after it are remarks. An
   instruction that opens with a verb or a dash goes on the line after `/vibecode`.
 - What looks like a slip (`stpo`, `cancel`, `paln …`) never starts a run: it is answered.
 """
@@ -41,19 +41,24 @@ COMMANDS: Final = (
     Entry(Verb.START, "/vibecode [options] [instruction]", "start on an issue; on the bot's pull request: follow up"),
     Entry(Verb.PLAN, "/vibecode plan [instruction]", "plan only, then wait"),
     Entry(Verb.APPROVE, "/vibecode approve", "carry out the plan that waits here"),
-    Entry(Verb.STOP, "/vibecode stop", "stop; keep what is done on the branch and say where"),
+    Entry(Verb.STOP, "/vibecode stop", "stop the run here, and those that wait; what is done stays on the branch"),
     Entry(Verb.RETRY, "/vibecode retry", "go on from the last good step, or start over when there is none"),
-    Entry(Verb.STATUS, "/vibecode status", "redraw the comment now"),
-    Entry(Verb.BUDGET, "/vibecode budget +2", "two more dollars for the run here"),
+    Entry(Verb.STATUS, "/vibecode status", "say where the run stands, and redraw its comment"),
+    Entry(Verb.BUDGET, "/vibecode budget +2", "add two dollars for the run here; one that ran out goes on"),
     Entry(Verb.HELP, "/vibecode help", "show these commands"),
 )
-OPTIONS: Final = ("--base BRANCH", "--model NAME", "--draft")
+OPTIONS: Final = {
+    "--base BRANCH": "start from this branch and open the pull request against it",
+    "--model NAME": "have this model do the work",
+    "--draft": "open the pull request as a draft",
+}
+"""How each option is written, and what it does. They stand before the instruction."""
 
 _OPENING: Final = re.compile(r"/vibecode(?:[:,]|(?=\s|$))", re.IGNORECASE)
 _VERBS: Final = {entry.verb.value: entry.verb for entry in COMMANDS}
 _MEANT: Final = {
-    **dict.fromkeys(("abort", "cancel", "halt", "kill", "quit", "pause", "end"), Verb.STOP),
-    **dict.fromkeys(("accept", "approved", "confirm", "lgtm", "ok", "okay", "yes"), Verb.APPROVE),
+    **dict.fromkeys(("abort", "cancel", "halt", "kill", "quit", "pause", "end", "no", "nope"), Verb.STOP),
+    **dict.fromkeys(("accept", "approved", "confirm", "lgtm", "ok", "okay", "yes", "\N{THUMBS UP SIGN}"), Verb.APPROVE),
     **dict.fromkeys(("again", "continue", "proceed", "redo", "rerun", "restart", "resume"), Verb.RETRY),
     **dict.fromkeys(("?", "commands", "info", "options", "usage", "version"), Verb.HELP),
     **dict.fromkeys(("progress", "state"), Verb.STATUS),
@@ -69,14 +74,22 @@ _OPTION: Final = re.compile(r"(?:--?|[\u2013\u2014])(?P<name>[^\s=]*)(?:\s*(?P<e
 _VALUE: Final = re.compile(r"""(?:"([^"]*)"|'([^']*)'|([^\s"']\S*))(?=\s|$)\s*""")
 _WORD: Final = re.compile(r"(\S*)\s*")
 _POLITE: Final = re.compile(r"(?:please\s+)+", re.IGNORECASE)
-_AMOUNT: Final = re.compile(r"\+ ?\$?([0-9]{1,4}(?:[.,][0-9]{1,2})?)")
+_AMOUNT: Final = re.compile(r"\+ ?\$?([0-9]{1,4}(?:[.,][0-9]{1,2})?)(?: ?(?:\$|usd|dollars?))?", re.IGNORECASE)
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,99}")
 _NOT_IN_BRANCH: Final = re.compile(
     r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)|\A[-./]|[./]\Z|\A(?:@|HEAD)\Z|\A\Z"
 )
 
+_OPTIONS_MEANT: Final = {"branch": "base", "from": "base", "llm": "model", "wip": "draft"}
+_INVISIBLE: Final = re.compile("[\u200b-\u200f\u2060\ufe0f\ufeff]")
+"""What phones and copying leave in a line, and nobody sees."""
+
 _OPTIONS_ARE: Final = f"The options are {', '.join(f'`{option}`' for option in OPTIONS)}."
 _NEXT_LINE: Final = "If it was meant as an instruction, put it on the line after `/vibecode`."
+_TWO: Final = (
+    "There is more than one command in this comment, and I did nothing. Say one in each comment; `/vibecode` that is "
+    "only spoken of goes in quotes or in `code`."
+)
 _SEE_HELP: Final = "`/vibecode help` shows them all."
 
 
@@ -88,14 +101,22 @@ def parse(comment: str) -> Command | None:
     if "/vibecode" not in comment.casefold():
         return None
     text = comment.replace("\r\n", "\n").replace("\r", "\n")
-    for slash in slash_lines(text):
-        if opening := _OPENING.match(text, slash):
-            line, _, below = text[opening.end() :].partition("\n")
-            try:
-                return _read(line.strip(), below)
-            except UserError as error:
-                return Command(Verb.UNREADABLE, problem=str(error))
-    return None
+    openings = [opening for slash in slash_lines(text) if (opening := _OPENING.match(text, slash))]
+    if not openings:
+        return None
+    lines = [_line(text, opening.end()) for opening in openings]
+    if len(set(lines)) > 1:
+        return Command(Verb.UNREADABLE, problem=_TWO)
+    try:
+        return _read(lines[0], text[openings[0].end() :].partition("\n")[2])
+    except UserError as error:
+        return Command(Verb.UNREADABLE, problem=str(error))
+
+
+def _line(text: str, start: int) -> str:
+    """What stands from there to the end of the line, as a reader sees it."""
+    end = text.find("\n", start)
+    return _INVISIBLE.sub("", text[start : end if end >= 0 else len(text)]).strip()
 
 
 def is_branch(name: str) -> bool:
@@ -109,6 +130,8 @@ def _read(line: str, below: str) -> Command:
     word, rest = _split_word(line)
     verb = _verb(word, rest)
     match verb:
+        case None if _is_decoration(line):
+            return _start(Verb.START, "", below, options)
         case None:
             return _start(Verb.START, line, below, options)
         case Verb.START:
@@ -154,7 +177,12 @@ def _verb(word: str, rest: str) -> Verb | None:
 
 
 def _is_filler(rest: str) -> bool:
-    return all(word.rstrip(_PUNCTUATION).lower() in _FILLER or word in _PUNCTUATION for word in rest.split())
+    return all(word.rstrip(_PUNCTUATION).lower() in _FILLER or _is_decoration(word) for word in rest.split())
+
+
+def _is_decoration(word: str) -> bool:
+    """Is it punctuation or a picture? Not so what may be the start of an amount or an option."""
+    return not any(char.isalnum() or char in "+-$`" for char in word)
 
 
 def _refuse_slip(word: str, rest: str) -> None:
@@ -177,7 +205,10 @@ def _nearest(word: str) -> Verb | None:
 
 
 def _usd(amount: str) -> float:
-    match = _AMOUNT.fullmatch(amount.rstrip(" !."))
+    words = amount.split()
+    while words and _is_filler(words[-1]):
+        words.pop()
+    match = _AMOUNT.fullmatch(" ".join(words).rstrip(" !."))
     usd = float(match[1].replace(",", ".")) if match else 0.0
     if not 0 < usd <= MAX_ADD_USD:
         raise UserError(
@@ -206,13 +237,22 @@ def _option_value(name: str, line: str, *, has_equals: bool) -> tuple[str, str]:
     if name == "draft":
         return name, line
     if name not in {"base", "model"}:
-        raise UserError(f"There is no option {_shown('--' + name)}. {_OPTIONS_ARE} {_NEXT_LINE}")
+        raise UserError(f"There is no option {_shown('--' + name)}{_hint(name) or '.'} {_OPTIONS_ARE} {_NEXT_LINE}")
     match = _VALUE.match(line)
     value = next((group for group in match.groups() if group is not None), "") if match else ""
     if match and (is_branch(value) if name == "base" else _MODEL.fullmatch(value)):
         return value, line[match.end() :]
     kind = "a branch's name" if name == "base" else "a model's name"
     raise UserError(f"`--{name}` needs {kind} after it{f'; {_shown(value)} is none' if value else ''}. {_OPTIONS_ARE}")
+
+
+def _hint(name: str) -> str:
+    """What an option was meant to be, or the command that it is."""
+    if name in _VERBS:
+        return f"; did you mean `/vibecode {name}`?"
+    near = difflib.get_close_matches(name, ("base", "model", "draft"), n=1, cutoff=0.7) if len(name) <= 12 else []
+    meant = _OPTIONS_MEANT.get(name) or next(iter(near), "")
+    return f"; did you mean `--{meant}`?" if meant else ""
 
 
 def _shown(word: str) -> str:

@@ -46,9 +46,17 @@ async def answer(work: Work) -> Conclusion:
     return Conclusion.NEUTRAL
 
 
+async def _branch(work: Work) -> str:
+    """The branch of the pull request that is spoken on: what works on it was asked for on the issue, maybe."""
+    job = work.run.job
+    pull = await work.github.pulls.pull(job.number) if job.is_pull_request and job.number is not None else None
+    return pull.head if pull is not None and pull.is_ours and not job.about else ""
+
+
 async def _redraw(work: Work) -> None:
-    open_runs = await find_open(work)
-    run = open_runs[0] if open_runs else await find_earlier(work)
+    branch = await _branch(work)
+    open_runs = await find_open(work, branch)
+    run = open_runs[0] if open_runs else await find_earlier(work, branch)
     if run is None:
         raise UserError("Nothing has been started here. `/vibecode` starts a run.")
     if run.comment_id is not None:
@@ -66,10 +74,11 @@ async def _stop(work: Work, job: Job) -> None:
 
 
 async def _stoppable(work: Work, job: Job) -> list[Run]:
-    open_runs = await find_open(work)
+    branch = await _branch(work)
+    open_runs = await find_open(work, branch)
     if not open_runs:
         # Told before, by an attempt at this very command that could not wait for the end?
-        raise UserError(f"Nothing is running here. {standing(await find_earlier(work))}".rstrip())
+        raise UserError(f"Nothing is running here. {standing(await find_earlier(work, branch))}".rstrip())
     own = [run for run in open_runs if run.job.sender.id == job.sender.id]
     if len(own) == len(open_runs):
         return own
@@ -105,7 +114,7 @@ async def grant_to_open(work: Work) -> bool:
         OutsideError: the run did not hear it (yet).
     """
     job, usd = work.run.job, work.run.job.command.add_usd
-    open_runs = [run for run in await find_open(work) if not job.about or run.id == job.about]
+    open_runs = await find_open(work, await _branch(work))
     if not open_runs:
         return False
     told = open_runs[0]

@@ -7,12 +7,12 @@ from app.core.run import Conclusion, Cost, Run, Status
 from app.runs.work import Work
 
 
-async def find_open(work: Work) -> list[Run]:
-    """The thread's runs of work that have not ended: those at work, then those that wait, each the oldest first."""
+async def find_open(work: Work, branch: str = "") -> list[Run]:
+    """The open runs of work in the thread or on the branch: those at work, then those that wait, the oldest first."""
     runs: list[Run] = []
     for status in (Status.IN_PROGRESS, Status.QUEUED):
         page = await work.ports.store.list(repo=work.run.job.repo, status=status, limit=100)
-        runs += [run for run in reversed(page.runs) if _is_of_thread(work, run) and run.conclusion is None]
+        runs += [run for run in reversed(page.runs) if _is_of_thread(work, run, branch) and run.conclusion is None]
     return runs
 
 

@@ -54,6 +54,15 @@ def problem(comment: str) -> str:
         ("/vibecode cancel the order when it is late", start("cancel the order when it is late")),
         ("/vibecode plain text mails need a charset", start("plain text mails need a charset")),
         ("/vibecode fix", start("fix")),
+        ("/vibecode Stop.", Command(Verb.STOP)),
+        ("/vibecode stop \N{PERSON WITH FOLDED HANDS}", Command(Verb.STOP)),
+        ("/vibecode stop\u200b\r\n", Command(Verb.STOP)),
+        ("/vibecode budget +2 please", Command(Verb.BUDGET, add_usd=2.0)),
+        ("/vibecode budget +2 dollars", Command(Verb.BUDGET, add_usd=2.0)),
+        ("/vibecode budget +2$", Command(Verb.BUDGET, add_usd=2.0)),
+        ("/vibecode \N{ROCKET}", start()),
+        ("/vibecode ...", start()),
+        ("/vibecode \N{ROCKET} fix it", start("\N{ROCKET} fix it")),
     ],
 )
 def test_each_command_is_read(comment: str, command: Command) -> None:
@@ -97,8 +106,18 @@ def test_an_instruction_that_opens_with_a_verb_goes_on_the_next_line() -> None:
     assert parse("/vibecode start\nstop the animation") == start("stop the animation")
 
 
-def test_the_first_command_counts() -> None:
-    assert parse("/vibecode status\n\n/vibecode stop") == Command(Verb.STATUS)
+def test_of_two_commands_neither_is_carried_out() -> None:
+    for first in ("status", "fix the typo", "plan a dark mode"):
+        assert problem(f"/vibecode {first}\n\n/vibecode stop").startswith("There is more than one command")
+    assert parse("/vibecode stop\n/vibecode stop") == Command(Verb.STOP)
+    assert parse("/vibecode stop\n> /vibecode plan\n\n`/vibecode retry`") == Command(Verb.STOP)
+
+
+def test_a_comment_as_long_as_github_takes_is_read_at_once() -> None:
+    long = "word `code` > quote <!-- hidden --> /vibecode stop\n" * 1_200
+    assert parse(long) is None
+    assert parse(f"{long}\n/vibecode stop") == Command(Verb.STOP)
+    assert parse(f"/vibecode\n{long}") == start(long.strip())
 
 
 @pytest.mark.parametrize(
@@ -118,6 +137,8 @@ def test_another_word_is_no_command(word: str) -> None:
         ("abort please", "stop"),
         ("aprove", "approve"),
         ("LGTM!", "approve"),
+        ("\N{THUMBS UP SIGN}", "approve"),
+        ("no!", "stop"),
         ("retyr", "retry"),
         ("continue", "retry"),
         ("statsu", "status"),
@@ -169,7 +190,10 @@ def test_a_mistake_is_answered_with_what_was_meant_to_be_said(comment: str, said
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("--bass dev", "There is no option `--bass`."),
+        ("--bass dev", "There is no option `--bass`; did you mean `--base`?"),
+        ("--branch dev", "There is no option `--branch`; did you mean `--base`?"),
+        ("--plan", "There is no option `--plan`; did you mean `/vibecode plan`?"),
+        ("--fast", "There is no option `--fast`."),
         ("-h", "There is no option `--h`."),
         ("--base", "`--base` needs a branch's name after it."),
         ("--base a..b", "`--base` needs a branch's name after it; `a..b` is none."),

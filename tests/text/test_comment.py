@@ -139,13 +139,16 @@ def test_the_help_lists_every_command() -> None:
 | `/vibecode [options] [instruction]` | start on an issue; on the bot's pull request: follow up |
 | `/vibecode plan [instruction]` | plan only, then wait |
 | `/vibecode approve` | carry out the plan that waits here |
-| `/vibecode stop` | stop; keep what is done on the branch and say where |
+| `/vibecode stop` | stop the run here, and those that wait; what is done stays on the branch |
 | `/vibecode retry` | go on from the last good step, or start over when there is none |
-| `/vibecode status` | redraw the comment now |
-| `/vibecode budget +2` | two more dollars for the run here |
+| `/vibecode status` | say where the run stands, and redraw its comment |
+| `/vibecode budget +2` | add two dollars for the run here; one that ran out goes on |
 | `/vibecode help` | show these commands |
 
-Options: `--base BRANCH`, `--model NAME`, `--draft`.
+Options stand before the instruction:
+`--base BRANCH`: start from this branch and open the pull request against it;
+`--model NAME`: have this model do the work;
+`--draft`: open the pull request as a draft.
 """)
 
 
