@@ -28,9 +28,9 @@ async def find_earlier(work: Work, branch: str = "") -> Run | None:
 
 
 def _is_of_thread(work: Work, run: Run, branch: str = "") -> bool:
-    """A word about a budget is of work only once it has taken up a run."""
+    """A word about a budget is of work only once it waits in line to take up a run."""
     is_on_branch = bool(branch) and run.branch == branch and run.id != work.run.id
-    is_word = run.job.command.verb is Verb.BUDGET and not run.base_sha
+    is_word = run.job.command.verb is Verb.BUDGET and not (run.base_sha or run.is_in_line)
     job = work.run.job
     is_same = run.id == job.about if job.about else run.job.number == job.number is not None and run.id != job.id
     return (is_same or is_on_branch) and run.job.command.verb in STARTING and not is_word and not run.is_answer
