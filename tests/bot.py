@@ -132,6 +132,15 @@ class Bot:
                 await asyncio.sleep(0.01)
         return await self.settled(found[times - 1].id)
 
+    async def waits_for(self, words: str) -> Run:
+        """Wait until a run is put off for this."""
+        async with asyncio.timeout(SETTLE_S):
+            while True:
+                for run in (await self.records.store.list(limit=100)).runs:
+                    if run.wake_at is not None and words in run.message:
+                        return run
+                await asyncio.sleep(0.01)
+
     async def settled(self, run_id: str) -> Run:
         """Wait for a run's end."""
         async with asyncio.timeout(SETTLE_S):

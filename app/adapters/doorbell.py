@@ -46,6 +46,7 @@ class DoorbellWorker(Worker):
         self._marks: dict[str, str] = {}
         self._after_ms: dict[str, int] = {}
         self._to_work: set[str] = set()
+        self._aside_of_thread: set[str] = set()
         self._asides: set[str] = set()
         self.caps = Caps()
         """How many may be at work over all workers; to be set before it serves, the same for all."""
@@ -147,6 +148,7 @@ class DoorbellWorker(Worker):
         self._marks.pop(job_id, None)
         self._after_ms.pop(job_id, None)
         self._to_work.discard(job_id)
+        self._aside_of_thread.discard(job_id)
 
     def _clear_away(self) -> None:
         for job_id, task in list(self.tasks.items()):
@@ -154,11 +156,14 @@ class DoorbellWorker(Worker):
                 del self.tasks[job_id]
                 task.result()
 
-    def later(self, job_id: str, after_s: float, *, works: bool = False) -> Retry:
-        """What a job at work raises to start again after so many seconds; in line from then on if it `works`."""
+    def later(self, job_id: str, after_s: float, *, works: bool = False, steps_aside: bool = False) -> Retry:
+        """What a job at work raises to start again after so many seconds; in line from then on if it `works`. Who
+        steps aside holds its thread no more."""
         if works:
             self._to_work.add(job_id)
         self._after_ms[job_id] = max(1, ceil(after_s * 1000))
+        if steps_aside:
+            self._aside_of_thread.add(job_id)
         return Retry()
 
     async def finish_job(self, job_id: str, finish: bool, *_: Any) -> None:
@@ -167,10 +172,10 @@ class DoorbellWorker(Worker):
         arq shields this from the job's cancellation, so `close` has to wait for it.
         """
         of_job = (prefix + job_id for prefix in (keys.ARQ_JOB, keys.ARQ_IN_PROGRESS, keys.ARQ_RETRY, keys.RUN))
-        at = [self.queue_name, *of_job, keys.BELL]
+        at = [self.queue_name, *of_job, keys.BELL, keys.BEGUN]
         after_ms, works = self._after_ms.get(job_id, 0), int(job_id in self._to_work)
-        lives_s = keys.JOB_S + after_ms // 1000
-        about: list[Word] = [job_id, self._marks.get(job_id, ""), int(finish), after_ms, lives_s, works]
+        lives_s, is_aside = keys.JOB_S + after_ms // 1000, int(job_id in self._aside_of_thread)
+        about: list[Word] = [job_id, self._marks.get(job_id, ""), int(finish), after_ms, lives_s, works, is_aside]
         finishing = asyncio.ensure_future(self._finish(at, about))
         self._finishing.add(finishing)
         finishing.add_done_callback(self._finishing.discard)
@@ -197,7 +202,7 @@ def worker(
         try:
             await carry_out(job_id)
         except PutOff as wait:
-            raise at_work.later(job_id, wait.after_s, works=wait.works) from wait
+            raise at_work.later(job_id, wait.after_s, works=wait.works, steps_aside=wait.steps_aside) from wait
         except StoreError as error:
             logger.warning("%s is tried again: %s", job_id, error)
             raise at_work.later(job_id, AGAIN_S) from error

@@ -67,13 +67,15 @@ class LeaseLost(VibecoderError):
 class PutOff(VibecoderError):
     """The run waits for another system. Whoever took its job takes it again after `after_s` seconds.
 
-    With `works`, a job that seemed to want an answer only waits in line from now on.
+    Others of its thread wait for it meanwhile, unless it `steps_aside`. With `works`, a job that seemed to want an
+    answer only waits in line from now on.
     """
 
-    def __init__(self, message: str, after_s: float, *, works: bool = False) -> None:
+    def __init__(self, message: str, after_s: float, *, works: bool = False, steps_aside: bool = False) -> None:
         super().__init__(message)
         self.after_s = after_s
         self.works = works
+        self.steps_aside = steps_aside
 
 
 class NotYet(VibecoderError):

@@ -136,7 +136,8 @@ async def _put_off(work: Work, error: OutsideError) -> PutOff:
 
 
 async def _pause(work: Work, wait: NotYet) -> PutOff:
-    """Let the run look again later: nothing went wrong, so no wait is counted, and the time is not its own."""
+    """Let the run look again later: nothing went wrong, so no wait is counted, and the time is not its own. Whoever
+    asks for something in its thread meanwhile goes first."""
     run = work.run
     await work.progress.save(
         handed_back=run.handed_back + 1,
@@ -144,7 +145,7 @@ async def _pause(work: Work, wait: NotYet) -> PutOff:
         wake_at=work.ports.clock.now() + timedelta(seconds=wait.after_s),
         message=f"Waiting: {wait}",
     )
-    return PutOff(str(wait), wait.after_s, works=wait.works)
+    return PutOff(str(wait), wait.after_s, works=wait.works, steps_aside=True)
 
 
 async def _hand_back(work: Work) -> None:
