@@ -46,7 +46,8 @@ async def let_in(work: Work, role: Role, pull: Pull | None) -> None:
     if not work.run.base_sha and work.run.job.mode is not Mode.FIX_CI:
         await _take_up(work, pull.head if pull else "")
         await approval.take_lead(work)
-    if pull is not None and (is_follow_up(work.run.job) or work.run.began_at):
+    goes_on = is_follow_up(work.run.job) or work.run.began_at or work.run.job.mode is Mode.FIX_CI
+    if pull is not None and goes_on:
         await adopt(work, pull)
     await _find_base(work, default, default_sha)
     await _adopt_branch(work)

@@ -22,7 +22,6 @@ from app.core.repo_config import RepoConfig
 from app.core.run import Conclusion, Failure, Run
 from app.core.sanitize import disarm, plain
 from app.runs.admit import let_in, role_of
-from app.runs.follow import adopt
 from app.runs.money import reserve
 from app.runs.work import Work
 
@@ -56,7 +55,7 @@ async def look_into(work: Work) -> Ending | None:
     if run.stages and pull is not None:
         # An earlier attempt has begun to mend.
         await _let_in(work, pull)
-        await _tell(work)
+        await tell(work)
         return None
     if pull is None or not (pull.is_ours and pull.is_open and not pull.is_fork and pull.head_sha == run.job.head_sha):
         return QUIET
@@ -135,7 +134,7 @@ async def _mend(work: Work, pull: Pull, failing: list[Check], how: str) -> Endin
     most = work.config.ci_fix_attempts
     await work.progress.save(diagnosis=replace(work.run.diagnosis, failed=tuple(failing[:MAX_CHECKS]), asked=()))
     await _find(work, f"{_names(failing)} failed on `{pull.head_sha[:7]}`, {how}.")
-    await _tell(work)
+    await tell(work)
     if fixes >= most:
         times = "once" if fixes == 1 else f"{fixes} times"
         words = (
@@ -155,7 +154,6 @@ async def _let_in(work: Work, pull: Pull) -> int:
     role = await role_of(work, asked)
     if role is Role.NONE:
         policy.admit(asked.sender.login, role, RepoConfig().roles)
-    await adopt(work, pull)
     await let_in(work, role, pull)
     return fixes
 
@@ -190,8 +188,8 @@ async def _failed_on_base(work: Work, pull: Pull, start: str) -> frozenset[tuple
     return frozenset(keys)
 
 
-async def _tell(work: Work) -> None:
-    """What the model is to know: of each log the part that matters."""
+async def tell(work: Work) -> None:
+    """Let the model know of what fails, if anything does: of each log the part that matters."""
     work.failing = tuple([(_name(check), await _log(work, check)) for check in work.run.diagnosis.failed])
 
 

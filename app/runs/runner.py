@@ -41,7 +41,7 @@ from app.core.verification import Verdict
 from app.runs import approval, follow, stages, update
 from app.runs.admit import admit, is_flooding, is_nobodys
 from app.runs.answer import answer, grant_to_open
-from app.runs.checks import look_into
+from app.runs.checks import look_into, tell
 from app.runs.ending import end, fail, say_last_words
 from app.runs.lease import Beat, hold, stop_on_signal
 from app.runs.money import grant
@@ -248,6 +248,7 @@ async def _answer_or_admit(work: Work) -> tuple[Conclusion, str] | None:
     await admit(work)
     if not work.run.job.is_addressed:
         await work.react("eyes")
+    await tell(work)
     return await _open_from_branch(work) if work.run.job.command.hands_over else None
 
 

@@ -69,4 +69,5 @@ async def go_on(work: Work, earlier: Run) -> None:
         began_at=earlier.began_at,
         heard=earlier.heard,
         merges=earlier.merges,
+        diagnosis=earlier.diagnosis,
     )

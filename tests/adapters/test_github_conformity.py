@@ -15,6 +15,7 @@ from app.adapters.github.app import GithubkitApp
 from app.core.job import Person
 from app.core.policy import Change
 from app.core.ports import GitHub
+from app.core.pull import Check
 from tests.adapters.github_world import HEAD, NEXT, World, comment, git_commit, open_world, pull, ref
 
 Sent: TypeAlias = tuple[str, str, dict[str, str], Any]
@@ -75,6 +76,8 @@ def answer(request: httpx.Request) -> httpx.Response:
         ("/git/commits", git_commit(NEXT)),
         ("/git/trees", {"sha": "f" * 40}),
         ("/git/blobs", {"sha": "e" * 40}),
+        ("/check-runs", {"check_runs": []}),
+        ("/actions/jobs/5", {"run_id": 4}),
         ("/app", {"id": 7, "slug": "vibecoder"}),
         ("/app/installations", [{"id": 42}]),
         ("/installation/repositories", {"repositories": []}),
@@ -94,7 +97,24 @@ def put_pull(branch: str) -> Ours:
     return lambda ours: ours.put_pull_request(branch=branch, base="main", title="t", body="b", is_draft=True)
 
 
+CHECK = Check(5, "tests", "github-actions", "failure")
+
 CASES: dict[str, tuple[Ours, Typed]] = {
+    "checks": (
+        lambda ours: ours.pulls.checks(HEAD),
+        lambda rest: [rest.checks.async_list_for_ref(**OWN, ref=HEAD, filter_="latest", per_page=100)],
+    ),
+    "log of a check": (
+        lambda ours: ours.pulls.check_log(CHECK),
+        lambda rest: [rest.actions.async_download_job_logs_for_workflow_run(**OWN, job_id=5)],
+    ),
+    "check again": (
+        lambda ours: ours.pulls.rerun(CHECK),
+        lambda rest: [
+            rest.actions.async_get_job_for_workflow_run(**OWN, job_id=5),
+            rest.actions.async_re_run_workflow_failed_jobs(**OWN, run_id=4),
+        ],
+    ),
     "permission": (
         lambda ours: ours.permission(Person("ada[bot]", 5)),
         lambda rest: [rest.repos.async_get_collaborator_permission_level(**OWN, username="ada[bot]")],

@@ -145,6 +145,19 @@ async def test_who_asks_anew_lets_it_try_again(bot: Bot) -> None:
     assert run.commits[-1].subject == "End with a full stop"
 
 
+async def test_a_retry_then_goes_on_with_what_failed(bot: Bot) -> None:
+    await bot.file(f"{GREETER['.github/vibecode.yml']}ci_fix_attempts: 1\n")
+    await bot.start_ci(wants_full_stop)
+    pull = await opened(bot, *NO_COMMA)
+    await bot.answered(Source.CHECKS, times=2)
+    bot.model.says(*LATE_STOP)
+    run = await bot.comment(pull, "/vibecode retry")
+
+    assert run.conclusion is Conclusion.SUCCESS, run.failure
+    assert "AssertionError: no full stop" in str(bot.model.requests[len(MEND) + len(NO_COMMA)].body["input"])
+    assert "✅ Done" in said(bot, pull)
+
+
 async def test_a_repository_that_wants_no_fixes_gets_none(bot: Bot) -> None:
     await bot.file(f"{GREETER['.github/vibecode.yml']}ci_fix_attempts: 0\n")
     await bot.start_ci(wants_full_stop)

@@ -3,10 +3,20 @@ from dataclasses import replace
 import pytest
 from inline_snapshot import snapshot
 
+from app.core.job import Mode, Source
 from app.core.plan import Plan, Step
+from app.core.pull import Diagnosis
 from app.core.records import Reason, Waiting
-from app.core.run import Conclusion, Run, Status
-from app.text.comment import MAX_CHARS, marker_of, render_comment, render_help, render_place
+from app.core.run import Conclusion, Failure, Run, Status
+from app.text.comment import (
+    MAX_CHARS,
+    is_silent,
+    marker_for,
+    marker_of,
+    render_comment,
+    render_help,
+    render_place,
+)
 from tests.text.runs import DONE, FAILED, JOB, WORKING
 
 
@@ -203,3 +213,25 @@ Say `/vibecode approve`, or give this comment a 👍, and I carry plan `a1b2c3d4
 )
 def test_a_run_that_waits_says_where_and_why(reason: Reason, at_work: int, words: str) -> None:
     assert render_place(Waiting("an id", 2, reason, at_work), JOB) == f"Queued at position 2: {words}"
+
+
+def test_what_is_found_out_about_failed_checks_is_said_in_a_comment_of_the_pull_requests_own() -> None:
+    job = replace(JOB, source=Source.CHECKS, mode=Mode.FIX_CI, number=13, head_sha="0123456789abcdef")
+    found = Diagnosis(findings=("`tests` failed, but on `main` too, so I leave it.",))
+    run = Run(job, conclusion=Conclusion.NEUTRAL, diagnosis=found)
+    assert render_comment(run, "") == snapshot("""\
+<!-- vibecoder:run=443beb9585cd68a1 -->
+### 💬 Nothing to do
+
+`tests` failed, but on `main` too, so I leave it.
+
+<sub>commit 0123456</sub>
+""")
+    assert marker_for(run) == marker_for(replace(run, job=replace(job, id="acme~greeter~13~checks~7")))
+
+
+def test_nothing_is_said_of_failed_checks_before_something_is_known() -> None:
+    job = replace(JOB, source=Source.CHECKS, mode=Mode.FIX_CI)
+    assert is_silent(Run(job))
+    assert not is_silent(Run(job, failure=Failure("bug", "I am sorry.")))
+    assert not is_silent(Run(JOB))
