@@ -54,7 +54,7 @@ class GithubkitChecks:
             job = await self._api.call("GET", f"{self._path}/actions/jobs/{check.id}", WorkflowJob)
             # Not this job alone: while it runs, no other failed job of the same workflow could be run again.
             path = f"{self._path}/actions/runs/{job.run_id}/rerun-failed-jobs"
-            await self._api.call("POST", path, Anything)
+            await self._api.call("POST", path, Anything, body={})
         except GitHubError as error:
             if error.status not in {403, 404, 422} or error.is_passing:
                 raise
