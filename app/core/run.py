@@ -149,6 +149,7 @@ class Run:
     `waited_s` seconds in all, and until `wake_at` nobody need try; `reserved` are the scopes where dollars are set
     aside; the trees (see `runs/work.py`) and `test_command` are the sandbox's. `unknown` is JSON that a newer version
     wrote: kept, not understood. `is_muted`: it says nothing in its thread, as who asked is no one to answer (again).
+    `before` says how the run ended whose comment this one goes on with.
     Of a follow-up: `issue` is the number of the issue that the pull request closes, `began_at` the branch's head when
     the run began, `heard` what it follows up, `merges` the sha of base that is to be merged into the branch.
     Of its money: `budget_usd` is what it may spend by the rules, 0 where nothing limits it; `granted_usd` what people
@@ -211,6 +212,7 @@ class Run:
     previous: Plan | None = None
     is_muted: bool = False
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
+    before: str = ""
 
     @property
     def id(self) -> str:

@@ -7,7 +7,7 @@ import math
 
 from app.core import policy, repo_config
 from app.core.budget import Budget
-from app.core.errors import UserError
+from app.core.errors import Refused, UserError
 from app.core.job import Job, Mode, Source, Verb
 from app.core.policy import Role
 from app.core.pull import Pull
@@ -16,7 +16,7 @@ from app.runs import approval
 from app.runs.follow import adopt, find_pull, is_follow_up
 from app.runs.money import reserve
 from app.runs.stages import branch_name
-from app.runs.thread import find_earlier, go_on
+from app.runs.thread import find_earlier, go_on, take_comment
 from app.runs.who import HOUR_S, check, parse
 from app.runs.work import Work
 from app.text.comment import standing
@@ -44,8 +44,10 @@ async def let_in(work: Work, role: Role, pull: Pull | None) -> None:
     await _read_config(work, default_sha)
     await check(work, role)
     if not work.run.base_sha and work.run.job.mode is not Mode.FIX_CI:
+        await _check_thread(work)
         await _take_up(work, pull.head if pull else "")
         await approval.take_lead(work)
+        await take_comment(work, of_work=True)
     goes_on = is_follow_up(work.run.job) or work.run.began_at or work.run.job.mode is Mode.FIX_CI
     if pull is not None and goes_on:
         await adopt(work, pull)
@@ -58,6 +60,31 @@ async def is_nobodys(work: Work) -> bool:
     """Was the bot not spoken to, by somebody who could not have it work? Admission says otherwise where it may."""
     few = {Role.NONE, Role.READ, Role.TRIAGE}
     return not work.run.job.is_addressed and await role_of(work) in few
+
+
+async def _check_thread(work: Work) -> None:
+    """Is there anything to start here? Not on a closed issue, and not beside the pull request that is open for it.
+
+    Raises:
+        Refused: no; the text says how to go on.
+    """
+    job = work.run.job
+    if job.number is None or job.is_pull_request:
+        return
+    if not job.is_open:
+        raise Refused("This issue is closed. Reopen it and say it again.")
+    if job.command.verb not in {Verb.START, Verb.PLAN}:
+        return
+    earlier = await find_earlier(work)
+    made = earlier.pull_request if earlier else None
+    made = made or await work.github.pull_request(branch_name(job))
+    pull = await work.github.pulls.pull(made.number) if made else None
+    if pull is not None and pull.is_open and pull.is_ours:
+        retry = " `/vibecode retry` here goes on with it." if earlier and earlier.may_go_on else ""
+        raise Refused(
+            f"#{pull.number} is open for this issue. Say there what is to be different (`/vibecode …`), or close it "
+            f"and say `/vibecode` here again.{retry}"
+        )
 
 
 async def is_flooding(work: Work) -> bool:

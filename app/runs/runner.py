@@ -46,6 +46,7 @@ from app.runs.ending import end, fail, say_last_words
 from app.runs.lease import Beat, hold, stop_on_signal
 from app.runs.money import grant
 from app.runs.publish import publish
+from app.runs.thread import take_comment
 from app.runs.waiting import take_up
 from app.runs.who import is_heard
 from app.runs.work import Options, Work, open_work
@@ -173,6 +174,8 @@ async def _walk_ladder(work: Work) -> None:
     except UserError as error:
         conclusion = Conclusion.FAILURE if work.run.stages else Conclusion.SKIPPED
         excerpt = error.output[-EXCERPT_CHARS:] if isinstance(error, CommandFailed) else ""
+        if not work.run.stages:
+            await take_comment(work, of_work=False)
         await fail(work, conclusion, str(error), kind="request", excerpt=excerpt)
     except LimitReached as limit:
         await _end_over_budget(work, limit)
@@ -239,6 +242,7 @@ async def _answer_or_admit(work: Work) -> tuple[Conclusion, str] | None:
         await work.progress.save(is_muted=True)
     await work.react("eyes")
     if command.verb not in STARTING:
+        await take_comment(work, of_work=False)
         return await answer(work), "Answered"
     if command.verb is Verb.BUDGET and not work.run.is_in_line:
         if await grant_to_open(work):

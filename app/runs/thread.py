@@ -5,6 +5,7 @@ from dataclasses import replace
 from app.core.job import STARTING, Mode, Verb
 from app.core.run import Conclusion, Cost, Run, Status
 from app.runs.work import Work
+from app.text.comment import title
 
 
 async def find_open(work: Work, branch: str = "") -> list[Run]:
@@ -34,6 +35,23 @@ def _is_of_thread(work: Work, run: Run, branch: str = "") -> bool:
     job = work.run.job
     is_same = run.id == job.about if job.about else run.job.number == job.number is not None and run.id != job.id
     return (is_same or is_on_branch) and run.job.command.verb in STARTING and not is_word and not run.is_answer
+
+
+async def take_comment(work: Work, *, of_work: bool) -> None:
+    """Go on with the comment that the same person was last answered with in this thread: of a run of work, or of an
+    answer and of what was refused. One that has a comment already keeps it. Repeatable."""
+    run, job = work.run, work.run.job
+    if run.comment_id is not None or job.number is None or job.mode is Mode.FIX_CI:
+        return
+    page = await work.ports.store.list(repo=job.repo, status=Status.COMPLETED, limit=100)
+    for other in page.runs:
+        is_theirs = other.job.number == job.number and other.job.sender.id == job.sender.id
+        is_theirs = is_theirs and other.job.mode is not Mode.FIX_CI
+        is_work = not other.is_answer and other.conclusion is not Conclusion.SKIPPED
+        if is_theirs and is_work is of_work and other.comment_id is not None:
+            before = title(other) if of_work else ""
+            await work.progress.save(comment_id=other.comment_id, before=before)
+            return
 
 
 async def go_on(work: Work, earlier: Run) -> None:

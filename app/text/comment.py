@@ -51,11 +51,16 @@ def headline(run: Run) -> str:
     return "🕐 Queued" if is_queued else f"⏳ Working · {run.percent} %"
 
 
+def title(run: Run) -> str:
+    """How the run stands, with the pull request it made."""
+    return f"{headline(run)} · #{run.pull_request.number}" if run.pull_request else headline(run)
+
+
 def render_comment(run: Run, page_url: str) -> str:
     """The comment's body, at most `MAX_CHARS` long."""
     answer = "comment/checks.md.j2" if run.job.mode is Mode.FIX_CI else "comment/answer.md.j2"
     template = answer if run.is_answer else "comment/progress.md.j2"
-    body = render(template, run=run, headline=headline(run), page_url=page_url)
+    body = render(template, run=run, title=title(run), page_url=page_url)
     marker = marker_for(run)
     return f"{marker}\n{body[: MAX_CHARS - len(marker)]}"
 

@@ -83,7 +83,8 @@ async def test_the_second_of_a_thread_waits_says_so_and_goes_on_in_the_same_comm
     assert progress["message"] == "Queued at position 1: another run is at work here."
 
     one = await let_go(bot, first)
-    two = await let_go(bot, second)
+    two = await bot.settled(second)
+    assert "is open for this issue" in newest(bot, issue)
 
     assert one.conclusion is Conclusion.SUCCESS
     assert one.ended_at is not None
@@ -162,4 +163,4 @@ async def test_a_stranger_does_not_get_the_bot_to_write_while_it_waits(bot: Bot)
     assert len(bot.comments(issue)) == 2
     await let_go(bot, first)
     assert (await bot.settled(strangers)).conclusion is Conclusion.SKIPPED
-    await let_go(bot, third)
+    await bot.settled(third)
