@@ -6,6 +6,7 @@
     │   └── CommandFailed    a command of the repository's own file failed; carries its last lines
     ├── LimitReached         a budget ended; what was done is kept and handed over
     ├── Stopped              a person said stop
+    │   └── TakenAway        the repository was archived, the App uninstalled, and the like
     ├── LeaseLost            another worker carries this run now; this one may write nothing more
     ├── PutOff               another system is away; the run goes on later, where it stopped
     ├── NotYet               what the run waits for takes its time; it looks again later
@@ -58,6 +59,14 @@ class Stopped(VibecoderError):
     def __init__(self, by: str) -> None:
         super().__init__(f"Stopped by {by}.")
         self.by = by
+
+
+class TakenAway(Stopped):
+    """The run's repository is no more the bot's to work on. `words` say why."""
+
+    def __init__(self, words: str) -> None:
+        VibecoderError.__init__(self, words)
+        self.by = ""
 
 
 class LeaseLost(VibecoderError):

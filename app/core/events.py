@@ -18,7 +18,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from app.core.delivery import BadDelivery
 
@@ -219,7 +219,7 @@ class RepositoryChanged(_Payload):
 
     action: Annotated[str, Field(max_length=64)]
     repository: Repository
-    installation: Installation | None = None
+    changes: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 Event: TypeAlias = (

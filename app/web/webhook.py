@@ -29,11 +29,12 @@ from starlette.routing import Route
 from app.core import delivery, events, known, triggers
 from app.core.delivery import BadDelivery, BadSignature, Delivery, Seal
 from app.core.errors import StoreError
-from app.core.events import HANDLED, InstallationChanged, Ping
+from app.core.events import HANDLED, InstallationChanged, Ping, RepositoryChanged
+from app.core.gone import KIND, find_gone
 from app.core.job import Job, Source
 from app.core.ports import Clock
-from app.core.records import Queue, Store
-from app.core.run import Run
+from app.core.records import Queue, Signal, Store
+from app.core.run import Run, Status
 from app.web.body import MAX_BODY_BYTES, MAX_KEPT_BYTES, Body, Fate, Room
 from app.web.guard import Buckets
 from app.web.problems import problem
@@ -41,6 +42,8 @@ from app.web.problems import problem
 _log: Final = logging.getLogger(__name__)
 _EVENT: Final = re.compile(r"[a-z0-9_]{1,64}")
 _DELIVERY_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+MAX_TOLD: Final = 100
+"""Open runs, of those at work and of those that wait, that hear of what was taken away; the others find out."""
 _LINES_AT_ONCE: Final = 20
 """Of what is not signed: a line a second after that, so that strangers cannot fill the log."""
 
@@ -148,8 +151,8 @@ class _Door:
                 return _ignored(f"the event {received.event} or its action is not handled")
             case Ping():
                 return _Answer(JSONResponse({"pong": True}), "pong")
-            case InstallationChanged():
-                return _ignored(f"installation {event.installation.id}: {event.action}")
+            case InstallationChanged() | RepositoryChanged():
+                return await self._take_away(event)
         now = self.clock.now()
         job = triggers.decide(event, delivery_id=received.id, label=self.label, now=now)
         if job is None and (repo := triggers.repo_to_ask(event, label=self.label, now=now)):
@@ -157,6 +160,23 @@ class _Door:
             label = own.label or self.label
             job = triggers.decide(event, delivery_id=received.id, label=label, now=now, bots=own.bots)
         return _ignored("it asks for nothing") if job is None else await self._put(job)
+
+    async def _take_away(self, event: InstallationChanged | RepositoryChanged) -> _Answer:
+        """Tell the open runs of what was taken from the bot."""
+        gone = find_gone(event)
+        if gone is None:
+            about = f"installation {event.installation.id}" if isinstance(event, InstallationChanged) else "repository"
+            return _ignored(f"{about}: {event.action}")
+        told = 0
+        try:
+            for status in (Status.IN_PROGRESS, Status.QUEUED):
+                for run in (await self.store.list(status=status, limit=MAX_TOLD)).runs:
+                    if gone.takes(run.job):
+                        await self.store.signal(run.id, Signal(KIND, gone.words))
+                        told += 1
+        except StoreError as error:
+            raise _away() from error
+        return _Answer(JSONResponse({"told": told}), f"told {told} runs: {gone.words}")
 
     async def _recall(self, name: str) -> str:
         try:

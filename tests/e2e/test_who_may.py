@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from app.core.run import Conclusion
 from tests.bot import REPO, Bot, deployed
-from tests.e2e.turns import MEND, plan
+from tests.e2e.turns import MEND, plan, shell
 
 NOTHING = plan(summary="The greeting is spelled as it should be.")
 """A run that ends after its plan: enough to see that somebody may."""
@@ -140,3 +142,33 @@ async def test_a_repository_starts_only_so_many_runs_within_an_hour(tmp_path: Pa
 
         assert ends == [Conclusion.NEUTRAL, Conclusion.NEUTRAL, Conclusion.SKIPPED, Conclusion.SKIPPED]
         assert [len(bot.comments(issue)) for issue in issues] == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize(("happens", "words"), [("suspend", "suspended"), ("uninstall", "uninstalled")])
+async def test_a_run_at_work_ends_when_the_app_is_taken_away(bot: Bot, happens: str, words: str) -> None:
+    bot.model.says(plan("Mend the greeting"), shell("sleep 60"))
+    issue = await bot.issue()
+    await bot.label(issue)
+    await bot.at_work_on("sleep 60")
+    delivery = await getattr(bot.github, happens)("acme")
+    (run,) = await bot.work()
+
+    assert "told" in delivery.response
+    assert run.conclusion is Conclusion.CANCELLED
+    assert run.message == f"The App was {words}."
+    assert await bot.ports.sandboxes.list() == ()
+
+
+@pytest.mark.parametrize("happens", ["suspend", "uninstall"])
+async def test_a_run_that_waits_finds_out_that_the_app_was_taken_away(bot: Bot, happens: str) -> None:
+    issue = await bot.issue()
+    await bot.stop_worker()
+    await bot.label(issue)
+    bot.github.loses()
+    await getattr(bot.github, happens)("acme")
+    await bot.start_worker()
+    (run,) = await bot.work()
+
+    assert run.conclusion in {Conclusion.FAILURE, Conclusion.SKIPPED, Conclusion.CANCELLED}
+    assert run.waits == 0
+    assert bot.comments(issue) == []

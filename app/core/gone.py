@@ -1,0 +1,66 @@
+"""What takes a repository away from the bot: the runs there end, as nothing more can be done or said.
+
+repository             archived, deleted, renamed, transferred
+installation           deleted, suspend
+installation_repositories                 repositories_removed
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import BaseModel, Field, ValidationError
+
+from app.core.events import InstallationChanged, RepositoryChanged
+from app.core.job import Job
+
+KIND: Final = "gone"
+"""Of the signal to a run at work; its `by` holds the words."""
+_REPOSITORY: Final = frozenset({"archived", "deleted", "renamed", "transferred"})
+_INSTALLATION: Final = {"deleted": "uninstalled", "suspend": "suspended"}
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Whose runs end, in words why. Without `repos` all of the installation do."""
+
+    words: str
+    installation_id: int = 0
+    repos: tuple[str, ...] = ()
+
+    def takes(self, job: Job) -> bool:
+        return job.repo in self.repos if self.repos else job.installation_id == self.installation_id
+
+
+class _Owner(BaseModel):
+    login: str
+
+
+class _Changes(BaseModel):
+    """What was otherwise before: `repository.name.from`, or `owner.from` as `user` or `organization`."""
+
+    repository: dict[str, dict[str, str]] = Field(default_factory=dict)
+    owner: dict[str, dict[str, _Owner | None]] = Field(default_factory=dict)
+
+
+def find_gone(event: InstallationChanged | RepositoryChanged) -> Gone | None:
+    """What the event takes away, None when it takes nothing."""
+    match event:
+        case RepositoryChanged() if event.action in _REPOSITORY:
+            return Gone(f"The repository was {event.action}.", repos=(_name_before(event),))
+        case InstallationChanged() if event.repositories_removed:
+            names = tuple(repo.full_name for repo in event.repositories_removed)
+            return Gone("The App was removed from this repository.", repos=names)
+        case InstallationChanged() if event.action in _INSTALLATION:
+            return Gone(f"The App was {_INSTALLATION[event.action]}.", event.installation.id)
+    return None
+
+
+def _name_before(event: RepositoryChanged) -> str:
+    """The repository's `owner/name` until then."""
+    owner, _, name = event.repository.full_name.partition("/")
+    try:
+        before = _Changes.model_validate(event.changes)
+    except ValidationError:
+        return event.repository.full_name
+    owners = [account.login for account in before.owner.get("from", {}).values() if account]
+    return f"{owners[0] if owners else owner}/{before.repository.get('name', {}).get('from', name)}"

@@ -1,0 +1,45 @@
+"""What takes a repository away from the bot."""
+
+import json
+
+import pytest
+
+from app.core.events import InstallationChanged, RepositoryChanged, parse
+from app.core.gone import Gone, find_gone
+
+REPO = {"full_name": "acme/greeter", "private": False}
+OLD_OWNER = {"from": {"organization": {"login": "old", "id": 7}}}
+
+
+@pytest.mark.parametrize(
+    ("event", "body", "gone"),
+    [
+        ("repository", {"action": "archived"}, Gone("The repository was archived.", repos=("acme/greeter",))),
+        ("repository", {"action": "deleted"}, Gone("The repository was deleted.", repos=("acme/greeter",))),
+        (
+            "repository",
+            {"action": "renamed", "changes": {"repository": {"name": {"from": "hello"}}}},
+            Gone("The repository was renamed.", repos=("acme/hello",)),
+        ),
+        (
+            "repository",
+            {"action": "transferred", "changes": {"owner": OLD_OWNER}},
+            Gone("The repository was transferred.", repos=("old/greeter",)),
+        ),
+        ("repository", {"action": "publicized"}, None),
+        ("repository", {"action": "edited", "changes": {"default_branch": {"from": "master"}}}, None),
+        ("repository", {"action": "edited", "changes": {"topics": {"from": ["a"]}}}, None),
+        ("installation", {"action": "deleted"}, Gone("The App was uninstalled.", 4)),
+        ("installation", {"action": "suspend"}, Gone("The App was suspended.", 4)),
+        ("installation", {"action": "unsuspend"}, None),
+        (
+            "installation_repositories",
+            {"action": "removed", "repositories_removed": [{"full_name": "acme/greeter"}]},
+            Gone("The App was removed from this repository.", repos=("acme/greeter",)),
+        ),
+    ],
+)
+def test_what_is_taken_away(event: str, body: dict[str, object], gone: Gone | None) -> None:
+    parsed = parse(event, json.dumps({"repository": REPO, "installation": {"id": 4}, **body}).encode())
+    assert isinstance(parsed, InstallationChanged | RepositoryChanged)
+    assert find_gone(parsed) == gone
