@@ -123,17 +123,21 @@ class GitRepos:
     ) -> bytes | None:
         """A regular file's first `max_bytes`. See the port."""
         cache = self._cache(installation_id, repo)
-        await self._check_known(cache, repo, sha)
+        if not is_sha(sha):
+            await self._check_known(cache, repo, sha)
         if "\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
             return None
         try:
             listed = await self._git(["ls-tree", "-z", "--full-tree", sha, "--", path], cache)
+            await asyncio.to_thread(mark_used, cache)
             entry = re.match(rb"100\d{3} blob ([0-9a-f]+)\t", listed)
             if entry is None:
                 return None
             return await self._git(["cat-file", "blob", entry[1].decode()], cache, max_output_bytes=max_bytes)
-        except GitFailed as error:
-            raise RepoError(f"Git could not read {path} of {repo}: {_last_words(error)}") from error
+        except (GitFailed, RepoError) as error:
+            await self._check_known(cache, repo, sha)
+            words = _last_words(error) if isinstance(error, GitFailed) else error
+            raise RepoError(f"Git could not read {path} of {repo}: {words}") from error
 
     def pack(self, installation_id: int, repo: str, sha: str, *, beside: str = "") -> AbstractAsyncContextManager[Path]:
         """A tar of a small repository of our own making. See the port."""

@@ -3,12 +3,14 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import uvicorn
 from starlette.types import ASGIApp
 
 SHUTDOWN_TIMEOUT_S = 5.0
+TICK_S = 1.0
+"""How often the header `Date` is made anew."""
 
 
 @asynccontextmanager
@@ -32,16 +34,38 @@ async def serving(app: ASGIApp, port: int = 0, *, has_date: bool = True) -> Asyn
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = server.force_exit = True
+            server.told.set()
             async with asyncio.timeout(SHUTDOWN_TIMEOUT_S):
                 await task
 
 
 class _Server(uvicorn.Server):
-    """Leaves the process's signals alone: they belong to the program."""
+    """Leaves the process's signals alone: they belong to the program. Ends when it is told, not at its next tick."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.told = asyncio.Event()
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self.told.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        for connection in list(self.server_state.connections):
+            connection.transport.close()
+        await asyncio.sleep(0)
+        for server in self.servers:
+            await server.wait_closed()
 
 
 def free_port() -> int:
