@@ -4,7 +4,7 @@ In a session of its own it survives Ctrl-C, so that a worker can still put its j
 that enters the same folder, and ends with the last of them. Who uses it is known from shared locks on `users`, which
 the kernel lets go when a process is killed: a server whose users were all killed is simply taken up by who comes next.
 Its users watch over it: when it is gone, one of them starts it again, and nothing that it acknowledged is missing.
-A machine that loses its power may cost the last second (`appendfsync everysec`).
+With `appendfsync always`: where a disk is busy, `everysec` has the server answer before it has written at all.
 
 To restore a backup, put its `dump.rdb` into a folder without data before the first process enters.
 
@@ -166,7 +166,7 @@ class EmbeddedRedis:
         options = {
             "port": "0", "unixsocket": str(socket), "unixsocketperm": "700", "dir": str(self.folder),
             "pidfile": str(self.folder / "redis.pid"), "daemonize": "no", "loglevel": "warning",
-            "save": "", "appendonly": "yes", "appendfsync": "everysec",
+            "save": "", "appendonly": "yes", "appendfsync": "always",
             "maxmemory": self._max_memory, "maxmemory-policy": "noeviction",
         }  # fmt: skip
         _begin_with_dump(self.folder)

@@ -99,7 +99,7 @@ async def test_it_never_evicts_and_always_keeps_a_file(tmp_path: Path) -> None:
         assert await redis.config_get("append*") == {
             **await redis.config_get("append*"),
             "appendonly": "yes",
-            "appendfsync": "everysec",
+            "appendfsync": "always",
         }
 
 
