@@ -4,15 +4,14 @@ import asyncio
 from contextlib import aclosing
 from typing import Final
 
-from app.core import policy
 from app.core.errors import OutsideError, Refused, UserError
 from app.core.job import Job, Verb
 from app.core.records import Signal
-from app.core.repo_config import RepoConfig
 from app.core.run import Conclusion, Run, Status
 from app.runs.admit import role_of
 from app.runs.ending import end_idle
 from app.runs.thread import find_earlier, find_open
+from app.runs.who import check_word
 from app.runs.work import Work
 from app.text.comment import render_help, render_stopped, standing
 from app.text.render import money
@@ -83,7 +82,7 @@ async def _stoppable(work: Work, job: Job) -> list[Run]:
     if len(own) == len(open_runs):
         return own
     try:
-        policy.admit(job.sender.login, await role_of(work), RepoConfig().roles)
+        await check_word(work, await role_of(work))
     except Refused:
         if not own:
             raise
@@ -118,7 +117,7 @@ async def grant_to_open(work: Work) -> bool:
     if not open_runs:
         return False
     told = open_runs[0]
-    policy.admit(job.sender.login, await role_of(work), RepoConfig().roles)
+    await check_word(work, await role_of(work))
     await work.ports.store.signal(told.id, Signal("budget", job.sender.login, usd, key=job.id))
     heard = await _hear(work, told)
     if heard is not None and work.run.id not in heard.grants:

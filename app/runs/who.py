@@ -69,6 +69,21 @@ async def check(work: Work, role: Role) -> None:
         await work.progress.save(is_muted=False)
 
 
+async def check_word(work: Work, role: Role) -> None:
+    """May a sender of this role stop somebody's run, or add to its dollars? A file with a mistake stops nobody.
+
+    Raises:
+        Refused: no.
+    """
+    try:
+        config = await read_config(work.ports.store, work.github)
+    except UserError:
+        config = RepoConfig()
+    sender = work.run.job.sender
+    if role is not Role.ADMIN and not is_named(sender, config):
+        policy.admit(sender.login, role, config.roles)
+
+
 async def may(work: Work, person: Person) -> bool:
     """May somebody else than the sender say what this run does? Its configuration is read."""
     if person.is_bot:

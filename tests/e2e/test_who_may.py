@@ -36,6 +36,19 @@ async def test_the_file_can_let_people_of_other_roles_ask(bot: Bot) -> None:
     assert (await bot.comment(issue, "/vibecode", by="maintainer")).conclusion is Conclusion.SKIPPED
 
 
+async def test_the_file_says_who_may_stop_as_well(bot: Bot) -> None:
+    await bot.file("roles: [maintain]\n")
+    bot.github.grant(REPO, "writer", "write")
+    bot.model.says(plan("Mend the greeting"), shell("sleep 60"))
+    issue = await bot.issue()
+    at_work = await bot.say(issue, "/vibecode")
+    await bot.at_work_on("sleep 60")
+    refused = await bot.comment(issue, "/vibecode stop", by="writer")
+    assert refused.conclusion is Conclusion.SKIPPED
+    assert (await bot.comment(issue, "/vibecode stop")).conclusion is Conclusion.NEUTRAL
+    assert (await bot.settled(at_work)).conclusion is Conclusion.CANCELLED
+
+
 async def test_people_that_the_file_names_may_ask_whatever_their_role_is(bot: Bot) -> None:
     await bot.file("people: [Newcomer]\n")
     bot.model.says(*MEND)
