@@ -46,6 +46,7 @@ from app.runs.ending import end, fail, say_last_words
 from app.runs.lease import Beat, hold, stop_on_signal
 from app.runs.money import grant
 from app.runs.publish import publish
+from app.runs.pull_request import open_pull_request
 from app.runs.thread import take_comment
 from app.runs.waiting import take_up
 from app.runs.who import is_heard
@@ -225,7 +226,7 @@ async def _walk(work: Work) -> tuple[Conclusion, str]:
         return Conclusion.NEUTRAL, "The work changed nothing"
     await stages.verify_work(work)
     await stages.publish_rest(work)
-    await stages.open_pull_request(work)
+    await open_pull_request(work)
     verification = work.run.verification
     verdict = verification.verdict if verification is not None else Verdict.UNTESTED
     conclusion = Conclusion.FAILURE if verdict is Verdict.FAILING else Conclusion.SUCCESS
@@ -260,7 +261,7 @@ async def _open_from_branch(work: Work) -> tuple[Conclusion, str]:
     """Open the pull request from what an ended run left on its branch."""
     if not work.run.commits:
         raise UserError("There is nothing on a branch that a pull request could be opened from.")
-    await stages.open_pull_request(work, is_draft=True)
+    await open_pull_request(work, is_draft=True)
     done = f"{work.run.steps_done} of {len(work.plan.steps)} steps are done"
     words = f"A draft from what is on the branch: {done}. `/vibecode retry` goes on."
     await work.progress.change(summary=words)
@@ -275,7 +276,7 @@ async def _hand_over(work: Work) -> None:
         for step in work.plan.steps[work.run.steps_done :][:1]:
             await publish(work, f"Begin: {step.title}", "Unfinished: the budget ended here.")
         if work.run.commits:
-            await stages.open_pull_request(work, is_draft=True)
+            await open_pull_request(work, is_draft=True)
     except (UserError, OutsideError) as error:
         log.warning("not handed over", extra={"reason": str(error)})
         await work.progress.notice(f"The last unfinished step could not be handed over: {error}")

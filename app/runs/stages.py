@@ -11,8 +11,8 @@ from typing import Final
 
 from app.agent import coder, planner
 from app.core import repo_config
-from app.core.errors import CommandFailed, GitHubError, SandboxError, UserError
-from app.core.job import Job, Mode, Source
+from app.core.errors import CommandFailed, SandboxError, UserError
+from app.core.job import Job
 from app.core.machine import CommandTimeout, ExecResult, Network
 from app.core.plan import Plan, Step
 from app.core.policy import BRANCH_PREFIX
@@ -23,7 +23,6 @@ from app.runs.brief import make_brief
 from app.runs.conventions import read_conventions
 from app.runs.publish import Overtaken, publish, subject_of
 from app.runs.work import Work
-from app.text.pull_request import render_pull_request
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +177,7 @@ async def plan(work: Work) -> None:
             await follow.note_answers(work, made.answers)
             await work.progress.change(plan=_redacted(made, work.redactor.redact))
         steps = len(work.run.plan.steps) if work.run.plan else 0
-        await work.progress.change(message=f"{steps} step{'' if steps == 1 else 's'}")
+        await work.progress.change(message=_counted(steps, "step"))
 
 
 def _redacted(made: Plan, redact: Callable[[str], str]) -> Plan:
@@ -198,7 +197,7 @@ async def carry_out_steps(work: Work) -> None:
             await work.progress.change(message=message, percent=percent)
             summary = await _carry_out_step(work, index, step)
             await work.progress.change(steps_done=index + 1, summary=work.redactor.redact(summary))
-        await work.progress.change(message=f"{len(work.run.commits)} commits")
+        await work.progress.change(message=_counted(len(work.run.commits), "commit"))
 
 
 async def _carry_out_step(work: Work, index: int, step: Step) -> str:
@@ -240,61 +239,12 @@ async def publish_rest(work: Work) -> None:
         await work.progress.change(message=f"`{work.run.branch}` at {work.run.head_sha[:7]}")
 
 
-async def open_pull_request(work: Work, *, is_draft: bool = False) -> None:
-    """Open the pull request, or bring the one that is open up to date. Not asked for on the command line."""
-    if work.run.job.source is Source.LOCAL:
-        return
-    async with work.progress.stage(Stage.PULL_REQUEST, "Opening the pull request"):
-        run = work.run
-        title, body = render_pull_request(run, work.page_url)
-        verdict = run.verification.verdict if run.verification else Verdict.UNTESTED
-        wants_draft = is_draft or verdict is Verdict.FAILING or run.job.command.draft or work.config.pull_request.draft
-        is_first = run.pull_request is None and run.job.mode in {Mode.AUTO, Mode.PLAN}
-        pull_request = await work.github.put_pull_request(
-            branch=run.branch,
-            base=run.base_ref,
-            title=work.redactor.redact(title),
-            body=work.redactor.redact(body),
-            is_draft=wants_draft,
-        )
-        if is_first:
-            await _dress(work, pull_request.number, is_ready=not is_draft)
-        await work.progress.change(pull_request=pull_request, message=f"#{pull_request.number}")
-        await _look_for_clash(work, pull_request.number)
-
-
-async def _look_for_clash(work: Work, number: int) -> None:
-    """Say when the pull request cannot be merged as it is, where GitHub has found out already."""
-    pull = await work.github.pulls.pull(number)
-    if pull is not None and pull.is_mergeable is False:
-        await work.progress.notice(
-            f"The branch clashes with `{pull.base}`. Say `/vibecode update from {pull.base}` on the pull request, and "
-            "I merge it and resolve the clash."
-        )
-
-
-async def _dress(work: Work, number: int, *, is_ready: bool) -> None:
-    """Label a new pull request and ask for its reviews, as the repository's file says; of unfinished work none is."""
-    wanted, pulls = work.config.pull_request, work.github.pulls
-    try:
-        await pulls.add_labels(number, wanted.labels)
-    except GitHubError as error:
-        await _tell_refused(work, f"`pull_request.labels` of `{repo_config.PATH}`", error)
-    for reviewer in wanted.reviewers if is_ready else ():
-        try:
-            await pulls.request_reviews(number, [reviewer])
-        except GitHubError as error:
-            await _tell_refused(work, f"A review by `{reviewer}` (`pull_request.reviewers`)", error)
-
-
-async def _tell_refused(work: Work, what: str, error: GitHubError) -> None:
-    if error.is_passing:
-        raise error
-    await work.progress.notice(f"{what}: {error}")
-
-
 async def clean_up(work: Work) -> None:
     """Destroy the sandbox; an outside failure here is not worth losing the run for, the sweep gets it later."""
     if work.machine is not None:
         await work.machine.close()
         work.machine = None
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
