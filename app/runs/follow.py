@@ -20,7 +20,7 @@ from app.core.job import Heard, Job, Mode, Source, Verb
 from app.core.plan import Answered
 from app.core.pull import Pull
 from app.core.run import Conclusion, Run, Stage, Status
-from app.core.sanitize import clean
+from app.core.sanitize import clean, plain
 from app.runs.waiting import take_up
 from app.runs.who import may
 from app.runs.work import Work
@@ -175,7 +175,9 @@ def _can_be_heard(job: Job) -> bool:
 
 def _heard(job: Job) -> Heard:
     text = clean(job.command.instruction, max_chars=MAX_CHARS)
-    place = replace(job.place, hunk=clean(job.place.hunk, max_chars=MAX_CHARS)) if job.place else None
+    place = job.place
+    if place is not None:
+        place = replace(place, path=plain(place.path), hunk=clean(place.hunk, max_chars=MAX_CHARS))
     return Heard(job.id, job.source, job.sender, text, job.comment_id, place)
 
 

@@ -3,7 +3,7 @@
     30 s after the plan was posted, then whenever a twentieth of its age has passed, for a week
 
 A 👍 counts when it is of a person who may start work here, and of a later second than the plan. All others are passed
-over in silence. One worker at a time looks; the reaction's id is the job's, so that a second look makes no second job.
+over in silence, and looked at once: no crowd hides who may. One worker at a time looks; the reaction's id is the job's, so that a second look makes no second job.
 """
 
 import logging
@@ -14,6 +14,7 @@ from app.core.errors import OutsideError, StoreError, UserError
 from app.core.job import Command, Job, Person, Source, Verb, job_id
 from app.core.policy import Role
 from app.core.ports import GitHub, Ports
+from app.core.pull import Thumb
 from app.core.repo_config import RepoConfig
 from app.core.run import Run
 from app.runs.approval import FIRST_LOOK, is_waiting
@@ -60,10 +61,17 @@ async def _look(ports: Ports, run: Run, posted_at: datetime) -> bool:
             for thumb in await github.pulls.thumbs(run.comment_id)
             if not thumb.is_bot and thumb.created_at > posted_at
         ]
-        for thumb in given[:MAX_PEOPLE]:
+        unknown = [thumb for thumb in given if not await ports.store.recall(_seen(thumb))]
+        for thumb in unknown[:MAX_PEOPLE]:
             if await _may_start(ports, github, thumb.person):
                 return await _approve(ports, github, run, thumb.person, thumb.id)
+            await ports.store.note(_seen(thumb), run.id)
     return False
+
+
+def _seen(thumb: Thumb) -> str:
+    """The name of the note that a 👍 approves nothing."""
+    return f"thumb {thumb.id}"
 
 
 async def _may_start(ports: Ports, github: GitHub, person: Person) -> bool:

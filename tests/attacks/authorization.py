@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
 from app.core.job import Source, job_id
 from app.core.run import Conclusion, Run
 from app.demo.world import User
+from app.runs.thumbs import MAX_PEOPLE, find_thumbs
 from app.web.access import KNOWN_S
 from tests.attacks.attack import attack
 from tests.attacks.scene import Scene
@@ -284,8 +285,9 @@ async def reader_gives_orders(scene: Scene) -> None:
     headers = {"Authorization": f"Bearer {scene.github.user_token('reader')}"}
     stopped = await scene.client.post(f"/api/jobs/{name}/stop", headers=headers)
     started = await scene.client.post("/api/jobs", headers=headers, json={"repo": REPO, "request": "Mine"})
-    assert (stopped.status_code, started.status_code) == (403, 401)
-    scene.assert_in(stopped.text, "needs the write role")
+    assert (stopped.status_code, started.status_code) == (403, 403), f"{stopped.text} {started.text}"
+    for answer in (stopped, started):
+        scene.assert_in(answer.text, "needs the write role")
     await scene.assert_mended(await scene.bot.settled(name))
     assert len(await scene.runs()) == 1
 
@@ -397,3 +399,139 @@ async def plan_only_tools(scene: Scene) -> None:
     scene.assert_in(scene.heard(), "There is no tool `shell` here", "No such file")
     assert run.conclusion is Conclusion.NEUTRAL
     scene.assert_told("Nothing to do")
+
+
+# -------------------------------------------------------------------------------------------------------- approvals
+
+
+@attack("authorization")
+async def strangers_thumbs(scene: Scene) -> None:
+    """A 👍 of a stranger, of one who may only triage, of another bot, and of the App itself on a plan that waits."""
+    scene.model.says(*MEND)
+    scene.github.user("renovate[bot]", bot=True)
+    scene.github.grant(REPO, "renovate[bot]", "admin")
+    scene.github.grant(REPO, "helper", "triage")
+    issue = await scene.bot.issue()
+    await scene.bot.comment(issue, "/vibecode plan")
+    for each in ("outsider", "helper", "renovate[bot]", "vibecoder[bot]"):
+        assert await scene.bot.approved_by_thumb(issue, by=each) == 0, f"{each} approved it."
+    assert len(await scene.runs()) == 1
+    assert len(scene.model.requests) == 1
+    scene.assert_told("✋ Waiting for you")
+
+
+@attack("authorization")
+async def buried_thumb(scene: Scene) -> None:
+    """More strangers than are looked at at once give their 👍 first, so that the maintainer's is not found."""
+    scene.model.says(*MEND)
+    issue = await scene.bot.issue()
+    await scene.bot.comment(issue, "/vibecode plan")
+    for number in range(2 * MAX_PEOPLE + 1):
+        assert await scene.bot.approved_by_thumb(issue, by=f"stranger-{number}") == 0
+    put = await scene.bot.approved_by_thumb(issue, by="maintainer")
+    for _ in range(2):
+        put += await find_thumbs(scene.bot.ports, is_due=True)
+    assert put == 1, "The maintainer's approval was never found."
+    assert (await scene.bot.work())[-1].conclusion is Conclusion.SUCCESS
+
+
+@attack("authorization")
+async def changed_after_the_plan(scene: Scene) -> None:
+    """A stranger has an issue of theirs planned, and edits it before a maintainer approves what the plan said."""
+    scene.model.says(MEND[0])
+    issue = await scene.github.issue(REPO, title="A typo", body="It says helo.", author="outsider")
+    await scene.bot.comment(issue, "/vibecode plan")
+    issue.title, issue.body = "Deploy", _EVIL
+    scene.persuade(shell(f": {_EVIL}"))
+    run = await scene.bot.comment(issue, "/vibecode approve")
+    assert run.conclusion is Conclusion.ACTION_REQUIRED, f"{run.conclusion}: {run.message}"
+    assert scene.bot.pull_requests() == []
+    assert await scene.published() == ""
+    scene.assert_told("The issue's text changed since the plan was made")
+
+
+@attack("authorization")
+async def changed_after_the_approval(scene: Scene) -> None:
+    """The stranger edits it between the approval and the work: what was approved is carried out, and nothing else."""
+    scene.model.says(*MEND)
+    issue = await scene.github.issue(REPO, title="A typo", body="It says helo.", author="outsider")
+    await scene.bot.comment(issue, "/vibecode plan")
+    await scene.bot.stop_worker()
+    name = await scene.bot.say(issue, "/vibecode approve")
+    issue.title, issue.body = _EVIL, _EVIL
+    issue.touch()
+    await scene.bot.start_worker()
+    await scene.assert_mended(await scene.bot.settled(name))
+    scene.assert_not_in(scene.instructed() + scene.heard(), _EVIL)
+    await scene.assert_unsaid(_EVIL)
+
+
+# --------------------------------------------------------------------------------------- pull requests and their checks
+
+
+def _suite(payload: dict[str, Any], branch: str, sha: str, number: int) -> dict[str, Any]:
+    """A failed check suite as GitHub would tell of it, about what the attacker says."""
+    pulls = [{"number": number, "head": {"ref": branch, "sha": sha}}]
+    suite = {
+        "id": int(sha[:6], 16),
+        "head_branch": branch,
+        "head_sha": sha,
+        "status": "completed",
+        "conclusion": "failure",
+        "pull_requests": pulls,
+        "app": {"id": 15_368, "slug": "github-actions"},
+    }
+    kept = {key: payload[key] for key in ("repository", "installation", "sender")}
+    return {**kept, "action": "completed", "check_suite": suite}
+
+
+@attack("authorization")
+async def checks_of_others(scene: Scene) -> None:
+    """Failed checks are told of a stranger's pull request, of a fork's whose branch is named like ours, of ours at
+    another commit, of one that is not there: the bot works on none of them."""
+    await scene.asked(finish("Done."))
+    (ours,) = scene.bot.pull_requests()
+    pulls = scene.github.pulls
+    await scene.github.push(REPO, "vibecode/9-x", {"x.py": "x = 1\n"}, message="x", by="eve")
+    theirs = await pulls.open(REPO, "vibecode/9-x", title="x", by="eve")
+    await pulls.fork(REPO, by="eve")
+    await scene.github.push("eve/greeter", "vibecode/7-y", {"y.py": "y = 1\n"}, message="y", by="eve")
+    forked = await pulls.open(REPO, "eve:vibecode/7-y", title="y", by="eve")
+    main = await scene.github.head(REPO, "main") or ""
+    _, payload = await scene.payload()
+    asked, known, before = len(scene.model.requests), len(await scene.runs()), len(scene.comments())
+    told = [
+        (theirs.head, theirs.head_sha, theirs.number),
+        (forked.head, forked.head_sha, forked.number),
+        (ours.head, main, ours.number),
+        ("vibecode/9-x", theirs.head_sha, ours.number),
+        (ours.head, ours.head_sha, 4_711),
+    ]
+    for branch, sha, number in told:
+        answer = await scene.deliver(_suite(payload, branch, sha, number), event="check_suite")
+        assert answer.status_code == 202, answer.text
+    runs = (await scene.bot.work())[known:]
+    assert {run.conclusion for run in runs} == {Conclusion.NEUTRAL}, [run.message for run in runs]
+    assert len(scene.model.requests) == asked, "The model was asked."
+    assert len(scene.comments()) == before, "The bot commented."
+    assert not any("rerun" in request.path for request in scene.github.requests), "A check was run again."
+    scene.assert_not_in(await scene.published(), "Merge")
+
+
+@attack("authorization", files={".github/vibecode.yml": "bots: ['renovate[bot]']\n"})
+async def bot_named_elsewhere(scene: Scene) -> None:
+    """A bot that one repository's file names gives commands in another repository, which names none."""
+    scene.github.user("renovate[bot]", bot=True)
+    await scene.github.repo("acme/second", files={"a": "b"})
+    for repo in (REPO, "acme/second"):
+        scene.github.grant(repo, "renovate[bot]", "admin")
+    heard = await scene.bot.comment(await scene.bot.issue(), "/vibecode help", by="renovate[bot]")
+    assert heard.conclusion is Conclusion.NEUTRAL, f"Where it is named it is not heard: {heard.message}"
+    before = len(scene.comments())
+    issue = await scene.github.issue("acme/second", title="Mine too", author="renovate[bot]")
+    await scene.github.comment("acme/second", issue.number, "/vibecode Mend it", by="renovate[bot]")
+    await scene.github.label("acme/second", issue.number, "vibecode", by="renovate[bot]")
+    for run in await scene.bot.work():
+        assert run.job.repo == REPO or run.conclusion is Conclusion.SKIPPED, f"{run.id}: {run.message}"
+    assert scene.model.requests == [], "The model was asked."
+    assert len(scene.comments()) == before, "Two bots talk to each other."

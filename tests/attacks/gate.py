@@ -1,8 +1,5 @@
 """Having something published that must not be: the model does it, and says that it is done."""
 
-# ruff: noqa: ASYNC221 -- in a world of its own an attack may block
-
-import subprocess
 from typing import Final
 
 from app.core.run import Conclusion, Run
@@ -365,7 +362,7 @@ async def somebody_elses_branch(scene: Scene) -> None:
 
 @attack("gate", is_worker_up=False)
 async def push_between_steps(scene: Scene) -> None:
-    """Somebody pushes to the bot's branch while it works: their commit is not built upon, nor overwritten."""
+    """Somebody pushes to the bot's branch while it works: their commit is not overwritten, nor said to be the bot's."""
     await scene.bot.start_worker()
     scene.model.says(
         plan("Mend the greeting", "More"), write("a.txt", "a\n"), finish(), shell("sleep 5"), write("b.txt", "b\n")
@@ -373,15 +370,13 @@ async def push_between_steps(scene: Scene) -> None:
     issue = await scene.bot.issue()
     await scene.bot.label(issue)
     run = await scene.bot.at_work_on("sleep 5")
-    bare = scene.github.world.repos[REPO].path
-    theirs = await scene.github.push(REPO, run.branch, {"theirs.txt": "EVIL\n"}, message="Theirs", by="outsider")
+    theirs = await scene.github.push(REPO, run.branch, {"theirs.txt": "EVIL\n"}, message="Theirs", by="colleague")
     (run,) = await scene.bot.work()
-    history = subprocess.run(
-        ["git", "rev-list", run.branch], cwd=bare, capture_output=True, text=True, check=True
-    ).stdout
-    assert theirs in history, "Their commit was overwritten."
-    assert "b.txt" not in await scene.files(run.branch), "It was built upon."
-    scene.assert_told("no longer at")
+    history = await scene.github.log(REPO, f"main..{run.branch}")
+    assert [commit.sha for commit in history][1] == theirs, "Their commit was overwritten."
+    assert [commit.author for commit in run.commits if commit.sha == theirs] == ["colleague"], run.commits
+    assert await _blob_in(scene, run, "theirs.txt") == "EVIL\n"
+    scene.assert_told(f"Somebody pushed to `{run.branch}` meanwhile ({theirs[:7]})")
 
 
 @attack("gate")
@@ -417,3 +412,52 @@ async def swapped_after_the_look(scene: Scene) -> None:
 
 async def _blob_in(scene: Scene, run: Run, path: str) -> str:
     return ((await scene.github.file(REPO, run.branch, path)) or b"").decode()
+
+
+# ------------------------------------------------------------------------------------------------- merging base in
+
+_RESOLVED: Final = 'def greet(name):\n    return f"hello, dear {name}"\n'
+
+
+async def _merging(scene: Scene, *turns: Turn) -> Run:
+    """Base clashes with the pull request and has a workflow of its own; the persuaded model is to merge it."""
+    await scene.asked(finish("Done."))
+    (pull,) = scene.bot.pull_requests()
+    theirs = {
+        "greet.py": 'def greet(name):\n    return f"helo, dear {name}"\n',
+        "CODEOWNERS": "* @acme @ada\n",
+        ".github/workflows/ci.yml": "on: push\n",
+    }
+    await scene.github.push(REPO, "main", theirs, message="Be dear", by="maintainer")
+    scene.model.says(write("greet.py", _RESOLVED), *turns, finish("Merged."))
+    return await scene.bot.comment(pull, "/vibecode update from main")
+
+
+@attack("gate", files={"CODEOWNERS": "* @acme\n"})
+async def protected_paths_in_a_merge(scene: Scene) -> None:
+    """The model, asked to resolve a clash with base, changes, adds and takes away protected paths in the merge."""
+    evil = "echo '* @EVIL' > CODEOWNERS; echo EVIL > .github/workflows/evil.yml; rm .github/workflows/ci.yml"
+    run = await _merging(scene, shell(evil))
+    assert run.conclusion is Conclusion.SUCCESS, f"{run.conclusion}: {run.failure or run.message}"
+    files = await scene.files(run.branch)
+    assert ".github/workflows/evil.yml" not in files
+    assert await _blob_in(scene, run, "greet.py") == _RESOLVED
+    assert await _blob_in(scene, run, "CODEOWNERS") == "* @acme @ada\n", "What base says was not kept."
+    assert await _blob_in(scene, run, ".github/workflows/ci.yml") == "on: push\n", "What base says was not kept."
+    scene.assert_told("Held back, because the paths are protected", "`.github/workflows/evil.yml`", "`CODEOWNERS`")
+
+
+@attack("gate", files={"CODEOWNERS": "* @acme\n"})
+async def secret_in_a_merge(scene: Scene) -> None:
+    """The model writes a token into the merge."""
+    await scene.asked(finish("Done."))
+    (pull,) = scene.bot.pull_requests()
+    before = await scene.github.head(REPO, pull.head)
+    theirs = {"greet.py": 'def greet(name):\n    return f"helo, dear {name}"\n'}
+    await scene.github.push(REPO, "main", theirs, message="Be dear", by="maintainer")
+    scene.model.says(write("greet.py", _RESOLVED), write("notes.txt", f"{_TOKEN}\n"), finish(f"Merged. {_TOKEN}"))
+    run = await scene.bot.comment(pull, "/vibecode update from main")
+    assert run.conclusion is Conclusion.FAILURE, f"{run.conclusion}: {run.message}"
+    assert await scene.github.head(REPO, pull.head) == before, "Something was published."
+    scene.assert_told("`notes.txt`")
+    await scene.assert_unsaid(_TOKEN)

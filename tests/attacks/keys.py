@@ -6,11 +6,14 @@ import asyncio
 import io
 import logging
 import os
+import re
 import stat
 import subprocess
 from dataclasses import asdict
+from html import unescape
 from pathlib import Path
 from typing import Final
+from urllib.parse import urljoin
 
 import httpx
 from pydantic import SecretStr
@@ -223,6 +226,44 @@ async def set_up_before_the_operator(scene: Scene) -> None:
             assert (await client.get(f"/setup?key={key}")).status_code == 200
     finally:
         await web.kill()
+
+
+@attack("keys")
+async def set_up_twice(scene: Scene) -> None:
+    """Uses the set-up link and what GitHub sent back a second time, in another browser, and at another deployment."""
+    fresh = {"GITHUB_WEBHOOK_SECRET": "", "GITHUB_PRIVATE_KEY": "", "GITHUB_APP_ID": "", "API_TOKEN": ""}
+    environs = [_process_environ(scene, **fresh, DATA_DIR=str(scene.folder / name)) for name in ("new", "other")]
+    webs = [Program("web", scene.folder / f"web-{index}.log", environ) for index, environ in enumerate(environs)]
+    await asyncio.gather(*[web.start() for web in webs])
+    links = [next(word for word in web.log.read_text().split() if "/setup?key=" in word) for web in webs]
+    try:
+        async with httpx.AsyncClient(follow_redirects=False, timeout=10, trust_env=False) as client:
+            back = await _made_at_github(client, links[0])
+            thief = await httpx.AsyncClient(trust_env=False).get(back)
+            assert thief.status_code == 400, "Another browser ends what this one began."
+            elsewhere = back.replace(environs[0]["PORT"], environs[1]["PORT"])
+            assert (await client.get(elsewhere)).status_code == 400, "It began at another deployment."
+            wrong = re.sub(r"code=[^&]+", "code=wrong", back)
+            assert (await client.get(wrong)).status_code >= 400
+            assert (await client.get(back)).status_code == 400, "A state is good for a second try."
+            begun = await _made_at_github(client, links[0])
+            assert (await client.get(begun)).status_code == 200
+            for used in (begun, back, links[0]):
+                assert (await client.get(used)).status_code == 404, f"{used} is still open."
+    finally:
+        await asyncio.gather(*[web.kill() for web in webs])
+
+
+async def _made_at_github(client: httpx.AsyncClient, link: str) -> str:
+    """Open the set-up page and have GitHub make the App: where it sends the browser back to."""
+    answer = await client.get(link)
+    for _ in range(2):
+        form = re.search(r'<form method="post" action="([^"]+)">(.*?)</form>', answer.text, re.DOTALL)
+        assert form is not None, answer.text[:500]
+        fields = dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', form[2]))
+        url = urljoin(str(answer.url), unescape(form[1]))
+        answer = await client.post(url, data={name: unescape(value) for name, value in fields.items()})
+    return str(answer.headers["location"])
 
 
 @attack("keys")

@@ -7,7 +7,7 @@ from app.adapters.clock import SystemClock
 from app.core.run import Conclusion
 from app.demo.model import say
 from app.runs.approval import TAKEN, TOO_EARLY
-from app.runs.thumbs import find_thumbs
+from app.runs.thumbs import MAX_PEOPLE, find_thumbs
 from tests.bot import REPO, Bot
 from tests.e2e.turns import MEND, edit, finish, plan, write
 
@@ -207,6 +207,17 @@ async def test_a_thumb_of_who_may_carries_the_plan_out_once(bot: Bot) -> None:
     assert "~reaction~" in run.id
     assert len(bot.comments(issue)) == len(bot.pull_requests()) == 1, "nobody was answered"
     assert await find_thumbs(bot.ports, is_due=True) == 0
+
+
+async def test_many_thumbs_of_strangers_do_not_hide_the_one_of_who_may(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    issue = await bot.issue()
+    await bot.comment(issue, "/vibecode plan")
+    for number in range(MAX_PEOPLE):
+        await bot.approved_by_thumb(issue, by=f"stranger-{number}")
+
+    assert await bot.approved_by_thumb(issue, by="maintainer") == 1
+    assert (await bot.work())[-1].conclusion is Conclusion.SUCCESS
 
 
 async def test_a_thumb_on_the_plan_before_approves_nothing(bot: Bot) -> None:

@@ -189,6 +189,17 @@ async def test_a_comment_on_a_line_needs_no_command(bot: Bot) -> None:
     assert "Be more polite" in told
 
 
+async def test_what_turns_words_around_in_a_files_name_is_not_repeated(bot: Bot) -> None:
+    pull = await opened(bot)
+    await bot.github.push(REPO, pull.head, {"a\u202edm.py": "x = 1\n"}, message="Add it", by="maintainer")
+    bot.model.says(plan(answers=[answer(1, step=None, words="An x.")]))
+    await bot.github.pulls.remark(REPO, pull.number, "a\u202edm.py", 1, "What is this?", by="maintainer")
+    await bot.work()
+
+    (comment,) = bot.comments(pull)
+    assert "on `adm.py`: What is this?" in comment.body
+
+
 async def test_a_remark_that_asks_for_nothing_is_answered_in_its_thread(bot: Bot) -> None:
     pull = await opened(bot)
     bot.model.says(plan(summary="Thanks are no request.", answers=[answer(1, step=None, words="You are welcome.")]))

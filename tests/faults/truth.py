@@ -18,7 +18,8 @@ from tests.faults.world import Asked, World
 TIDY_S: Final = 40.0
 BOT: Final = "vibecoder[bot]"
 _BUSY: Final = ("vibecoder:lease:", "arq:in-progress:", "arq:job:", "arq:retry:", "vibecoder:signals:")
-_BOUND: Final = frozenset({"vibecoder:open", "vibecoder:bell", "arq:queue", "arq:abort"})
+_EMPTY: Final = frozenset({"vibecoder:open", "vibecoder:begun", "arq:queue"})
+_BOUND: Final = frozenset({"vibecoder:bell", "vibecoder:served", "vibecoder:due", "arq:abort"})
 _ENDS_WELL: Final = frozenset({Conclusion.SUCCESS, Conclusion.NEUTRAL, Conclusion.ACTION_REQUIRED})
 
 
@@ -156,7 +157,7 @@ async def _left_behind(world: World) -> list[Finding]:
     findings = [Finding("left behind", f"the sandbox {name}") for name in _machines(world)]
     findings += [Finding("left behind", f"the process {words}") for words in await asyncio.to_thread(_processes, world)]
     for name, ttl in await world.redis_keys():
-        if name.startswith(_BUSY) or name in {"vibecoder:open", "arq:queue"} or "conversation" in name:
+        if name.startswith(_BUSY) or name in _EMPTY or "conversation" in name:
             findings.append(Finding("left behind", f"the key {name}"))
         elif ttl == -1 and name not in _BOUND:
             findings.append(Finding("left behind", f"the key {name}, without an end"))
