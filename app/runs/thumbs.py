@@ -3,8 +3,8 @@
     30 s after the plan was posted, then whenever a twentieth of its age has passed, for a week
 
 A 👍 counts when it is of a person who may start work here, and of a later second than the plan. All others are passed
-over in silence, and are looked at once, so that no crowd hides who may. One worker at a time looks; the reaction's id is
-the job's, so that a second look makes no second job.
+over in silence, and are looked at once: no crowd hides who may. One worker at a time looks; the reaction's id is the
+job's, so that a second look makes no second job.
 """
 
 import logging
