@@ -1,0 +1,44 @@
+"""Which words ask to bring base into the branch, and nothing else."""
+
+import pytest
+
+from app.runs.update import is_update
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "update from main",
+        "Update from `main` please",
+        "sync",
+        "please merge main",
+        "merge the main branch",
+        "rebase onto main!",
+        "rebase on origin/main",
+        "sync with base",
+        "update the branch",
+        "update this",
+        "update",
+        "can you update it from main?",
+        "resolve the merge conflicts",
+        "fix conflict",
+    ],
+)
+def test_words_that_ask_for_an_update(words: str) -> None:
+    assert is_update(words, "main")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "update from dev",
+        "update the README",
+        "merge the two functions",
+        "update from main and fix the test",
+        "fix the conflict between greet and welcome",
+        "rebase the price on the new table",
+        "",
+    ],
+)
+def test_words_that_ask_for_something_else(words: str) -> None:
+    assert not is_update(words, "main")
