@@ -12,7 +12,8 @@
     ├── NotYet               what the run waits for takes its time; it looks again later
     └── OutsideError         another system failed; one line, with what to try next
         ├── GitHubError      carries the HTTP status and, when GitHub named one, the wait
-        │   └── HeadMoved    the branch is not where the commit expected it
+        │   ├── HeadMoved    the branch is not where the commit expected it
+        │   └── RepositoryGone  archived, deleted, moved, or out of the App's sight
         ├── ModelError
         ├── SandboxError     the machine is gone or never came
         ├── RepoError        git on the host failed
@@ -123,6 +124,16 @@ class GitHubError(OutsideError):
 
 class HeadMoved(GitHubError):
     """The branch's head is not the one the commit expected: somebody else pushed."""
+
+
+class RepositoryGone(GitHubError):
+    """The repository is no more the bot's to work on, by GitHub's own answer; the words say why.
+
+    Its status is 403 whatever GitHub's was: a 404 would read as an answer about what was asked for.
+    """
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words, status=403)
 
 
 class ModelError(OutsideError):

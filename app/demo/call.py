@@ -19,7 +19,9 @@ from app.demo.shapes import Shapes
 from app.demo.webhooks import Courier
 from app.demo.world import Issue, PullRequest, Repo, User, World
 
+ARCHIVED: Final = "Repository was archived so is read-only."
 _FORBIDDEN: Final = "Resource not accessible by integration"
+_NAMED: Final = "/repos/{owner}/{name}"
 _KINDS: Final = ("app", "installation", "user")
 _TYPES: Final[dict[type, str]] = {
     str: "a string",
@@ -78,10 +80,27 @@ class Call:
     @property
     def repo(self) -> Repo:
         """The repository of the path, if the caller sees it."""
-        repo = self.world.repos.get(f"{self.part('owner')}/{self.part('name')}".lower())
+        if "repo_id" in self.request.path_params:
+            wanted = self.number("repo_id")
+            repo = next((repo for repo in self.world.repos.values() if repo.id == wanted), None)
+        else:
+            full_name = f"{self.part('owner')}/{self.part('name')}".lower()
+            repo = self.world.repos.get(full_name)
+            if repo is None and (moved := self.world.moved.get(full_name)) and self.caller.sees(moved):
+                raise self._moved(moved)
         if repo is None or not self.caller.sees(repo):
             raise not_found()
         return repo
+
+    def _moved(self, repo: Repo) -> Refusal:
+        """The way from a repository's old name to its number."""
+        url = self.request.url
+        tail = url.path.split("/repos/", 1)[1].split("/", 2)[2:]
+        path = "/".join([f"/repositories/{repo.id}", *tail])
+        location = f"{self.shapes.api}{path}{f'?{url.query}' if url.query else ''}"
+        is_read = self.request.method in {"GET", "HEAD"}
+        words = "Moved Permanently" if is_read else "Temporary Redirect"
+        return Refusal(301 if is_read else 307, words, headers={"location": location})
 
     def issue(self) -> Issue:
         """The thread of the path. An issue that is no pull request asks for the permission on issues."""
@@ -98,6 +117,8 @@ class Call:
         if not any(self.caller.may(self.repo, permission, level) for permission, level in pairs):
             accepted = "; ".join(f"{permission.replace('_', '-')}={level}" for permission, level in pairs)
             raise Refusal(403, _FORBIDDEN, headers={"x-accepted-github-permissions": accepted})
+        if self.repo.archived and self.request.method not in {"GET", "HEAD"}:
+            raise Refusal(403, ARCHIVED)
 
     # the body --------------------------------------------------------------------------------------------------
 
@@ -146,8 +167,15 @@ def admit(hub: Hub, request: Request, needs: str) -> Call:
 
 
 def routes(hub: Hub, rows: Iterable[Row]) -> list[Route]:
-    """Make a table of (method, path, endpoint, needs) into routes."""
-    return [_route(hub, row) for row in rows]
+    """Make a table of (method, path, endpoint, needs) into routes; what is under a repository's name is so under its
+    number, too."""
+    rows = list(rows)
+    by_id = [
+        (method, path.replace(_NAMED, "/repositories/{repo_id}", 1), endpoint, needs)
+        for method, path, endpoint, needs in rows
+        if path.startswith(_NAMED) and ":" in needs
+    ]
+    return [_route(hub, row) for row in (*rows, *by_id)]
 
 
 def _route(hub: Hub, row: Row) -> Route:

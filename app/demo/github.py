@@ -26,6 +26,7 @@ from app.demo.bare import NO_OBJECT, BareRepo, Commit, Entry
 from app.demo.call import Hub
 from app.demo.checks import storage
 from app.demo.ci import CI
+from app.demo.custody import Custody
 from app.demo.front import Fault, FaultOptions, Front, Request
 from app.demo.history import put_label
 from app.demo.loopback import serving
@@ -67,6 +68,7 @@ class DemoGitHub:
         self.ci = CI(self.world, self._shapes, self._courier)
         self._front = Front(build(Hub(self.world, self._shapes, self._courier, self.ci, self.private_key_pem)))
         self.pulls = Reviewers(self.world, self._shapes, self._courier, self.ci)
+        self.custody = Custody(self.world, self._shapes, self._courier)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:

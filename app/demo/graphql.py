@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from app.demo.answer import Refusal, parse_body, reply
 from app.demo.bare import SHA, Commit, Entry, GitFailed, Identity
-from app.demo.call import Call, Hub, admit
+from app.demo.call import ARCHIVED, Call, Hub, admit
 from app.demo.git_data import decode_base64
 from app.demo.shapes import Json, stamp
 from app.demo.world import Repo
@@ -87,6 +87,8 @@ def _repo(call: Call, branch: Json) -> Repo:
         raise GraphQLRefusal(f"Could not resolve to a Repository with the name '{full_name}'.", "NOT_FOUND")
     if not call.caller.may(repo, "contents", "write"):
         raise GraphQLRefusal("Resource not accessible by integration", "FORBIDDEN")
+    if repo.archived:
+        raise GraphQLRefusal(ARCHIVED, "FORBIDDEN")
     return repo
 
 

@@ -161,9 +161,8 @@ class Shapes:
             "svn_url": html,
             **dict.fromkeys(("homepage", "language", "mirror_url", "license")),
             **dict.fromkeys(zeros, 0),
-            **dict.fromkeys(
-                ("has_projects", "has_wiki", "has_pages", "has_discussions", "archived", "disabled"), False
-            ),
+            **dict.fromkeys(("has_projects", "has_wiki", "has_pages", "has_discussions", "disabled"), False),
+            "archived": repo.archived,
             "has_issues": True,
             "allow_forking": True,
             "is_template": False,

@@ -159,6 +159,7 @@ class Repo:
     installation_id: int
     default_branch: str = "main"
     private: bool = False
+    archived: bool = False
     roles: dict[str, str] = field(default_factory=dict)
     issues: dict[int, Issue] = field(default_factory=dict)
     comments: dict[int, Comment] = field(default_factory=dict)
@@ -222,6 +223,7 @@ class World:
         self.created_at = now()
         self.users: dict[str, User] = {}
         self.repos: dict[str, Repo] = {}
+        self.moved: dict[str, Repo] = {}
         self.installations: dict[int, Installation] = {}
         self.tokens: dict[str, Token] = {}
         self.deliveries: deque[Delivery] = deque(maxlen=MAX_DELIVERIES)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Final, TypeAlias
 
 from app.core import policy
-from app.core.errors import GitHubError, NotYet, OutsideError
+from app.core.errors import GitHubError, NotYet, OutsideError, RepositoryGone
 from app.core.evidence import find_evidence
 from app.core.job import STARTING, Source
 from app.core.policy import Role
@@ -62,7 +62,7 @@ async def look_into(work: Work) -> Ending | None:
     try:
         return await (_look(work, pull) if run.diagnosis.asked_at is None else _look_again(work, pull))
     except GitHubError as error:
-        if error.status != 403 or error.is_passing:
+        if error.status != 403 or error.is_passing or isinstance(error, RepositoryGone):
             raise
         await _find(work, NO_ACCESS)
         return Conclusion.NEUTRAL, "I may not read checks here"

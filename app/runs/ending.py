@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
-from app.core.errors import LeaseLost, OutsideError, SandboxError
+from app.core.errors import LeaseLost, OutsideError, RepositoryGone, SandboxError
 from app.core.run import Conclusion, Failure, Run, Stage, Status
 from app.runs import follow, stages
 from app.runs.money import settle
@@ -64,11 +64,11 @@ async def end(work: Work, conclusion: Conclusion, message: str) -> None:
 async def say_last_words(work: Work) -> None:
     """Draw the comment a last time. Only then is the run completed: until it is said, the run is taken up again."""
     try:
-        await work.progress.redraw(now=True)
-        await follow.answer_threads(work)
-        reaction = "rocket" if work.run.conclusion in ENDS_WELL else "confused"
-        await work.react(reaction)
-        await follow.react_to_heard(work, reaction)
+        try:
+            await _say(work)
+        except RepositoryGone as gone:
+            log.info("last words said once more", extra={"reason": str(gone)})
+            await _say(work)  # where the repository is now, if it only has another name
     except OutsideError as error:
         ended_at = work.run.ended_at
         is_hopeless = ended_at is not None and work.ports.clock.now() - ended_at > MAX_SILENCE
@@ -76,3 +76,11 @@ async def say_last_words(work: Work) -> None:
             raise
         log.error("last words not said", extra={"reason": str(error)})  # noqa: TRY400 -- no traceback is wanted
     await work.progress.save(status=Status.COMPLETED)
+
+
+async def _say(work: Work) -> None:
+    await work.progress.redraw(now=True)
+    await follow.answer_threads(work)
+    reaction = "rocket" if work.run.conclusion in ENDS_WELL else "confused"
+    await work.react(reaction)
+    await follow.react_to_heard(work, reaction)

@@ -14,7 +14,7 @@ from typing import Any
 
 from app.core.budget import RAISED, Budget, check, wrap_up
 from app.core.conversation import Conversation, Reply
-from app.core.errors import OutsideError
+from app.core.errors import OutsideError, RepositoryGone, TakenAway
 from app.core.ports import Clock
 from app.core.records import Store
 from app.core.redact import Redactor
@@ -40,6 +40,7 @@ class Progress:
         self.listen: Callable[[], Awaitable[Sequence[str]]] | None = None
         self._words: list[str] = []
         self._was_warned = False
+        self._gone: RepositoryGone | None = None
         self._dearest_usd = 0.0
         self._saving = asyncio.Lock()
 
@@ -102,6 +103,7 @@ class Progress:
             if now:
                 raise
             log.warning("comment not drawn", extra={"reason": str(error)})
+            self._gone = error if isinstance(error, RepositoryGone) else self._gone
             return
         if comment_id is not None and comment_id != self.run.comment_id:
             await self.save(comment_id=comment_id)
@@ -165,11 +167,14 @@ class Progress:
         await self.change(activities=run.activities)
 
     def check_time(self) -> None:
-        """Hold the minutes while a turn or a command is at work, too.
+        """Hold the minutes while a turn or a command is at work, too, and end the run whose comment has no place left.
 
         Raises:
             LimitReached: they are used up.
+            TakenAway: there is no repository to work on any more.
         """
+        if self._gone is not None and self.run.failure is None and self.run.conclusion is None:
+            raise TakenAway(str(self._gone)) from self._gone
         if self.budget is not None and self.run.conclusion is None:
             check(replace(self.budget, usd=None, turns=1 << 30, tokens=1 << 60), self.run.cost, self.elapsed_s)
 

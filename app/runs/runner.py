@@ -4,7 +4,7 @@
     LimitReached  → timed_out; what is done is published and handed over in a draft
     NotYet        → put off; what it waits for takes its time
     OutsideError  → put off when it may pass, and taken up where it stopped; else failure, one line
-    Stopped       → cancelled; what is done stays on the branch
+    Stopped       → cancelled; what is done stays on the branch. Also a begun run whose repository is gone
     LeaseLost     → nothing: another worker tells the story
     cancelled     → handed back to the queue (a deploy)
     anything else → failure, an apology, and raised again: it is a bug
@@ -27,9 +27,11 @@ from app.core.errors import (
     OutsideError,
     PutOff,
     Refused,
+    RepositoryGone,
     SandboxError,
     Stopped,
     StoreError,
+    TakenAway,
     UserError,
 )
 from app.core.job import STARTING, Source, Verb
@@ -173,16 +175,14 @@ async def _walk_ladder(work: Work) -> None:
     try:
         conclusion, message = await _walk(work)
     except UserError as error:
-        conclusion = Conclusion.FAILURE if work.run.stages else Conclusion.SKIPPED
-        excerpt = error.output[-EXCERPT_CHARS:] if isinstance(error, CommandFailed) else ""
-        if not work.run.stages:
-            await take_comment(work, of_work=False)
-        await fail(work, conclusion, str(error), kind="request", excerpt=excerpt)
+        await _say_no(work, error)
     except LimitReached as limit:
         await _end_over_budget(work, limit)
     except StoreError:
         raise
     except OutsideError as error:
+        if isinstance(error, RepositoryGone) and work.run.stages:
+            raise TakenAway(str(error)) from error
         if error.is_passing and work.run.waits < MAX_WAITS:
             raise
         log.warning("run failed", extra={"reason": str(error), "stage": work.run.stage})
@@ -196,6 +196,15 @@ async def _walk_ladder(work: Work) -> None:
         raise
     else:
         await end(work, conclusion, message)
+
+
+async def _say_no(work: Work, error: UserError) -> None:
+    """What was asked for cannot be had."""
+    conclusion = Conclusion.FAILURE if work.run.stages else Conclusion.SKIPPED
+    excerpt = error.output[-EXCERPT_CHARS:] if isinstance(error, CommandFailed) else ""
+    if not work.run.stages:
+        await take_comment(work, of_work=False)
+    await fail(work, conclusion, str(error), kind="request", excerpt=excerpt)
 
 
 async def _walk(work: Work) -> tuple[Conclusion, str]:

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from app.agent.context import Brief
 from app.agent.loop import Session
 from app.core.budget import Budget
-from app.core.errors import OutsideError, RepoError, SandboxError
+from app.core.errors import OutsideError, RepoError, RepositoryGone, SandboxError
 from app.core.job import Job, Source
 from app.core.links import page_url
 from app.core.plan import Plan
@@ -144,7 +144,7 @@ class Work:
             else:
                 await self.github.react(content, number=job.number, comment_id=job.comment_id)
         except OutsideError as error:
-            if error.is_passing:
+            if error.is_passing or (isinstance(error, RepositoryGone) and self.run.conclusion is None):
                 raise
             log.warning("no reaction", extra={"reason": str(error)})
 

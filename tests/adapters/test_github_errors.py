@@ -48,10 +48,10 @@ CASES: dict[str, tuple[Callable[[], Answer], int, bool, float | None]] = {
     "bad credentials": (lambda: refused(401, "Bad credentials"), 401, False, None),
     "forbidden": (lambda: refused(403, "Resource not accessible by integration"), 403, False, None),
     "suspended": (lambda: refused(403, "This installation has been suspended"), 403, False, None),
-    "not found": (lambda: refused(404, "Not Found"), 404, False, None),
+    "not found": (lambda: refused(404, "Not Found"), 403, False, None),
     "not found by the last request of the hour": (
         lambda: refused(404, "Not Found", **reset(1_800)),
-        404,
+        403,
         False,
         None,
     ),

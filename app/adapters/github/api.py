@@ -24,11 +24,12 @@ from githubkit.exception import (
 )
 from pydantic import BaseModel
 
-from app.adapters.github.address import HEADERS, USER_AGENT
+from app.adapters.github.address import HEADERS, USER_AGENT, repo_path
+from app.adapters.github.answers import Repository
 from app.adapters.github.pace import Pace
 from app.adapters.github.refusal import UNSAID_WAIT_S, is_limit_told, named_wait_s, refusal
 from app.adapters.github.retry import Retry
-from app.core.errors import GitHubError, HeadMoved
+from app.core.errors import GitHubError, HeadMoved, RepositoryGone
 
 A = TypeVar("A", bound=BaseModel)
 
@@ -42,6 +43,13 @@ _STATUS_OF: Final = {
 }
 _UNSEEN: Final = re.compile(r"/git/(blobs|trees|commits)$")
 """What nobody sees before a ref points to it: no content in the sense of GitHub's limits."""
+
+_ARCHIVED: Final = re.compile(r"archived so is read-only")
+_SUSPENDED: Final = re.compile(r"installation has been suspended")
+_BY_ID: Final = re.compile(r"/repositories/\d+")
+"""Where a repository is whatever its name is; its old names lead there."""
+_LOST: Final = frozenset({301, 302, 307, 308, 404})
+"""Answers that may mean that the repository is there no more."""
 
 MAX_READ_BYTES: Final = 64 * 1_048_576
 PER_PAGE: Final = 100
@@ -58,8 +66,8 @@ class Connection:
     tls: ssl.SSLContext
 
     @asynccontextmanager
-    async def open(self, auth: BaseAuthStrategy, pace: Pace | None = None) -> AsyncIterator["Api"]:
-        """A client; `pace` holds back what it writes."""
+    async def open(self, auth: BaseAuthStrategy, pace: Pace | None = None, repo: str = "") -> AsyncIterator["Api"]:
+        """A client, of one repository where that is named; `pace` holds back what it writes."""
         github = GitHub(
             auth,
             base_url=self.base_url,
@@ -67,19 +75,28 @@ class Connection:
             timeout=self.timeout_s,
             ssl_verify=self.tls,
             http_cache=False,
+            # A redirect would lead what is written, and on the same host the token, where nobody looked first.
+            follow_redirects=False,
             auto_retry=self.retry,
         )
         async with github:
-            yield Api(github, deadline_s=6 * self.timeout_s, pace=pace)
+            yield Api(github, deadline_s=6 * self.timeout_s, pace=pace, repo=repo)
 
 
 class Api:
-    """REST and GraphQL. A request is repeated where `retry.py` says that it may be."""
+    """REST and GraphQL. A request is repeated where `retry.py` says that it may be.
 
-    def __init__(self, github: GitHub[BaseAuthStrategy], *, deadline_s: float, pace: Pace | None = None) -> None:
+    When the repository has another name now, one `RepositoryGone` says so, and REST goes on where it is.
+    """
+
+    def __init__(
+        self, github: GitHub[BaseAuthStrategy], *, deadline_s: float, pace: Pace | None = None, repo: str = ""
+    ) -> None:
         self._github = github
         self._deadline_s = deadline_s
         self._pace = pace
+        self._repo = repo
+        self._moved_to = ""
 
     async def call(
         self,
@@ -93,7 +110,7 @@ class Api:
         """Send one REST request and read its answer; one without a body reads as `{}`."""
         if self._pace is not None and method != "GET" and not _UNSEEN.search(path):
             await self._pace.admit(is_edit=method == "PATCH")
-        with _translated(f"{method} {path}"):
+        async with self._explained(f"{method} {path}"):
             response = await self._send(method, path, params=params, body=body)
             return answer.model_validate_json(response.content or b"{}")
 
@@ -101,7 +118,7 @@ class Api:
         """Read a list page by page, by the links from each to the next."""
         params: Mapping[str, str | int] = {"per_page": PER_PAGE}
         for _ in range(max_pages):
-            with _translated(f"GET {path}"):
+            async with self._explained(f"GET {path}"):
                 response = await self._send("GET", path, params=params)
                 page = answer.model_validate_json(response.content)
             yield page
@@ -143,7 +160,7 @@ class Api:
         """Send one GraphQL mutation, never twice, and read its `data`."""
         if self._pace is not None:
             await self._pace.admit()
-        with _translated("GraphQL"):
+        async with self._explained("GraphQL"):
             async with asyncio.timeout(self._deadline_s):
                 data = await self._github.graphql.arequest(query, variables)
             return answer.model_validate(data)
@@ -157,7 +174,61 @@ class Api:
         body: Mapping[str, object] | None = None,
     ) -> Response[object]:
         async with asyncio.timeout(self._deadline_s):
-            return await self._github.arequest(method, path, params=params, json=body, headers=HEADERS)
+            there = self._find(path)
+            response = await self._github.arequest(method, there, params=params, json=body, headers=HEADERS)
+        if response.raw_response.has_redirect_location:
+            raise refusal(f"{method} {path}", response.raw_response)
+        return response
+
+    def _find(self, path: str) -> str:
+        """The path, by the repository's number once its name is another."""
+        home = f"/repos/{self._repo}"
+        is_inside = self._moved_to and f"{path}/".startswith(f"{home}/")
+        return self._moved_to + path.removeprefix(home) if is_inside else path
+
+    @asynccontextmanager
+    async def _explained(self, what: str) -> AsyncIterator[None]:
+        try:
+            with _translated(what):
+                yield
+        except GitHubError as error:
+            gone = await self._find_gone(error) if self._repo else None
+            if gone is not None:
+                raise gone from error
+            raise
+
+    async def _find_gone(self, error: GitHubError) -> RepositoryGone | None:
+        """What has become of the repository, if that is the reason for the error."""
+        words = str(error)
+        if error.status in {403, 422} and _ARCHIVED.search(words):
+            return RepositoryGone(f"{self._repo} was archived, so nothing can be written there.")
+        if error.status == 403 and _SUSPENDED.search(words):
+            return RepositoryGone(f"The App was suspended, so {self._repo} is out of its sight.")
+        if error.status not in _LOST:
+            return None
+        try:
+            return await self._look()
+        except RepositoryGone as gone:
+            return gone
+        except GitHubError as fault:
+            is_gone = fault.status == 404
+            return RepositoryGone(f"{self._repo} is gone, or the App may not see it any more.") if is_gone else None
+
+    async def _look(self) -> RepositoryGone | None:
+        """Look for the repository where it was; when it has moved, remember where to."""
+        path = repo_path(self._repo)
+        with _translated(f"GET {path}"):
+            async with asyncio.timeout(self._deadline_s):
+                answer = (await self._github.arequest("GET", self._find(path), headers=HEADERS)).raw_response
+            if answer.next_request is None:
+                return None
+            base, url = str(self._github.config.base_url).rstrip("/"), str(answer.next_request.url)
+            if not url.startswith(base) or not _BY_ID.fullmatch(url.removeprefix(base)):
+                return None
+            there = url.removeprefix(base)
+            found = Repository.model_validate_json((await self._send("GET", there)).content)
+        self._moved_to = there
+        return RepositoryGone(f"{self._repo} is called {found.full_name} now: say it again there.")
 
 
 def is_unclear(error: GitHubError) -> bool:

@@ -69,7 +69,7 @@ class GithubkitApp:
         pace = self._pace(installation_id)
         async with self._connection.open(self._auth) as app:
             tokens = Tokens(app, installation_id, repo)
-            async with self._connection.open(InstallationAuth(tokens), pace) as api:
+            async with self._connection.open(InstallationAuth(tokens), pace, repo) as api:
                 yield GithubkitRepository(repo, app_id=self._app_id, api=api, app=app, tokens=tokens)
 
     async def repositories(self) -> tuple[tuple[int, str], ...]:

@@ -5,6 +5,7 @@ githubkit's own `AppAuthStrategy` parses the key each time (34 ms), mints for ea
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from app.adapters.github.address import repo_path
 from app.adapters.github.answers import Installation, Token
 from app.adapters.github.api import Api
 from app.adapters.github.refusal import server_time
-from app.core.errors import GitHubError, UserError
+from app.core.errors import GitHubError, RepositoryGone, UserError
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ _NEWER: Final = frozenset({"checks", "actions"})
 _LEVELS: Final = {"read": 1, "write": 2, "admin": 3}
 READ: Final = {"contents": "read"}
 SEE: Final = {"metadata": "read"}
+
+_UNSEEN: Final = re.compile(r"does not exist or is not accessible")
 
 _SPARE: Final = timedelta(minutes=2)
 _MAX_SKEW_S: Final = 30.0
@@ -113,8 +116,11 @@ class Tokens:
                 self._installation_id = (await self._app.call("GET", path, Installation)).id
             return await self._ask(permissions)
         except GitHubError as error:
-            if error.status not in {404, 422} or error.is_passing:
+            if error.status not in {301, 302, 307, 308, 404, 422} or error.is_passing:
                 raise
+            if self._repo and (error.status != 422 or _UNSEEN.search(str(error))):
+                words = f"The App is not installed on {self._repo}, or that is gone or has another name now. {error}"
+                raise RepositoryGone(words) from error
             place = self._repo or f"installation {self._installation_id}"
             words = f"The App is not installed on {place}, or lacks a permission there. {error}"
             raise GitHubError(words, status=403) from error

@@ -1,0 +1,118 @@
+"""A repository that is archived, deleted, renamed or transferred ends its runs, whether GitHub's word comes or not."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from app.core.run import Conclusion, Run
+from app.demo.world import Comment, Delivery
+from tests.bot import GREETER, REPO, Bot
+from tests.e2e.turns import MEND, plan, shell
+
+UNTIL_TOLD = "until rm go 2> /dev/null; do sleep 0.05; done"
+Deed = Callable[[Bot], Awaitable[Delivery]]
+
+
+async def transfer(bot: Bot) -> Delivery:
+    """To an account that has the App, too: only there GitHub tells of it."""
+    await bot.github.repo("globex/website", files=GREETER)
+    return await bot.github.custody.transfer(REPO, "globex")
+
+
+DEEDS: dict[str, tuple[Deed, str]] = {
+    "archived": (
+        lambda bot: bot.github.custody.archive(REPO),
+        "acme/greeter was archived, so nothing can be written there.",
+    ),
+    "deleted": (
+        lambda bot: bot.github.custody.delete(REPO),
+        "acme/greeter is gone, or the App may not see it any more.",
+    ),
+    "renamed": (
+        lambda bot: bot.github.custody.rename(REPO, "welcomer"),
+        "acme/greeter is called acme/welcomer now: say it again there.",
+    ),
+    "transferred": (transfer, "acme/greeter is gone, or the App may not see it any more."),
+}
+
+
+def thread(bot: Bot, number: int) -> list[Comment]:
+    """What the bot said in a thread, wherever its repository is now."""
+    repos = {**bot.github.world.moved, **bot.github.world.repos}
+    said = repos[REPO].thread(number) if REPO in repos else []
+    return [each for each in said if each.author == "vibecoder[bot]"]
+
+
+async def ended(bot: Bot, run: Run) -> None:
+    """Nothing is left of it: no sandbox, no money set aside, nobody in line."""
+    assert run.conclusion is Conclusion.CANCELLED
+    assert run.waits == 0
+    assert await bot.ports.sandboxes.list() == ()
+    assert await bot.ports.queue.waiting() == ()
+
+
+@pytest.mark.parametrize("happens", DEEDS)
+async def test_a_run_at_work_ends_when_its_repository_is_taken_away(bot: Bot, happens: str) -> None:
+    bot.model.says(plan("Mend the greeting"), shell("sleep 60"))
+    issue = await bot.issue()
+    await bot.label(issue)
+    await bot.at_work_on("sleep 60")
+    delivery = await DEEDS[happens][0](bot)
+    (run,) = await bot.work()
+
+    assert delivery.response == '{"told":1}'
+    assert run.message == f"The repository was {happens}."
+    await ended(bot, run)
+
+
+@pytest.mark.parametrize("happens", DEEDS)
+async def test_a_run_at_work_finds_out_what_became_of_its_repository(bot: Bot, happens: str) -> None:
+    deed, words = DEEDS[happens]
+    bot.model.says(plan("Mend the greeting"), shell(UNTIL_TOLD), *MEND[1:])
+    issue = await bot.issue()
+    await bot.label(issue)
+    begun = await bot.at_work_on(UNTIL_TOLD)
+    bot.github.loses(2)
+    assert (await deed(bot)).status_code == 502
+    sandbox = await bot.ports.sandboxes.reconnect(begun.sandbox_id)
+    await sandbox.write("go", b"")
+    (run,) = await bot.work()
+
+    assert run.message == words
+    await ended(bot, run)
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_a_renamed_repository_is_told_where_the_run_was_at_work(bot: Bot, is_told: bool) -> None:
+    bot.model.says(plan("Mend the greeting"), shell(UNTIL_TOLD), *MEND[1:])
+    issue = await bot.issue()
+    await bot.label(issue)
+    begun = await bot.at_work_on(UNTIL_TOLD)
+    bot.github.loses(0 if is_told else 1)
+    await bot.github.custody.rename(REPO, "welcomer")
+    sandbox = await bot.ports.sandboxes.reconnect(begun.sandbox_id)
+    await sandbox.write("go", b"")
+    (run,) = await bot.work()
+
+    (comment,) = thread(bot, issue.number)
+    assert run.message in comment.body
+    assert [reaction.content for reaction in issue.reactions] == ["eyes", "confused"]
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.parametrize("happens", DEEDS)
+async def test_a_run_that_waits_ends_without_a_word(bot: Bot, happens: str, is_told: bool) -> None:
+    issue = await bot.issue()
+    await bot.stop_worker()
+    await bot.label(issue)
+    bot.github.loses(0 if is_told else 2)
+    delivery = await DEEDS[happens][0](bot)
+    assert delivery.status_code == (200 if is_told else 502)
+    await bot.start_worker()
+    (run,) = await bot.work()
+
+    assert run.conclusion in {Conclusion.CANCELLED, Conclusion.FAILURE}
+    assert run.waits == 0
+    assert await bot.ports.queue.waiting() == ()
+    assert bot.model.requests == []
+    assert thread(bot, issue.number) == []
