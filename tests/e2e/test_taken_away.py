@@ -1,12 +1,13 @@
 """A repository that is archived, deleted, renamed or transferred ends its runs, whether GitHub's word comes or not."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from app.core.run import Conclusion, Run
 from app.demo.world import Comment, Delivery
-from tests.bot import GREETER, REPO, Bot
+from tests.bot import GREETER, REPO, Bot, deployed
 from tests.e2e.turns import MEND, plan, shell
 
 UNTIL_TOLD = "until rm go 2> /dev/null; do sleep 0.05; done"
@@ -43,8 +44,14 @@ def thread(bot: Bot, number: int) -> list[Comment]:
     return [each for each in said if each.author == "vibecoder[bot]"]
 
 
+async def let_go(bot: Bot, run: Run) -> None:
+    """Let the command end that waits until it is told."""
+    sandbox = await bot.ports.sandboxes.reconnect(run.sandbox_id)
+    await sandbox.write("go", b"")
+
+
 async def ended(bot: Bot, run: Run) -> None:
-    """Nothing is left of it: no sandbox, no money set aside, nobody in line."""
+    """Nothing is left of it: no sandbox, and nobody in line."""
     assert run.conclusion is Conclusion.CANCELLED
     assert run.waits == 0
     assert await bot.ports.sandboxes.list() == ()
@@ -74,12 +81,27 @@ async def test_a_run_at_work_finds_out_what_became_of_its_repository(bot: Bot, h
     begun = await bot.at_work_on(UNTIL_TOLD)
     bot.github.loses(2)
     assert (await deed(bot)).status_code == 502
-    sandbox = await bot.ports.sandboxes.reconnect(begun.sandbox_id)
-    await sandbox.write("go", b"")
+    await let_go(bot, begun)
     (run,) = await bot.work()
 
     assert run.message == words
     await ended(bot, run)
+
+
+async def test_what_such_a_run_did_not_spend_is_there_for_others(tmp_path: Path) -> None:
+    async with deployed(tmp_path, MODEL="gpt-6-sol", MAX_USD="2", MAX_USD_PER_DAY="3") as bot:
+        bot.model.says(plan("Mend the greeting"), shell(UNTIL_TOLD), *MEND[1:])
+        await bot.label(await bot.issue())
+        begun = await bot.at_work_on(UNTIL_TOLD)
+        bot.github.loses()
+        await bot.github.custody.delete(REPO)
+        await let_go(bot, begun)
+        (run,) = await bot.work()
+
+        _, installation = run.reserved
+        left = 3 - run.cost.usd
+        assert not await bot.ports.store.reserve(installation, "another", left + 0.01, limit=3)
+        assert await bot.ports.store.reserve(installation, "another", left - 0.01, limit=3)
 
 
 @pytest.mark.parametrize("is_told", [True, False])
@@ -90,8 +112,7 @@ async def test_a_renamed_repository_is_told_where_the_run_was_at_work(bot: Bot, 
     begun = await bot.at_work_on(UNTIL_TOLD)
     bot.github.loses(0 if is_told else 1)
     await bot.github.custody.rename(REPO, "welcomer")
-    sandbox = await bot.ports.sandboxes.reconnect(begun.sandbox_id)
-    await sandbox.write("go", b"")
+    await let_go(bot, begun)
     (run,) = await bot.work()
 
     (comment,) = thread(bot, issue.number)
