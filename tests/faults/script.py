@@ -10,17 +10,21 @@ from app.core.conversation import Answer, Said, ToolResult
 from app.demo.model import Seen, Turn
 from app.text.prompt import RESTARTED
 from tests.bot import GREETER
-from tests.e2e.turns import TEST_IT, finish, plan, shell, write
+from tests.e2e.turns import TEST_IT, answer, finish, plan, shell, write
 
 PLAN: Final = "plan"
 FIRST: Final = "Say hello with two l"
 SECOND: Final = "Say so in the README"
+THIRD: Final = "Note what was said"
 REPAIR: Final = "repair"
 SUBJECTS: Final = [FIRST, SECOND]
 
 
 class Script:
-    """Two steps, one commit each. `turns` may be changed by task; `slips` are said once, before the task goes on."""
+    """Two steps, one commit each, and a third that follows them up.
+
+    `turns` may be changed by task; `slips` are said once, before the task goes on.
+    """
 
     def __init__(self) -> None:
         self.turns: dict[str, list[Turn]] = {
@@ -31,6 +35,7 @@ class Script:
                 finish("The greeting is spelled right, and a test holds it."),
             ],
             SECOND: [write("README.md", "# Greeter\n\nSays hello, with two l.\n"), finish("The README says so.")],
+            THIRD: [write("NOTES.md", "Be polite.\n"), finish("It is noted.")],
             REPAIR: [finish("There was nothing to repair.")],
         }
         self.slips: dict[str, deque[Turn]] = {}
@@ -40,6 +45,11 @@ class Script:
     def sleeps(self, task: str, command: str = "sleep 6") -> None:
         """Let a task begin with a command that takes its time."""
         self.turns[task].insert(0, shell(command))
+
+    def follows_up(self) -> None:
+        """From now on it plans to note what was said, which settles every remark."""
+        answers = [answer(number, step=1, words=f"Remark {number} is noted.") for number in (1, 2, 3)]
+        self.turns[PLAN] = [plan(THIRD, answers=answers)]
 
     def answer(self, seen: Seen) -> Turn:
         task = _task(seen)
@@ -60,7 +70,7 @@ def _task(seen: Seen) -> str:
     if PLAN in seen.tools:
         return PLAN
     said = next(message.text for message in seen.conversation if isinstance(message, Said))
-    return next((title for title in SUBJECTS if f": {title}" in said.rpartition("Carry out step")[2]), REPAIR)
+    return next((title for title in (*SUBJECTS, THIRD) if f": {title}" in said.rpartition("Carry out step")[2]), REPAIR)
 
 
 def _is_same(answer: Answer, turn: Turn) -> bool:

@@ -76,7 +76,8 @@ async def _check_work(world: World, asked: Asked, run: Run) -> list[Finding]:
         findings.append(
             Finding("missing" if len(subjects) < len(asked.subjects) else "untrue", f"commits are {subjects}")
         )
-    if [commit.sha for commit in run.commits] != [commit.sha for commit in reversed(there)]:
+    shas = [commit.sha for commit in reversed(there)]
+    if [commit.sha for commit in run.commits] != (shas[: len(run.commits)] if asked.is_past else shas):
         findings.append(Finding("untrue", f"the run names the commits {[commit.sha[:7] for commit in run.commits]}"))
     mended = await world.github.file(REPO, run.branch, "greet.py") or b""
     if b"hello" not in mended:
@@ -90,16 +91,39 @@ def _check_commits(subjects: list[str]) -> list[Finding]:
 
 
 def _check_comments(world: World) -> list[Finding]:
-    """Per run of work one comment with its last state; per answer one; nothing else from the bot."""
+    """Per run of work one comment with its last state; per answer one; in each thread of a review one; nothing else."""
     findings: list[Finding] = []
     for number in sorted({asked.number for asked in world.asked}):
         said = [each for each in world.github.comments(REPO, number) if each.author == BOT]
         wanted = [asked for asked in world.asked if asked.number == number]
-        if len(said) != len(wanted):
-            kind = "doubled" if len(said) > len(wanted) else "missing"
-            findings.append(Finding(kind, f"{len(said)} comments by the bot on #{number}, not {len(wanted)}"))
-        if len(wanted) == 1 and len(said) == 1:
-            findings += _check_words(world, wanted[0], said[0])
+        count = sum(not asked.is_more for asked in wanted)
+        if len(said) != count:
+            kind = "doubled" if len(said) > count else "missing"
+            findings.append(Finding(kind, f"{len(said)} comments by the bot on #{number}, not {count}"))
+        worked = wanted if len(wanted) == 1 else [asked for asked in wanted if _has_worked(world, asked)]
+        if len(worked) == 1 and len(said) == 1:
+            findings += _check_words(world, worked[0], said[0])
+    return findings + _check_threads(world)
+
+
+def _has_worked(world: World, asked: Asked) -> bool:
+    run = world.story.runs.get(asked.job_id)
+    return run is not None and bool(run.stages)
+
+
+def _check_threads(world: World) -> list[Finding]:
+    """Each thread that a person began on a line has one answer, and each of their comments there an ending."""
+    findings = []
+    for pull in world.github.pull_requests(REPO):
+        for first, *rest in world.github.pulls.threads(REPO, pull.number):
+            replies = [each.body for each in rest if each.author == BOT]
+            if len(replies) != 1 or "I did not get to this" in replies[0]:
+                findings.append(
+                    Finding("doubled" if replies[1:] else "missing", f"answers to {first.body!r}: {replies}")
+                )
+            reactions = sorted(each.content for each in first.reactions)
+            if reactions not in (["eyes", "rocket"], ["confused", "eyes"]):
+                findings.append(Finding("missing", f"the reactions to {first.body!r} are {reactions}"))
     return findings
 
 
@@ -113,8 +137,12 @@ def _check_words(world: World, asked: Asked, comment: Comment) -> list[Finding]:
     missing = [words for words in wanted if words not in comment.body]
     findings = [Finding("untrue", f"the comment lacks {missing}: {comment.body[:200]!r}")] if missing else []
     reaction = "rocket" if run.conclusion in _ENDS_WELL else "confused"
-    issue, thread = world.github.world.repos[REPO].issues[asked.number], world.github.comments(REPO, asked.number)
-    reactions = [each.content for place in [issue.reactions, *(said.reactions for said in thread)] for each in place]
+    repo = world.github.world.repos[REPO]
+    places = [repo.issues[asked.number].reactions]
+    places += [said.reactions for said in world.github.comments(REPO, asked.number)]
+    if run.job.is_pull_request:
+        places += [said.reactions for thread in world.github.pulls.threads(REPO, asked.number) for said in thread]
+    reactions = [each.content for place in places for each in place]
     if reaction not in reactions:
         findings.append(Finding("missing", f"the reaction {reaction} on #{asked.number}; there are {reactions}"))
     return findings

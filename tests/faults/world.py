@@ -44,12 +44,15 @@ SUCCESS: Final = frozenset({Conclusion.SUCCESS})
 
 @dataclass(slots=True)
 class Asked:
-    """What was asked of the bot, and how it may end. `is_answer`: it is answered, and no work comes of it."""
+    """What was asked of the bot, and how it may end. `is_answer`: it is answered, and no work comes of it.
+    `is_more`: it goes into the comment of what was asked before. `is_past`: others have gone on with its branch."""
 
     number: int
     job_id: str
     ends: frozenset[Conclusion] = SUCCESS
     is_answer: bool = False
+    is_more: bool = False
+    is_past: bool = False
     subjects: list[str] = field(default_factory=lambda: list(SUBJECTS))
 
 
