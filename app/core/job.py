@@ -170,6 +170,14 @@ class Job:
         return self.command.verb in _IN_LINE
 
     @property
+    def can_be_heard(self) -> bool:
+        """Is it a request without any option of its own, that a run at work in its thread could carry out as well?"""
+        command = self.command
+        is_plain = command.verb is Verb.START and not (command.base or command.model or command.draft)
+        has_words = bool(command.instruction) or self.source is Source.REVIEW
+        return is_plain and has_words and self.is_open and self.mode in {Mode.AUTO, Mode.FOLLOW_UP}
+
+    @property
     def is_tap(self) -> bool:
         """Was it asked of a run through the API, and not in a thread?"""
         return self.source is Source.API and bool(self.about)

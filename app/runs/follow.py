@@ -128,7 +128,7 @@ async def _take_in(work: Work) -> list[Job]:
         if (
             run.job.number == job.number
             and run.id != job.id
-            and _can_be_heard(run.job)
+            and run.job.can_be_heard
             and await may(work, run.job.sender)
         ):
             held = await take_up(work.ports, work.options, run.id)
@@ -163,14 +163,6 @@ async def _hear(work: Work, run: Run) -> None:
 
 def _link(work: Work) -> str:
     return f" ([{work.run.id}]({work.page_url}))" if work.page_url else ""
-
-
-def _can_be_heard(job: Job) -> bool:
-    """A request without any option of its own, that a run at work here could carry out as well."""
-    command = job.command
-    is_plain = command.verb is Verb.START and not (command.base or command.model or command.draft)
-    has_words = bool(command.instruction) or job.source is Source.REVIEW
-    return is_plain and has_words and job.is_open and job.mode in {Mode.AUTO, Mode.FOLLOW_UP}
 
 
 def _heard(job: Job) -> Heard:

@@ -5,7 +5,8 @@ The comment is the one that the run goes on with, and the run has the last word 
     here    note "drawing" ──▶ is it begun? no ──▶ draw ──▶ note the comment
     a run   acquire (it is begun) ──▶ is the note "drawing"? wait ──▶ draw in the comment noted
 
-so that either the run is seen to have begun, or the run sees that its place is being drawn.
+so that either the run is seen to have begun, or the run sees that its place is being drawn. What the run at work in the
+thread is about to hear (`runs/follow.py`) needs no comment, and has none.
 """
 
 import asyncio
@@ -18,9 +19,9 @@ from typing import Final
 from app.core.errors import OutsideError, StoreError
 from app.core.policy import Role
 from app.core.ports import Ports
-from app.core.records import Waiting
+from app.core.records import Reason, Store, Waiting
 from app.core.redact import Redactor
-from app.core.run import Run
+from app.core.run import Run, Stage, Status
 from app.runs.lease import LEASE_S
 from app.runs.work import Options, draw
 from app.text.comment import render_place
@@ -35,6 +36,8 @@ DRAW_S: Final = 5.0
 MAX_DRAWN: Final = 10
 """In one round."""
 _DRAWING: Final = "drawing"
+_HEARING: Final = {None, Stage.SANDBOX, Stage.CLONE, Stage.BRANCH, Stage.PLAN, Stage.STEPS}
+"""Stages of a run that will yet hear what is said, or does."""
 
 
 async def show_forever(ports: Ports, options: Options) -> None:
@@ -52,7 +55,8 @@ async def show_waiting(ports: Ports, options: Options, shown: Mapping[str, str])
     """Draw the comments of those whose place is not the one that was `shown`; what is shown now, by job."""
     waiting = [each for each in await ports.queue.waiting() if not each.has_begun and each.waited_s >= PATIENCE_S]
     now = {each.job_id: shown[each.job_id] for each in waiting if each.job_id in shown}
-    changed = [each for each in waiting if now.get(each.job_id) != _place(each)]
+    moved = [each for each in waiting if now.get(each.job_id) != _place(each)]
+    changed = [each for each in moved if not await _is_about_to_be_heard(ports.store, each)]
     for each in changed[:MAX_DRAWN]:
         try:
             if await _show(ports, options, each):
@@ -62,6 +66,18 @@ async def show_waiting(ports: Ports, options: Options, shown: Mapping[str, str])
         except (OutsideError, TimeoutError) as error:
             log.warning("place not shown", extra={"job_id": each.job_id, "reason": str(error)})
     return now
+
+
+async def _is_about_to_be_heard(store: Store, waiting: Waiting) -> bool:
+    """Is it a request that the run ahead of it in its thread takes up with the next turn of the model?"""
+    run = await store.load(waiting.job_id) if waiting.reason is Reason.THREAD else None
+    if run is None or not run.job.can_be_heard:
+        return False
+    for status in (Status.IN_PROGRESS, Status.QUEUED):
+        for ahead in (await store.list(repo=run.job.repo, status=status, limit=100)).runs:
+            if ahead.job.number == run.job.number and ahead.attempt and ahead.stage in _HEARING:
+                return True
+    return False
 
 
 async def take_up(ports: Ports, options: Options, job_id: str) -> Run | None:

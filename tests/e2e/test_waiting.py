@@ -96,6 +96,22 @@ async def test_the_second_of_a_thread_waits_says_so_and_goes_on_in_the_same_comm
     assert (await bot.api.get(f"/api/jobs/{second}/progress")).json()["queue"] is None
 
 
+async def test_what_the_run_at_work_is_about_to_hear_takes_no_comment_of_its_own(bot: Bot) -> None:
+    issue = await bot.issue()
+    first = await say(bot, issue, "/vibecode")
+    await at_work(bot, first)
+    more = await say(bot, issue, "/vibecode and mind the tests")
+    last = await say(bot, issue, "/vibecode")
+    await reads(bot, issue, "🕐 Queued")
+    assert len(bot.comments(issue)) == 2
+
+    one = await let_go(bot, first)
+    assert [heard.text for heard in one.heard] == ["and mind the tests"]
+    assert (await bot.settled(more)).conclusion is Conclusion.NEUTRAL
+    await bot.settled(last)
+    assert len(bot.comments(issue)) == 2
+
+
 async def test_those_over_a_repositorys_cap_wait_in_order_and_move_up(bot: Bot) -> None:
     issues = [await bot.issue(f"Typo {number}") for number in range(4)]
     runs = [await say(bot, issue, "/vibecode") for issue in issues]

@@ -219,7 +219,7 @@ async def _ask_much(world: World, number: int, is_over: asyncio.Event) -> None:
             await asyncio.sleep(0.2)
             delivery = await world.deliver_again(delivery)
         asked = world.expect(number, delivery, frozenset({Conclusion.NEUTRAL}))
-        asked.is_answer = True
+        asked.is_answer, asked.is_more = True, index > 0
 
 
 async def both(world: World) -> None:

@@ -97,13 +97,26 @@ def _check_comments(world: World) -> list[Finding]:
         said = [each for each in world.github.comments(REPO, number) if each.author == BOT]
         wanted = [asked for asked in world.asked if asked.number == number]
         count = sum(not asked.is_more for asked in wanted)
-        if len(said) != count:
-            kind = "doubled" if len(said) > count else "missing"
+        most = count + sum(asked.is_more and asked.is_answer for asked in wanted)  # of answers at once each has its own
+        if not count <= len(said) <= most:
+            kind = "doubled" if len(said) > most else "missing"
             findings.append(Finding(kind, f"{len(said)} comments by the bot on #{number}, not {count}"))
+        findings += _check_answered(world, [asked for asked in wanted if asked.is_answer])
         worked = wanted if len(wanted) == 1 else [asked for asked in wanted if _has_worked(world, asked)]
         if len(worked) == 1 and len(said) == 1:
             findings += _check_words(world, worked[0], said[0])
     return findings + _check_threads(world)
+
+
+def _check_answered(world: World, answered: list[Asked]) -> list[Finding]:
+    """Whoever was only answered has the 🚀 on their comment."""
+    by_id = {f"~comment~{said.id}": said for asked in answered for said in world.github.comments(REPO, asked.number)}
+    return [
+        Finding("missing", f"the reaction rocket to {said.body!r}")
+        for asked in answered
+        for end, said in by_id.items()
+        if asked.job_id.endswith(end) and "rocket" not in {each.content for each in said.reactions}
+    ]
 
 
 def _has_worked(world: World, asked: Asked) -> bool:
