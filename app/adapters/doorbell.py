@@ -82,14 +82,9 @@ class DoorbellWorker(Worker):
         if self._pool is None:
             return
         self.allow_pick_jobs = False
-        ending = {task for task in (self.main_task, *self.tasks.values()) if task is not None}
-        for task in ending:
-            task.cancel()
-        if ending:
-            done, _ = await asyncio.wait(ending, timeout=HAND_BACK_S)
-            for task in done:
-                if not task.cancelled() and (error := task.exception()) is not None:
-                    logger.warning("A job could not be handed back: %s", error)
+        for task in await self._end({task for task in (self.main_task, *self.tasks.values()) if task is not None}):
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.warning("A job could not be handed back: %s", error)
         if self._finishing:
             await asyncio.wait(self._finishing, timeout=ANSWER_S)
         with suppress(RedisError, OSError):
@@ -97,6 +92,18 @@ class DoorbellWorker(Worker):
                 await self.pool.delete(self.health_check_key)
         await self.pool.aclose(close_connection_pool=True)
         self._pool = None
+
+    async def _end(self, ending: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
+        """Cancel what was not told yet, later what goes on all the same; gives those that ended. Another cancellation
+        at once would break off what a job puts in order."""
+        left = ending
+        for is_told in (False, True):
+            for task in left:
+                if is_told or not task.cancelling():
+                    task.cancel()
+            if left:
+                _, left = await asyncio.wait(left, timeout=HAND_BACK_S / 2)
+        return ending - left
 
     async def _poll_iteration(self) -> None:
         try:

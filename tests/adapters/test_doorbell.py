@@ -163,6 +163,31 @@ async def test_a_worker_that_is_stopped_hands_its_jobs_back(server: EmbeddedRedi
         await work.until(lambda: len(work.started) == 2)
 
 
+async def test_a_job_that_puts_its_things_in_order_is_left_to_do_so(
+    server: EmbeddedRedis, queue: ArqQueue, work: Work
+) -> None:
+    in_order, done = asyncio.Event(), []
+
+    async def carry_out(job_id: str) -> None:
+        try:
+            await work.carry_out(job_id)
+        finally:
+            await in_order.wait()
+            done.append(job_id)
+
+    await queue.put(a_run())
+    async with working(server, carry_out) as (at_work, serving):
+        await work.until(lambda: work.started == [a_run().id])
+        at_work.stop()
+        await work.until(lambda: work.handed_back == [a_run().id])
+        await asyncio.wait({serving}, timeout=0.3)
+        assert not serving.done(), "it did not wait for the job"
+        in_order.set()
+        async with asyncio.timeout(5):
+            await serving
+    assert (work.handed_back, done) == ([a_run().id], [a_run().id])
+
+
 async def test_a_worker_told_by_a_signal_hands_its_jobs_back(
     server: EmbeddedRedis, queue: ArqQueue, work: Work
 ) -> None:
