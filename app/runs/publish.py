@@ -90,6 +90,11 @@ async def _publish(work: Work, subject: str, body: str, step: int | None) -> Com
     if not changes and not merges:
         return None
     _check_resolved(changes)
+    there: tuple[Change, ...] = ()
+    if merges:  # what both sides bring is there already: looked at is what is neither's
+        ours = set(await tree.list_changed(work.sandbox, work.run.published_tree, now))
+        there = tuple(change for change in changes if change.path not in ours)
+        changes = tuple(change for change in changes if change.path in ours)
     inspection = inspect(changes, protected=work.config.protected)
     if inspection.held:
         await hold_back(work, inspection)
@@ -101,8 +106,9 @@ async def _publish(work: Work, subject: str, body: str, step: int | None) -> Com
     message = compose_message(
         work.run.job, work.redactor.redact(subject), work.redactor.redact(body), issue=work.run.closes
     )
-    commit = await work.github.commit(work.run.branch, head, message, inspection.passed, merged=merges)
-    commit = replace(commit, step=step, files=tuple(change.path for change in inspection.passed))
+    passed = (*there, *inspection.passed)
+    commit = await work.github.commit(work.run.branch, head, message, passed, merged=merges)
+    commit = replace(commit, step=step, files=tuple(change.path for change in passed))
     await work.progress.change(commits=(*work.run.commits, commit), head_sha=commit.sha, published_tree=now, merges="")
     await work.progress.show(Kind.NOTE, f"Published {commit.sha[:7]}: {commit.subject}")
     return commit

@@ -271,6 +271,20 @@ async def test_a_clash_with_base_is_resolved_in_a_merge_commit(bot: Bot) -> None
     )
 
 
+async def test_a_merge_keeps_what_a_person_pushed_to_protected_paths(bot: Bot) -> None:
+    pull = await opened(bot)
+    await bot.github.push(REPO, pull.head, {"CODEOWNERS": "* @acme\n"}, message="Own it", by="maintainer")
+    theirs = {"greet.py": 'def greet(name):\n    return f"helo, dear {name}"\n'}
+    await bot.github.push(REPO, "main", theirs, message="Be dear", by="maintainer")
+    ours = '<<<<<<< ours\n    return f"hello, {name}"\n=======\n    return f"helo, dear {name}"\n>>>>>>> theirs\n'
+    bot.model.says(edit(ours, '    return f"hello, {name}"  # dear\n'), finish("Kept both."))
+    run = await bot.comment(pull, "/vibecode update from main")
+
+    assert run.conclusion is Conclusion.SUCCESS, run.failure
+    assert await bot.github.file(REPO, pull.head, "CODEOWNERS") == b"* @acme\n"
+    assert run.notices == ("Both sides changed `greet.py`.",)
+
+
 def pull_head(run: Run) -> str:
     return run.began_at
 
