@@ -88,6 +88,10 @@ class LocalRepository:
         """Nobody's: there is no App."""
         return ""
 
+    async def installation(self) -> int:
+        """There is none."""
+        return 0
+
     async def permission(self, person: Person) -> Role:
         """Whoever can start this program here may do everything."""
         return Role.ADMIN

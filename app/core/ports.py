@@ -49,6 +49,9 @@ class GitHub(Protocol):
     async def login(self) -> str:
         """The login under which the App itself acts (`vibecoder[bot]`). Repeatable."""
 
+    async def installation(self) -> int:
+        """The installation's id, where it was not known (0) looked up; 0 where there is none. Repeatable."""
+
     async def permission(self, person: Person) -> Role:
         """The person's role on the repository now; `Role.NONE` for strangers. Repeatable.
 

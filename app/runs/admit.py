@@ -4,6 +4,7 @@ A stranger costs one call to GitHub. Only for others is base fetched, for the re
 """
 
 import math
+from dataclasses import replace
 
 from app.core import policy, repo_config
 from app.core.budget import Budget
@@ -39,6 +40,7 @@ async def admit(work: Work) -> None:
 
 async def let_in(work: Work, role: Role, pull: Pull | None) -> None:
     """Let somebody of this role in, with no dollars set aside yet. Raises as `admit`."""
+    await _find_installation(work)
     default = await work.github.default_branch()
     default_sha = await work.fetch(default)
     await _read_config(work, default_sha)
@@ -54,6 +56,13 @@ async def let_in(work: Work, role: Role, pull: Pull | None) -> None:
     await _find_base(work, default, default_sha)
     await _adopt_branch(work)
     await _set_budget(work)
+
+
+async def _find_installation(work: Work) -> None:
+    """Who asks over the API does not know the installation; its budget holds all the same."""
+    job = work.run.job
+    if job.source is Source.API and not job.installation_id:
+        await work.progress.save(job=replace(job, installation_id=await work.github.installation()))
 
 
 async def is_nobodys(work: Work) -> bool:

@@ -51,6 +51,9 @@ async def test_a_request_through_the_api_becomes_a_pull_request(bot: Bot) -> Non
     (pull,) = bot.pull_requests()
     assert "Closes" not in pull.body
     assert OPERATOR not in pull.body
+    installation = bot.github.world.repos[REPO].installation_id
+    assert run.job.installation_id == installation
+    assert any(scope.startswith(f"installation {installation}:") for scope in run.reserved)
 
 
 async def test_health_and_readiness_are_told_apart(bot: Bot) -> None:

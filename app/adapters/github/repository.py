@@ -53,6 +53,9 @@ class GithubkitRepository:
             self._bot_login = f"{(await self._app.call('GET', '/app', App)).slug}[bot]"
         return self._bot_login
 
+    async def installation(self) -> int:
+        return await self._tokens.installation()
+
     async def permission(self, person: Person) -> Role:
         if not person.id or not person.login:
             return Role.NONE

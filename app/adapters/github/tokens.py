@@ -111,9 +111,7 @@ class Tokens:
             GitHubError: never with 404 or 422, which callers would take for an answer about their own request.
         """
         try:
-            if not self._installation_id:
-                path = f"{repo_path(self._repo)}/installation"
-                self._installation_id = (await self._app.call("GET", path, Installation)).id
+            await self.installation()
             return await self._ask(permissions)
         except GitHubError as error:
             if error.status not in {301, 302, 307, 308, 404, 422} or error.is_passing:
@@ -124,6 +122,13 @@ class Tokens:
             place = self._repo or f"installation {self._installation_id}"
             words = f"The App is not installed on {place}, or lacks a permission there. {error}"
             raise GitHubError(words, status=403) from error
+
+    async def installation(self) -> int:
+        """The installation's id, looked up when it was not given."""
+        if not self._installation_id:
+            path = f"{repo_path(self._repo)}/installation"
+            self._installation_id = (await self._app.call("GET", path, Installation)).id
+        return self._installation_id
 
     async def _ask(self, permissions: Mapping[str, str]) -> Token:
         where = {"repositories": [self._name]} if self._name else {}
