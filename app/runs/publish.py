@@ -91,10 +91,10 @@ async def _publish(work: Work, subject: str, body: str, step: int | None) -> Com
         return None
     _check_resolved(changes)
     there: tuple[Change, ...] = ()
-    if merges:  # what both sides bring is there already: looked at is what is neither's
-        ours = set(await tree.list_changed(work.sandbox, work.run.published_tree, now))
-        there = tuple(change for change in changes if change.path not in ours)
-        changes = tuple(change for change in changes if change.path in ours)
+    if merges:
+        own = await _list_own(work, now)
+        there = tuple(change for change in changes if change.path in own)
+        changes = tuple(change for change in changes if change.path not in own)
     inspection = inspect(changes, protected=work.config.protected)
     if inspection.held:
         await hold_back(work, inspection)
@@ -112,6 +112,16 @@ async def _publish(work: Work, subject: str, body: str, step: int | None) -> Com
     await work.progress.change(commits=(*work.run.commits, commit), head_sha=commit.sha, published_tree=now, merges="")
     await work.progress.show(Kind.NOTE, f"Published {commit.sha[:7]}: {commit.subject}")
     return commit
+
+
+async def _list_own(work: Work, now: str) -> frozenset[str]:
+    """The paths that the branch changed and a merge leaves as they are there: they are published already."""
+    run, job = work.run, work.run.job
+    base = await work.ports.repos.merge_base(job.installation_id, job.repo, run.head_sha, run.merges)
+    if base is None:
+        return frozenset()
+    brought = await tree.list_changed(work.sandbox, base, run.head_sha)
+    return frozenset(brought) - set(await tree.list_changed(work.sandbox, run.published_tree, now))
 
 
 def _check_resolved(changes: Sequence[Change]) -> None:
