@@ -525,6 +525,7 @@ async def bot_named_elsewhere(scene: Scene) -> None:
     await scene.github.repo("acme/second", files={"a": "b"})
     for repo in (REPO, "acme/second"):
         scene.github.grant(repo, "renovate[bot]", "admin")
+    await scene.bot.swept()  # only then the web process knows whom the files name
     heard = await scene.bot.comment(await scene.bot.issue(), "/vibecode help", by="renovate[bot]")
     assert heard.conclusion is Conclusion.NEUTRAL, f"Where it is named it is not heard: {heard.message}"
     before = len(scene.comments())
