@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from app.core.errors import GitHubError, OutsideError, UserError
+from app.core.errors import GitHubError, UserError
 from app.core.job import Heard, Job, Mode, Source, Verb
 from app.core.plan import Answered
 from app.core.pull import Pull
@@ -211,12 +211,4 @@ async def _put_reply(work: Work, number: int, comment_id: int, body: str, marker
 async def _react(work: Work, source: Source, comment_id: int | None, content: str) -> None:
     if comment_id is None or work.run.job.number is None:
         return
-    try:
-        if source is Source.REMARK:
-            await work.github.pulls.react_to_review_comment(content, comment_id)
-        else:
-            await work.github.react(content, number=work.run.job.number, comment_id=comment_id)
-    except OutsideError as error:
-        if error.is_passing:
-            raise
-        log.warning("no reaction", extra={"reason": str(error)})
+    await work.react_to(content, work.run.job.number, source, comment_id)

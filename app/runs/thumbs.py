@@ -11,15 +11,14 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from app.core.errors import OutsideError, StoreError, UserError
+from app.core.errors import OutsideError, StoreError
 from app.core.job import Command, Job, Person, Source, Verb, job_id
 from app.core.policy import Role
 from app.core.ports import GitHub, Ports
 from app.core.pull import Thumb
-from app.core.repo_config import RepoConfig
 from app.core.run import Run
 from app.runs.approval import FIRST_LOOK, is_waiting
-from app.runs.who import is_named, read_config
+from app.runs.who import is_let, read_config_if_sound
 
 log = logging.getLogger(__name__)
 
@@ -80,11 +79,7 @@ async def _may_start(ports: Ports, github: GitHub, person: Person) -> bool:
     role = await github.permission(person)
     if role in {Role.ADMIN, Role.NONE}:
         return role is Role.ADMIN
-    try:
-        config = await read_config(ports.store, github)
-    except UserError:
-        config = RepoConfig()
-    return role.value in set[str](config.roles) or is_named(person, config)
+    return is_let(person, role, await read_config_if_sound(ports.store, github))
 
 
 async def _approve(ports: Ports, github: GitHub, run: Run, by: Person, reaction_id: int) -> bool:

@@ -7,7 +7,7 @@ resolves them in one step, and the merge commit goes through the gate like every
 import re
 from typing import Final
 
-from app.core.errors import RepoError, UserError
+from app.core.errors import UserError
 from app.core.job import Mode
 from app.core.plan import Plan, Step
 from app.core.pull import Merging
@@ -66,10 +66,7 @@ async def merge_in_sandbox(work: Work) -> None:
     base = await work.ports.repos.merge_base(job.installation_id, job.repo, run.head_sha, run.merges)
     if base is None:
         raise UserError(f"`{run.branch}` and `{run.base_ref}` are too far apart for me: please merge them by hand.")
-    try:
-        conflicts = await tree.merge(work.sandbox, run.start_tree, base, run.head_sha, run.merges)
-    except RepoError as error:
-        raise UserError(f"`{run.base_ref}` could not be laid together with `{run.branch}`: {error}") from error
+    conflicts = await tree.merge(work.sandbox, run.start_tree, base, run.head_sha, run.merges)
     title = f"Merge {run.base_ref} into {run.branch}"
     check = "No conflict markers are left, both sides' intentions are kept, and the tests pass."
     await work.progress.change(plan=_plan(work, (Step(title, conflicts, check),)))

@@ -28,6 +28,14 @@ async def read_config(store: Store, github: GitHub) -> RepoConfig:
     return await parse(store, github.repo, await github.pulls.read_file(repo_config.PATH))
 
 
+async def read_config_if_sound(store: Store, github: GitHub) -> RepoConfig:
+    """As `read_config`; one with a mistake counts as none."""
+    try:
+        return await read_config(store, github)
+    except UserError:
+        return RepoConfig()
+
+
 async def parse(store: Store, repo: str, raw: bytes | None) -> RepoConfig:
     """Read the repository's file, and let the web process know of it what it must.
 
@@ -51,7 +59,7 @@ async def is_heard(work: Work) -> bool:
     except UserError as error:
         log.info("a bot asks, and the repository's file cannot be read", extra={"reason": str(error)})
         return False
-    return is_named(job.sender, config)
+    return _is_named(job.sender, config)
 
 
 async def check(work: Work, role: Role) -> None:
@@ -60,9 +68,7 @@ async def check(work: Work, role: Role) -> None:
     Raises:
         Refused: no.
     """
-    sender = work.run.job.sender
-    if role is not Role.ADMIN and not is_named(sender, work.config):
-        policy.admit(sender.login, role, work.config.roles)
+    _check_sender(work, role, work.config)
     _check_label(work)
     await _count(work)
     if work.run.is_muted:
@@ -75,24 +81,28 @@ async def check_word(work: Work, role: Role) -> None:
     Raises:
         Refused: no.
     """
-    try:
-        config = await read_config(work.ports.store, work.github)
-    except UserError:
-        config = RepoConfig()
+    _check_sender(work, role, await read_config_if_sound(work.ports.store, work.github))
+
+
+def _check_sender(work: Work, role: Role, config: RepoConfig) -> None:
     sender = work.run.job.sender
-    if role is not Role.ADMIN and not is_named(sender, config):
+    if not is_let(sender, role, config):
         policy.admit(sender.login, role, config.roles)
 
 
 async def may(work: Work, person: Person) -> bool:
     """May somebody else than the sender say what this run does? Its configuration is read."""
     if person.is_bot:
-        return is_named(person, work.config)
-    role = await work.github.permission(person)
-    return role is Role.ADMIN or is_named(person, work.config) or role.value in work.config.roles
+        return _is_named(person, work.config)
+    return is_let(person, await work.github.permission(person), work.config)
 
 
-def is_named(sender: Person, config: RepoConfig) -> bool:
+def is_let(person: Person, role: Role, config: RepoConfig) -> bool:
+    """Does the repository's file let this account, of this role, have the bot work? Admins always may."""
+    return role is Role.ADMIN or _is_named(person, config) or role.value in set[str](config.roles)
+
+
+def _is_named(sender: Person, config: RepoConfig) -> bool:
     """Does the repository's file name this account among those that may?"""
     named = config.bots if sender.is_bot else config.people
     return sender.login.casefold() in {login.casefold() for login in named}

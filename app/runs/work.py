@@ -138,11 +138,15 @@ class Work:
         is_silent = job.is_tap or job.source in {Source.CHECKS, Source.REACTION, Source.REVIEW}
         if job.number is None or is_silent or (self.run.is_muted and (job.sender.is_bot or not job.is_addressed)):
             return
+        await self.react_to(content, job.number, job.source, job.comment_id)
+
+    async def react_to(self, content: str, number: int, source: Source, comment_id: int | None) -> None:
+        """React to what somebody said: to a comment, or to the thread itself. A courtesy, as `react`."""
         try:
-            if job.source is Source.REMARK and job.comment_id is not None:
-                await self.github.pulls.react_to_review_comment(content, job.comment_id)
+            if source is Source.REMARK and comment_id is not None:
+                await self.github.pulls.react_to_review_comment(content, comment_id)
             else:
-                await self.github.react(content, number=job.number, comment_id=job.comment_id)
+                await self.github.react(content, number=number, comment_id=comment_id)
         except OutsideError as error:
             if error.is_passing or (isinstance(error, RepositoryGone) and self.run.conclusion is None):
                 raise

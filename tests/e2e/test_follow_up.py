@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from app.core.run import Conclusion, Run
+from app.core.run import Conclusion
 from app.core.verification import Verdict
 from app.demo.world import PullRequest
 from tests.bot import REPO, Bot, deployed
@@ -14,6 +14,9 @@ POLITER = (
     edit('"hello, Ada"', '"good day, dear, Ada"', "tests/test_spelling.py"),
     finish("Politer."),
 )
+
+DEAR = {"greet.py": 'def greet(name):\n    return f"helo, dear {name}"\n'}
+"""What a person makes of the line that the bot changes, too."""
 
 
 async def opened(bot: Bot) -> PullRequest:
@@ -257,15 +260,14 @@ async def test_base_is_merged_in_when_that_is_asked_for(bot: Bot) -> None:
 
 async def test_a_clash_with_base_is_resolved_in_a_merge_commit(bot: Bot) -> None:
     pull = await opened(bot)
-    theirs = {"greet.py": 'def greet(name):\n    return f"helo, dear {name}"\n'}
-    await bot.github.push(REPO, "main", theirs, message="Be dear", by="maintainer")
+    await bot.github.push(REPO, "main", DEAR, message="Be dear", by="maintainer")
     ours = '<<<<<<< ours\n    return f"hello, {name}"\n=======\n    return f"helo, dear {name}"\n>>>>>>> theirs\n'
     bot.model.says(edit(ours, '    return f"hello, {name}"  # dear\n'), finish("Kept both."))
     run = await bot.comment(pull, "/vibecode resolve the conflicts")
 
     assert run.conclusion is Conclusion.SUCCESS, run.failure
     (head, *_) = await bot.github.log(REPO, f"main..{pull.head}")
-    assert head.parents == (pull_head(run), await bot.github.head(REPO, "main"))
+    assert head.parents == (run.began_at, await bot.github.head(REPO, "main"))
     assert (
         await bot.github.file(REPO, pull.head, "greet.py") == b'def greet(name):\n    return f"hello, {name}"  # dear\n'
     )
@@ -274,8 +276,7 @@ async def test_a_clash_with_base_is_resolved_in_a_merge_commit(bot: Bot) -> None
 async def test_a_merge_keeps_what_a_person_pushed_to_protected_paths(bot: Bot) -> None:
     pull = await opened(bot)
     await bot.github.push(REPO, pull.head, {"CODEOWNERS": "* @acme\n"}, message="Own it", by="maintainer")
-    theirs = {"greet.py": 'def greet(name):\n    return f"helo, dear {name}"\n'}
-    await bot.github.push(REPO, "main", theirs, message="Be dear", by="maintainer")
+    await bot.github.push(REPO, "main", DEAR, message="Be dear", by="maintainer")
     ours = '<<<<<<< ours\n    return f"hello, {name}"\n=======\n    return f"helo, dear {name}"\n>>>>>>> theirs\n'
     bot.model.says(edit(ours, '    return f"hello, {name}"  # dear\n'), finish("Kept both."))
     run = await bot.comment(pull, "/vibecode update from main")
@@ -285,14 +286,9 @@ async def test_a_merge_keeps_what_a_person_pushed_to_protected_paths(bot: Bot) -
     assert run.notices == ("Both sides changed `greet.py`.",)
 
 
-def pull_head(run: Run) -> str:
-    return run.began_at
-
-
 async def test_markers_that_are_left_are_not_published(bot: Bot) -> None:
     pull = await opened(bot)
-    theirs = {"greet.py": 'def greet(name):\n    return f"helo, dear {name}"\n'}
-    await bot.github.push(REPO, "main", theirs, message="Be dear", by="maintainer")
+    await bot.github.push(REPO, "main", DEAR, message="Be dear", by="maintainer")
     before = await bot.github.head(REPO, pull.head)
     bot.model.says(finish("Done."))
     run = await bot.comment(pull, "/vibecode update from main")
@@ -338,8 +334,7 @@ async def test_a_pull_request_from_a_fork_is_not_followed_up(bot: Bot) -> None:
 
 async def test_a_clash_with_base_is_told(bot: Bot) -> None:
     pull = await opened(bot)
-    theirs = {"greet.py": 'def greet(name):\n    return f"helo, dear {name}"\n'}
-    await bot.github.push(REPO, "main", theirs, message="Be dear", by="maintainer")
+    await bot.github.push(REPO, "main", DEAR, message="Be dear", by="maintainer")
     bot.model.says(*POLITER)
     run = await bot.comment(pull, "/vibecode be more polite")
 

@@ -1,4 +1,4 @@
-"""The caps of the house: files of at most 300 lines, functions of at most 60, at most 6 arguments."""
+"""The caps of the house: files of at most 500 lines, functions of at most 60, at most 6 arguments."""
 
 import ast
 from pathlib import Path
@@ -17,9 +17,9 @@ def functions() -> list[tuple[Path, Function]]:
     ]
 
 
-def test_no_file_is_longer_than_300_lines() -> None:
+def test_no_file_is_longer_than_500_lines() -> None:
     lengths = {str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in MODULES}
-    assert {path: length for path, length in lengths.items() if length > 300} == {}
+    assert {path: length for path, length in lengths.items() if length > 500} == {}
 
 
 def test_no_function_is_longer_than_60_lines() -> None:
