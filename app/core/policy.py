@@ -55,13 +55,16 @@ class Change:
     """One path's new state.
 
     `mode` is git's: `100644`, `100755`, `120000` (content is the link's target) or `000000` (deleted). `old_mode` is
-    `000000` for a new path. `path` is `/`-separated, relative to the repository's root.
+    `000000` for a new path. `path` is `/`-separated, relative to the repository's root. `old_content` is what the path
+    holds on the branch, read from objects that the worker fetched or wrote itself; None when it is new there, or
+    larger than a file may be: then every line counts as added.
     """
 
     path: str
     mode: str
     content: bytes = b""
     old_mode: str = ABSENT
+    old_content: bytes | None = None
 
     @property
     def is_deleted(self) -> bool:
