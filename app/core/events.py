@@ -11,7 +11,9 @@
     repository                   any            RepositoryChanged
 
 Everything else is not ours. Field by field: https://docs.github.com/en/webhooks/webhook-events-and-payloads. What that
-page calls required is sometimes null (deleted users, Enterprise Server), so only what a rule needs is required here.
+page calls required is sometimes null (deleted users, Enterprise Server), so only what a rule needs is required here,
+and nothing that GitHub's published schemas make optional (https://github.com/octokit/openapi-webhooks): without that an
+event asks for nothing.
 """
 
 import re
@@ -63,10 +65,15 @@ class Issue(_Payload):
     number: _Id
     title: str
     body: str | None = None
-    state: str
+    state: str | None = None
+    closed_at: str | None = None
     updated_at: _Moment
     user: Account | None = None
     pull_request: Present | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.closed_at is None if self.state is None else self.state == "open"
 
 
 class Comment(_Payload):
@@ -99,6 +106,10 @@ class PullRequest(_Payload):
     state: str
     user: Account | None = None
     head: PullHead
+
+    @property
+    def is_open(self) -> bool:
+        return self.state == "open"
 
 
 class Review(_Payload):
@@ -153,8 +164,10 @@ class Ping(_Payload):
 
 
 class IssueLabeled(_Payload):
+    """`label` may be absent, by GitHub's schema: nobody knows then which one it was."""
+
     action: Literal["labeled"]
-    label: Label
+    label: Label | None = None
     issue: Issue
     repository: Repository
     sender: Account
@@ -203,7 +216,7 @@ class ChecksCompleted(_Payload):
 
 
 class Named(_Payload):
-    full_name: _RepoName
+    full_name: _RepoName | None = None
 
 
 class InstallationChanged(_Payload):
@@ -215,10 +228,13 @@ class InstallationChanged(_Payload):
 
 
 class RepositoryChanged(_Payload):
-    """A repository was archived, deleted, renamed, transferred, or something else happened to it as a whole."""
+    """A repository was archived, deleted, renamed, transferred, or something else happened to it as a whole.
+
+    Without `repository`, as Enterprise Server may send a change of anonymous access, it takes nothing away.
+    """
 
     action: Annotated[str, Field(max_length=64)]
-    repository: Repository
+    repository: Repository | None = None
     changes: dict[str, JsonValue] = Field(default_factory=dict)
 
 

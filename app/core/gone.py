@@ -5,12 +5,13 @@ installation           deleted, suspend
 installation_repositories                 repositories_removed
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, JsonValue, ValidationError
 
-from app.core.events import InstallationChanged, RepositoryChanged
+from app.core.events import InstallationChanged, Repository, RepositoryChanged
 from app.core.job import Job
 
 KIND: Final = "gone"
@@ -45,22 +46,23 @@ class _Changes(BaseModel):
 def find_gone(event: InstallationChanged | RepositoryChanged) -> Gone | None:
     """What the event takes away, None when it takes nothing."""
     match event:
-        case RepositoryChanged() if event.action in _REPOSITORY:
-            return Gone(f"The repository was {event.action}.", repos=(_name_before(event),))
+        case RepositoryChanged(repository=Repository() as repository) if event.action in _REPOSITORY:
+            name = _name_before(repository.full_name, event.changes)
+            return Gone(f"The repository was {event.action}.", repos=(name,))
         case InstallationChanged() if event.repositories_removed:
-            names = tuple(repo.full_name for repo in event.repositories_removed)
-            return Gone("The App was removed from this repository.", repos=names)
+            names = tuple(repo.full_name for repo in event.repositories_removed if repo.full_name)
+            return Gone("The App was removed from this repository.", repos=names) if names else None
         case InstallationChanged() if event.action in _INSTALLATION:
             return Gone(f"The App was {_INSTALLATION[event.action]}.", event.installation.id)
     return None
 
 
-def _name_before(event: RepositoryChanged) -> str:
+def _name_before(full_name: str, changes: Mapping[str, JsonValue]) -> str:
     """The repository's `owner/name` until then."""
-    owner, _, name = event.repository.full_name.partition("/")
+    owner, _, name = full_name.partition("/")
     try:
-        before = _Changes.model_validate(event.changes)
+        before = _Changes.model_validate(changes)
     except ValidationError:
-        return event.repository.full_name
+        return full_name
     owners = [account.login for account in before.owner.get("from", {}).values() if account]
     return f"{owners[0] if owners else owner}/{before.repository.get('name', {}).get('from', name)}"

@@ -110,7 +110,7 @@ def decide(event: Event, *, delivery_id: str, label: str, now: datetime, bots: C
         comment_id=asked.comment_id,
         delivery_id=delivery_id,
         is_private=repository.private,
-        is_open=thread.state == "open",
+        is_open=thread.is_open,
         label=asked.label,
         branch=head.ref if head else "",
         head_sha=head.sha if head else "",
@@ -125,13 +125,13 @@ def repo_to_ask(event: Event, *, label: str, now: datetime) -> str:
     Empty where no file could."""
     if isinstance(event, Ping | InstallationChanged | RepositoryChanged | ChecksCompleted):
         return ""
-    name = event.label.name if isinstance(event, IssueLabeled) else label
+    name = event.label.name if isinstance(event, IssueLabeled) and event.label else label
     asks = decide(event, delivery_id="", label=name, now=now, bots=(event.sender.login,))
     return event.repository.full_name if asks is not None else ""
 
 
 def _labeled(event: IssueLabeled, label: str) -> Asked | None:
-    if event.issue.state != "open":
+    if event.label is None or not event.issue.is_open:
         return None
     moment = _moment(event.issue.updated_at)
     match event.label.name.casefold():

@@ -21,6 +21,7 @@ from tests.attacks.attack import attack
 from tests.attacks.scene import Scene
 from tests.bot import REPO, SECRET, environment
 from tests.faults.program import Program
+from tests.payloads.optional import reduced
 
 _MIB: Final = 1 << 20
 _CUT_S: Final = 10.0
@@ -108,6 +109,18 @@ async def replayed_delivery(scene: Scene) -> None:
     assert all(answer.get("duplicate") for answer in taken), taken
     assert len(await scene.runs()) == len(scene.comments()) == len(scene.bot.pull_requests()) == 1
     scene.assert_in(scene.log.getvalue(), '"outcome": "duplicate"')
+
+
+@attack("ingress", JOBS_PER_MINUTE="100000", is_worker_up=False)
+async def absent_fields(scene: Scene) -> None:
+    """True deliveries without the fields that GitHub's schemas make optional: taken or ignored, never failed."""
+    for name in ("issues.labeled", "repository.renamed", "installation_repositories.removed", "issue_comment.created"):
+        for what, document in reduced(name):
+            answer = await scene.deliver(document, name.partition(".")[0])
+            assert answer.status_code in {200, 202}, f"{name}, {what}: {answer.status_code} {answer.text[:200]}"
+            assert {"job", "ignored", "told"} & answer.json().keys(), f"{name}, {what}: {answer.text[:200]}"
+    scene.assert_in(scene.log.getvalue(), "ignored: it asks for nothing")
+    await scene.assert_silent()
 
 
 @attack("ingress")
