@@ -3,25 +3,20 @@
 What the gate holds back is put back in the sandbox too, so that what is tested is what is published.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from app.core.errors import GitHubError, HeadMoved, Refused, RepoError, UserError
-from app.core.job import Job, Source
 from app.core.policy import Caps, Change, Inspection, inspect
-from app.core.redact import find_secret
 from app.core.run import Commit, Kind
 from app.runs import tree
 from app.runs.lease import LEASE_S
 from app.runs.work import Work
-from app.text.render import calm
+from app.text.commit import compose_message
 
-SUBJECT_CHARS = 72
 MARKER: Final = b"<<<<<<< ours"
 """What `tree.merge` leaves where both sides changed the same lines."""
-_TRAILER: Final = re.compile(r"^([\w-]+-by|refs|closes|fixes):", re.IGNORECASE)
 
 
 class Overtaken(Exception):
@@ -150,25 +145,3 @@ async def hold_back(work: Work, inspection: Inspection) -> None:
     )
     await tree.lay_over(work.sandbox, work.run.published_tree, inspection.held)
     work.progress.tell(f"These paths are protected and were put back as they were: {names}. Do not change them again.")
-
-
-def compose_message(job: Job, subject: str, body: str, *, issue: int | None = None) -> str:
-    """Subject, blank line, body, trailers. Of the model's words no secret-shaped line is left, no mention or closing
-    word comes alive, and none is a trailer: nobody is signed off for."""
-    lines = [calm(_TRAILER.sub(r"\1 ", line)) for line in body.splitlines() if find_secret(line) is None]
-    parts = [subject_of(subject), "\n".join(lines).strip()]
-    number = issue or job.number
-    trailers = [f"Refs #{number}"] if number is not None else []
-    if job.source is not Source.LOCAL and job.sender.id:
-        login, number = job.sender.login, job.sender.id
-        trailers.append(f"Co-authored-by: {login} <{number}+{login}@users.noreply.github.com>")
-    return "\n\n".join(part for part in (*parts, "\n".join(trailers)) if part)
-
-
-def subject_of(title: str) -> str:
-    """A commit's first line for the title of a step."""
-    title = " ".join(title.split())
-    if find_secret(title) is not None:
-        return "Change the code"
-    title = calm(_TRAILER.sub(r"\1 ", title))
-    return title if len(title) <= SUBJECT_CHARS else title[: SUBJECT_CHARS - 1].rstrip() + "…"

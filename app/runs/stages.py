@@ -21,8 +21,9 @@ from app.core.verification import Verdict
 from app.runs import follow, tree, verify
 from app.runs.brief import make_brief
 from app.runs.conventions import read_conventions
-from app.runs.publish import Overtaken, publish, subject_of
+from app.runs.publish import Overtaken, publish
 from app.runs.work import Work
+from app.text.commit import subject_of
 
 log = logging.getLogger(__name__)
 
