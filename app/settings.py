@@ -107,6 +107,9 @@ class Settings:
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "How much is logged")
 
+    secret_files: tuple[Path, ...] = field(default=(), repr=False)
+    """Where secrets were read from; no setting of its own."""
+
     def without_private_key(self) -> "Settings":
         """The settings as far as web may know them: only a worker speaks with GitHub as the App."""
         return replace(self, github_private_key=SecretStr(""))
@@ -159,7 +162,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     source = {**source, **{n: v for n, v in kept.items() if not (source.get(n) or source.get(f"{n}_FILE"))}}
     values: dict[str, Any] = {}
     faults: list[str] = []
-    for each in fields(Settings):
+    for each in _settings():
         try:
             raw = _raw(each, source)
             if raw is not None:
@@ -168,7 +171,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
             faults.append(f"{each.name.upper()}: {error}")
     if faults:
         raise UserError("\n".join(faults))
-    return Settings(**values)
+    given = (source.get(f"{each.name.upper()}_FILE") for each in _settings() if each.type is SecretStr)
+    return Settings(**values, secret_files=tuple(Path(path) for path in given if path))
 
 
 def keep_app(settings: Settings, values: Mapping[str, str]) -> None:
@@ -211,6 +215,11 @@ def _kept(path: Path) -> dict[str, str]:
         return {}
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"{path} cannot be read: {error}. Delete it and set the App up again.") from error
+
+
+def _settings() -> "list[Field[Any]]":
+    """The fields that are read from the environment."""
+    return [each for each in fields(Settings) if "help" in each.metadata]
 
 
 def _raw(each: "Field[Any]", source: Mapping[str, str]) -> str | None:
@@ -257,7 +266,7 @@ def _network(raw: str) -> IPv4Network | IPv6Network:
 def show_table() -> str:
     """The settings as a Markdown table, as the README holds it."""
     rows = ["| variable | default | |", "|---|---|---|"]
-    for each in fields(Settings):
+    for each in _settings():
         default = "" if isinstance(each.default, SecretStr) or each.default in ("", False, ()) else f"`{each.default}`"
         rows.append(f"| `{each.name.upper()}` | {default} | {each.metadata['help']} |")
     return "\n".join(rows) + "\n"

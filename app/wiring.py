@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, as
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -232,7 +232,11 @@ def open_model(settings: Settings) -> AbstractAsyncContextManager[Model]:
 
 
 def open_sandboxes(settings: Settings) -> SandboxProvider:
-    """The deployment's sandboxes: E2B, or bubblewrap on this machine."""
+    """The deployment's sandboxes: E2B, or bubblewrap on this machine.
+
+    Raises:
+        UserError: sandboxes on this machine would show the deployment's keys or data.
+    """
     kind = settings.sandbox
     if kind == "auto":
         kind = "e2b" if settings.e2b_api_key.get_secret_value() else "local"
@@ -247,17 +251,32 @@ def open_sandboxes(settings: Settings) -> SandboxProvider:
             domain=settings.e2b_domain or None,
             owner=deployment(settings),
         )
+    from app.adapters.sandbox.exposure import exposed
     from app.adapters.sandbox.local import LocalSandboxes
     from app.adapters.sandbox.toolchains import host_toolchains
 
-    path, read_only = host_toolchains(settings.path, Path.home())
+    tools = host_toolchains(settings.path, Path.home())
+    if kind == "local" and (refusal := exposed(tools, _protected(settings), Path.home())):
+        raise UserError(refusal)
     return LocalSandboxes(
         (settings.data_dir / "sandboxes").resolve(),
         isolation=kind != "unisolated",
-        path=path,
-        read_only=read_only,
+        tools=tools,
         share_network=settings.sandbox_share_network,
     )
+
+
+def _protected(settings: Settings) -> dict[Path, str]:
+    """The paths that hold the deployment's keys and data, each with how to keep it out of sandboxes."""
+    data = settings.data_dir
+    found = {data: "Set DATA_DIR to a folder elsewhere, such as /var/lib/vibecoder"}
+    found[data / "redis" / "socket"] = "Set DATA_DIR to a shorter path"
+    redis = urlsplit(settings.redis_url)
+    if redis.scheme == "unix":
+        found[Path(unquote(redis.path))] = "Let Redis listen elsewhere, such as in /run"
+    found |= dict.fromkeys(settings.secret_files, "Move it, such as to /run/secrets")
+    files = (path for folder in (Path(), Path(__file__).parents[1]) for path in folder.absolute().glob(".env*"))
+    return found | dict.fromkeys(files, "Move it, such as to /etc/vibecoder.env")
 
 
 def price_of(model: str, usage: Usage) -> float | None:

@@ -7,15 +7,21 @@ What the commands printed goes to the model; the timeline, which the operator an
 
 import asyncio
 import os
+import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from app import wiring
+from app.core.errors import UserError
 from app.core.run import Run
 from app.demo.model import Turn, tool
+from app.settings import Settings
 from tests.attacks.attack import attack
 from tests.attacks.scene import Scene
 from tests.bot import REPO
@@ -123,6 +129,78 @@ async def redis_socket(scene: Scene) -> None:
     scene.assert_in(heard, "refused")
     scene.assert_not_in(heard, "GOT", "redis_version")
     await _assert_shown(scene, "$ cat /proc/net/unix")
+
+
+async def _shown_by(settings: Settings, *commands: str) -> str:
+    """What commands print in a sandbox of a deployment with these settings; why it does not start, when it refuses."""
+    try:
+        sandboxes = wiring.open_sandboxes(settings)
+    except UserError as refusal:
+        return f"refused: {refusal}"
+    machine = await sandboxes.create(key="shown", metadata={}, timeout_s=60)
+    try:
+        return "\n".join([(await machine.exec(["sh", "-c", command])).output for command in commands])
+    finally:
+        await machine.close()
+
+
+def _plant_keys(folder: Path) -> None:
+    """What a deployment keeps: the App's keys and a settings file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "app.json").write_text(f'{{"GITHUB_PRIVATE_KEY": "{_CANARY}"}}')
+    (folder / ".env").write_text(f"OPENAI_API_KEY={_CANARY}\n")
+
+
+@attack("sandbox")
+async def data_in_the_virtual_environment(scene: Scene) -> None:
+    """Reads the App's keys where DATA_DIR lies in the virtual environment that the bot runs on."""
+    data = Path(sys.prefix) / f"attack-{scene.folder.name}"
+    settings = replace(scene.bot.settings, data_dir=data, path=f"{sys.prefix}/bin:{scene.bot.settings.path}")
+    _plant_keys(data)
+    try:
+        shown = await _shown_by(settings, f"cat {data}/app.json {data}/.env; ls -la {sys.prefix} {sys.prefix}/bin")
+    finally:
+        shutil.rmtree(data)
+    scene.assert_not_in(shown, _CANARY, "pyvenv.cfg", "activate")
+
+
+@attack("sandbox")
+async def the_bots_own_packages(scene: Scene) -> None:
+    """Looks for the interpreter and the packages that the bot itself runs on."""
+    heard = await scene.tried(
+        "echo $PATH; python3 -c 'import sys; print(sys.prefix)'; python3 -c 'import arq, githubkit, app.wiring'",
+        "find / -name pyvenv.cfg -not -path '/proc/*' 2>/dev/null; find / -type d -name githubkit 2>/dev/null",
+    )
+    scene.assert_not_in(heard, sys.prefix, "/githubkit")
+    scene.assert_in(heard, "ModuleNotFoundError")
+
+
+@attack("sandbox")
+async def keys_beside_a_folder_on_path(scene: Scene) -> None:
+    """Reads DATA_DIR, a `.env` and the embedded Redis in the tree around a folder that is on PATH."""
+    (scene.folder / "bin").mkdir()
+    _plant_keys(scene.folder)
+    _plant_keys(scene.bot.settings.data_dir)
+    address = urlsplit(scene.bot.records.redis_url).path
+    connects = "import socket; s = socket.socket(socket.AF_UNIX); " + (
+        f"s.connect({address!r}); s.send(b'PING\\r\\n'); print(s.recv(9))"
+    )
+    folder, data = scene.folder, scene.bot.settings.data_dir
+    commands = [f"cat {folder}/app.json {folder}/.env {data}/app.json", f'python3 -c "{connects}"']
+    settings = replace(scene.bot.settings, path=f"{folder}/bin:{scene.bot.settings.path}")
+    scene.assert_not_in(await _shown_by(settings, *commands), _CANARY, "PONG")
+
+
+@attack("sandbox")
+async def keys_in_a_folder_on_path(scene: Scene) -> None:
+    """Reads keys in the very folder that is on PATH, behind a link: such a deployment must not start."""
+    folder = scene.folder / "tools"
+    _plant_keys(folder)
+    (scene.folder / "link").symlink_to(folder)
+    settings = replace(scene.bot.settings, data_dir=folder / "data", path=f"{scene.folder}/link:/usr/bin:/bin")
+    shown = await _shown_by(settings, f"cat {scene.folder}/link/.env {folder}/app.json")
+    scene.assert_not_in(shown, _CANARY)
+    scene.assert_in(shown, "refused: ", str(folder), "PATH", "DATA_DIR")
 
 
 @attack("sandbox")

@@ -521,3 +521,16 @@ async def test_without_isolation_the_reason_and_the_fix_are_told(bot: Bot, tmp_p
     what, fix = found.trouble("sandbox")
     assert "bubblewrap is not installed. Install it: apt-get install bubblewrap" in what
     assert "E2B_API_KEY" in fix
+
+
+async def test_keys_that_the_sandbox_would_show_are_told_of(bot: Bot, tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / ".env").write_text("OPENAI_API_KEY=s3cret\n")
+    bot.model.says(READY)
+    found = await visit(bot, tmp_path, SANDBOX="local", PATH=f"{tmp_path}/tools:/usr/bin:/bin")
+    assert found.not_well == {"sandbox": "failed"}
+    what, _ = found.trouble("sandbox")
+    tools = tmp_path / "tools"
+    assert what == (
+        f"{tools}/.env would be shown to the agent, as {tools} is. Move it elsewhere, or take {tools} off PATH."
+    )

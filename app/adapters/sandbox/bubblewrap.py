@@ -9,7 +9,7 @@ Everything else of the host does not exist.
 
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -96,8 +96,24 @@ class Folders:
             (self.etc / name).write_text(text)
 
 
-def argv(folders: Folders, isolation: Sequence[str], read_only: Sequence[Path], *, has_network: bool) -> list[str]:
-    """All but the environment and the command, which follows a `--`. `isolation` is what `isolation()` found."""
+def system_mounts() -> tuple[Path, ...]:
+    """The host's paths that every sandbox shows."""
+    folders = [path for path in map(Path, _SYSTEM) if path.is_dir() and not path.is_symlink()]
+    return (Path("/usr"), *folders, *(found for pattern in _ETC for found in sorted(Path("/etc").glob(pattern))))
+
+
+def argv(
+    folders: Folders,
+    isolation: Sequence[str],
+    read_only: Sequence[Path],
+    *,
+    masked: Iterable[Path] = (),
+    has_network: bool,
+) -> list[str]:
+    """All but the environment and the command, which follows a `--`. `isolation` is what `isolation()` found.
+
+    `masked` are folders within what is shown that appear empty.
+    """
     etc = {f"/etc/{name}": folders.etc / name for name in _ETC_OWN}
     if has_network:
         etc["/etc/resolv.conf"] = Path("/etc/resolv.conf")
@@ -108,6 +124,7 @@ def argv(folders: Folders, isolation: Sequence[str], read_only: Sequence[Path], 
         *("--proc", "/proc", "--dev", "/dev"),
         *_mounted("--bind", folders.mounts),
         *_mounted("--ro-bind-try", {str(path): path for path in read_only}),
+        *(part for path in masked for part in ("--tmpfs", str(path), "--remount-ro", str(path))),
         *("--remount-ro", "/dev", "--remount-ro", "/proc", "--remount-ro", "/"),
     ]
 
@@ -143,14 +160,10 @@ def _try(options: Sequence[str]) -> str:
 
 
 def _system() -> Iterator[str]:
-    yield from ("--ro-bind", "/usr", "/usr")
     for path in map(Path, _SYSTEM):
         if path.is_symlink():
             yield from ("--symlink", str(path.readlink()), str(path))
-        elif path.is_dir():
-            yield from ("--ro-bind", str(path), str(path))
-    for pattern in _ETC:
-        yield from _mounted("--ro-bind-try", {str(found): found for found in sorted(Path("/etc").glob(pattern))})
+    yield from _mounted("--ro-bind-try", {str(path): path for path in system_mounts()})
 
 
 def _mounted(option: str, paths: Mapping[str, Path]) -> Iterator[str]:

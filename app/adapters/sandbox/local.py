@@ -16,9 +16,10 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, Final
 
-from app.adapters.sandbox import bubblewrap, cgroup, machine, process, script, toolchains
+from app.adapters.sandbox import bubblewrap, cgroup, exposure, machine, process, script, toolchains
 from app.adapters.sandbox.machine import MARK, Machine
 from app.adapters.sandbox.output import CappedOutput, Ended
+from app.adapters.sandbox.toolchains import Toolchains
 from app.adapters.sandbox.watch import GIB, Limits, Watch
 from app.core.errors import SandboxError
 from app.core.machine import ExecResult, Network, SandboxInfo
@@ -46,7 +47,7 @@ exec "$@"
 
 @dataclass
 class LocalSandboxes:
-    """The provider. `root` holds the machines; `path` and `read_only` add tools of the host (`host_toolchains`).
+    """The provider. `root` holds the machines; `tools` are the host's that they show (`host_toolchains`).
 
     `isolation=False` runs everything as this user on this host, with nothing but the caps: for code one trusts.
     `share_network` lets an open network be the host's own, loopback included; without it there is none.
@@ -54,8 +55,7 @@ class LocalSandboxes:
 
     root: Path
     isolation: bool = True
-    path: Sequence[str] = toolchains.SYSTEM_PATH
-    read_only: Sequence[Path] = ()
+    tools: Toolchains = field(default_factory=Toolchains)
     share_network: bool = False
     memory_bytes: int = 2 * GIB
     max_processes: int = 256
@@ -223,13 +223,15 @@ class LocalSandbox:
             raise SandboxError(f"The sandbox cannot start a command: {error}", is_passing=is_passing) from error
 
     def _isolated(self, env: Mapping[str, str], *, has_network: bool) -> list[str]:
-        read_only = self._provider.read_only
-        bwrap = bubblewrap.argv(self._machine.folders, self._options, read_only, has_network=has_network)
+        tools = self._provider.tools
+        masked = exposure.masks((*bubblewrap.system_mounts(), *tools.read_only), tools.hidden)
+        folders, read_only = self._machine.folders, tools.read_only
+        bwrap = bubblewrap.argv(folders, self._options, read_only, masked=masked, has_network=has_network)
         return [*bwrap, *(part for name, value in env.items() for part in ("--setenv", name, value)), "--"]
 
     def _environment(self) -> dict[str, str]:
-        homes = toolchains.manager_homes(self._provider.read_only)
-        return {**script.ENVIRONMENT, **homes, "HOME": self._home, "PATH": ":".join(self._provider.path)}
+        homes = toolchains.manager_homes(self._provider.tools.read_only)
+        return {**script.ENVIRONMENT, **homes, "HOME": self._home, "PATH": ":".join(self._provider.tools.path)}
 
 
 def _limited(limits: Limits, *, has_own_users: bool) -> str:
