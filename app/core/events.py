@@ -83,6 +83,7 @@ class Comment(_Payload):
     body: str | None = None
     user: Account | None = None
     performed_via_github_app: Present | None = None
+    created_at: _Moment | None = None
 
 
 class HeadRepo(_Payload):
@@ -120,6 +121,7 @@ class Review(_Payload):
     state: str
     user: Account | None = None
     performed_via_github_app: Present | None = None
+    submitted_at: _Moment | None = None
 
 
 class ReviewComment(Comment):

@@ -131,7 +131,8 @@ class Job:
     comment stands; `review_id` is the review's that it came with. `is_addressed` is False for what was said without
     naming the bot: only from somebody who may is that a request.
 
-    `about` is the id of the run that the command is about; empty: the newest of the thread.
+    `about` is the id of the run that the command is about; empty: the newest of the thread. `asked_at` is when GitHub
+    says that it was asked for (in whole seconds), `created_at` when its delivery came, maybe much later.
     """
 
     id: str
@@ -158,6 +159,12 @@ class Job:
     review_id: int | None = None
     is_addressed: bool = True
     about: str = ""
+    asked_at: datetime | None = None
+
+    @property
+    def moment(self) -> datetime:
+        """When it was asked for: by GitHub's clock where that told, and never after its delivery came."""
+        return min(self.asked_at or self.created_at, self.created_at)
 
     @property
     def thread(self) -> str:

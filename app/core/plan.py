@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 MAX_STEPS = 12
@@ -43,7 +44,9 @@ class Plan:
     answers: tuple[Answered, ...] = ()
 
 
-def approval_of(title: str, body: str, plan: Plan) -> str:
-    """What an approval is bound to: twelve hex digits over the issue's text, as the plan saw it, and the whole plan."""
-    said = json.dumps([title, body, asdict(plan)], sort_keys=True)
+def approval_of(title: str, body: str, remarks: Iterable[tuple[str, str, str]], plan: Plan) -> str:
+    """What an approval is bound to: twelve hex digits over the issue's text and the comments (author, association,
+    text), as the plan saw them, and the whole plan."""
+    comments = [(author, text) for author, _, text in remarks]
+    said = json.dumps([title, body, asdict(plan), *([comments] if comments else [])], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:12]

@@ -157,6 +157,7 @@ class Run:
     `earlier` is the id of the run that it goes on from. `asks_first`: a person must approve its plan before it is
     carried out, bound to `approval` (`core.plan.approval_of`). `previous` is the plan that its own takes the place of.
     `diagnosis` is of failed checks. `is_in_line`: its budget command turned out to be work, and waits its turn.
+    `as_of` is the moment whose text it uses, where that is another than its own job's.
     """
 
     job: Job
@@ -213,6 +214,12 @@ class Run:
     is_muted: bool = False
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
     before: str = ""
+    as_of: datetime | None = None
+
+    @property
+    def text_at(self) -> datetime:
+        """The moment as of which the thread's text was approved for this run."""
+        return self.as_of or self.job.moment
 
     @property
     def id(self) -> str:

@@ -67,6 +67,7 @@ class Asked:
     place: Place | None = None
     review_id: int | None = None
     is_addressed: bool = True
+    at: datetime | None = None
 
 
 def decide(event: Event, *, delivery_id: str, label: str, now: datetime, bots: Collection[str] = ()) -> Job | None:
@@ -117,6 +118,7 @@ def decide(event: Event, *, delivery_id: str, label: str, now: datetime, bots: C
         place=asked.place,
         review_id=asked.review_id,
         is_addressed=asked.is_addressed,
+        asked_at=asked.at,
     )
 
 
@@ -136,16 +138,20 @@ def _labeled(event: IssueLabeled, label: str) -> Asked | None:
     moment = _moment(event.issue.updated_at)
     match event.label.name.casefold():
         case name if name == label:
-            return Asked(Command(Verb.START), Source.LABEL, moment, label=event.label.name)
+            verb = Verb.START
         case name if name == label + PLAN_SUFFIX:
-            return Asked(Command(Verb.PLAN), Source.LABEL, moment, label=event.label.name)
-    return None
+            verb = Verb.PLAN
+        case _:
+            return None
+    return Asked(Command(verb), Source.LABEL, moment, label=event.label.name, at=event.issue.updated_at)
 
 
 def _commented(event: CommentCreated) -> Asked | None:
     comment = event.comment
     command = None if _is_relayed(comment, event.sender) else _command(comment.body)
-    return None if command is None else Asked(command, Source.COMMENT, str(comment.id), comment.id)
+    return (
+        None if command is None else Asked(command, Source.COMMENT, str(comment.id), comment.id, at=comment.created_at)
+    )
 
 
 def _remarked(event: ReviewCommentCreated) -> Asked | None:
@@ -162,7 +168,7 @@ def _remarked(event: ReviewCommentCreated) -> Asked | None:
     place = Place(comment.path, comment.line, comment.diff_hunk[-MAX_HUNK_CHARS:])
     review_id = comment.pull_request_review_id
     asked = Asked(command, Source.REMARK, str(comment.id), comment.id, place=place, review_id=review_id)
-    return replace(asked, is_addressed=is_addressed)
+    return replace(asked, is_addressed=is_addressed, at=comment.created_at)
 
 
 def _reviewed(event: ReviewSubmitted) -> Asked | None:
@@ -176,7 +182,8 @@ def _reviewed(event: ReviewSubmitted) -> Asked | None:
         command = Command(Verb.START, instruction=_cut(review.body).strip())
     if command is None:
         return None
-    return Asked(command, Source.REVIEW, str(review.id), review_id=review.id, is_addressed=is_addressed)
+    asked = Asked(command, Source.REVIEW, str(review.id), review_id=review.id, is_addressed=is_addressed)
+    return replace(asked, at=review.submitted_at)
 
 
 def _failed(event: ChecksCompleted, *, delivery_id: str, now: datetime) -> Job | None:
@@ -279,6 +286,7 @@ def catch_up(found: Labelled, *, repo: str, installation_id: int, now: datetime)
         title=found.title[:MAX_TITLE_CHARS],
         body=found.body[:MAX_BODY_CHARS],
         author=found.author,
+        asked_at=found.labelled_at,
         is_private=found.is_private,
     )
 

@@ -107,8 +107,15 @@ class Call:
         issue = self.repo.issues.get(self.number("number"))
         if issue is None:
             raise not_found()
+        is_read = self.request.method in {"GET", "HEAD"}
         if not isinstance(issue, PullRequest):
-            self.require(f"issues:{'read' if self.request.method in {'GET', 'HEAD'} else 'write'}")
+            self.require(f"issues:{'read' if is_read else 'write'}")
+        if issue.is_deleted:
+            raise Refusal(410, "This issue was deleted")
+        if issue.moved_to:
+            words = "Moved Permanently" if is_read else "Temporary Redirect"
+            location = f"{self.shapes.api}{issue.moved_to}"
+            raise Refusal(301 if is_read else 307, words, headers={"location": location})
         return issue
 
     def require(self, needs: str) -> None:

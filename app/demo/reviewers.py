@@ -115,6 +115,12 @@ class Reviewers:
         pull.head_sha = await (pull.fork or place).git.head(pull.head) or pull.head_sha
         await self._end(place, pull, user)
 
+    async def reopen(self, repo: str, number: int, *, by: str) -> None:
+        place, pull, user = self._repo(repo), self._pull(repo, number), self._world.user(by)
+        pull.put_state("open")
+        pull.touch()
+        await self._tell(place, pull, "reopened", user)
+
     async def merge(self, repo: str, number: int, *, by: str) -> str:
         """Press the button; the sha of the merge commit."""
         place, pull, user = self._repo(repo), self._pull(repo, number), self._world.user(by)

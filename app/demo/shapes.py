@@ -241,7 +241,7 @@ class Shapes:
             "title": issue.title,
             "labels": [self.label(repo, label) for label in issue.labels],
             "state": issue.state,
-            "locked": False,
+            "locked": issue.is_locked,
             "assignee": None,
             "assignees": [],
             "milestone": None,

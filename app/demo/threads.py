@@ -17,7 +17,8 @@ _WRITE: Final = "issues:write|pull_requests:write"
 
 async def list_issues(call: Call) -> Response:
     repo, state = call.repo, call.query("state", "open")
-    issues = [issue for issue in repo.issues.values() if state in {"all", issue.state}]
+    there = [issue for issue in repo.issues.values() if not (issue.is_deleted or issue.moved_to)]
+    issues = [issue for issue in there if state in {"all", issue.state}]
     wanted = {name.lower() for name in call.query("labels").split(",") if name}
     issues = [issue for issue in issues if wanted <= {label.name.lower() for label in issue.labels}]
     issues.sort(key=lambda issue: issue.number, reverse=call.query("direction", "desc") == "desc")
@@ -43,7 +44,7 @@ def _body(call: Call) -> str:
 
 def _comment(call: Call) -> Comment:
     comment = call.repo.comments.get(call.number("id"))
-    if comment is None:
+    if comment is None or call.repo.issues[comment.number].is_deleted:
         raise not_found()
     return comment
 
@@ -58,8 +59,10 @@ async def list_comments(call: Call) -> Response:
 
 
 async def create_comment(call: Call) -> Response:
-    repo = call.repo
-    comment = call.world.add_comment(repo, call.issue(), _body(call), call.user)
+    repo, issue = call.repo, call.issue()
+    if issue.is_locked:
+        raise Refusal(403, "Unable to create comment because issue is locked.")
+    comment = call.world.add_comment(repo, issue, _body(call), call.user)
     courier = call.hub.courier
     courier.send_soon("issue_comment", courier.comment("created", repo, comment, call.user))
     written = call.shapes.comment(repo, comment)

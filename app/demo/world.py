@@ -98,7 +98,7 @@ class Comment:
 
 @dataclass(eq=False, slots=True)
 class Issue:
-    """An issue, and what a pull request shares with one."""
+    """An issue, and what a pull request shares with one. `moved_to` is the path of where it was transferred to."""
 
     id: int
     number: int
@@ -112,6 +112,9 @@ class Issue:
     created_at: datetime = field(default_factory=now)
     updated_at: datetime = field(default_factory=now)
     closed_at: datetime | None = None
+    is_locked: bool = False
+    is_deleted: bool = False
+    moved_to: str = ""
 
     @property
     def author(self) -> str:

@@ -14,6 +14,7 @@ from app.core.policy import Role
 from app.core.pull import Pull
 from app.core.repo_config import RepoConfig
 from app.runs import approval
+from app.runs.continuation import check_text
 from app.runs.follow import adopt, find_pull, is_follow_up
 from app.runs.money import reserve
 from app.runs.stages import branch_name
@@ -168,4 +169,6 @@ async def _go_on(work: Work, branch: str) -> None:
         raise UserError("There is no run here that could go on. `/vibecode` starts one.")
     if not earlier.may_go_on:
         raise UserError(f"There is nothing to go on with. {standing(earlier)}")
+    if not work.run.job.command.hands_over:
+        await check_text(work, earlier)
     await go_on(work, earlier)

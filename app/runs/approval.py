@@ -9,7 +9,7 @@ Each thread remembers the run of work that was admitted last: only a plan of tha
 """
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from app.core.errors import UserError
@@ -17,6 +17,7 @@ from app.core.job import Command, Job, Mode, Source, Verb
 from app.core.plan import approval_of
 from app.core.ports import Ports
 from app.core.run import Conclusion, Run
+from app.runs.remarks import is_since, list_remarks, read_remarks
 from app.runs.work import Work
 
 TAKEN_S: Final = 30 * 86_400.0
@@ -29,6 +30,7 @@ REPLACED: Final = "That plan does not wait any more: it was approved, or other w
 CLOSED: Final = "This issue is closed, so its plan is not carried out. Open it again, then approve."
 TOO_EARLY: Final = "This plan was posted after you approved. Read it, then say `/vibecode approve` again."
 CHANGED: Final = "The issue's text changed since the plan was made, so here is the plan again."
+NOT_HEARD: Final = "Comments written or edited since the plan was made are no part of it: `/vibecode plan` reads them."
 
 
 def asks_first(work: Work) -> bool:
@@ -51,7 +53,8 @@ async def take_lead(work: Work) -> None:
 async def wait(work: Work) -> tuple[Conclusion, str]:
     """End with a plan that waits for approval."""
     run, store = work.run, work.ports.store
-    approval = approval_of(run.job.title, run.job.body, work.plan)
+    remarks = work.brief.remarks if work.brief is not None else ()
+    approval = approval_of(run.job.title, run.job.body, remarks, work.plan)
     if run.job.number is not None:
         await store.remind(run.id, work.ports.clock.now() + FIRST_LOOK)
     await work.progress.change(needs="approval", approval=approval, previous=None)
@@ -79,12 +82,15 @@ async def take_plan(work: Work) -> None:
     job = await _with_text(work, earlier)
     if not job.is_open:
         raise UserError(CLOSED)
-    if earlier.ended_at is not None and job.created_at < earlier.ended_at:
+    if earlier.ended_at is not None and _is_before(job, earlier.ended_at):
         raise UserError(TOO_EARLY)
-    is_same = approval_of(job.title, job.body, earlier.plan) == earlier.approval
+    await work.progress.save(as_of=earlier.text_at)
+    is_same = approval_of(job.title, job.body, await read_remarks(work), earlier.plan) == earlier.approval
     fields = _taken_over(earlier, job)
     if not is_same:
-        fields["notices"] = work.run.with_notice(CHANGED).notices
+        fields |= {"notices": work.run.with_notice(CHANGED).notices, "as_of": None}
+    elif any(is_since(remark, earlier.text_at) for remark in await list_remarks(work, job)):
+        fields["notices"] = work.run.with_notice(NOT_HEARD).notices
     await _take(
         work,
         earlier,
@@ -94,6 +100,12 @@ async def take_plan(work: Work) -> None:
         asks_first=not is_same,
         **fields,
     )
+
+
+def _is_before(job: Job, posted_at: datetime) -> bool:
+    """Was it approved before the plan was posted? GitHub's own moment, in whole seconds, may be long before the
+    delivery."""
+    return job.created_at < posted_at or job.moment < posted_at.replace(microsecond=0)
 
 
 async def revise(work: Work) -> None:

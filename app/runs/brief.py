@@ -3,14 +3,12 @@
 from typing import Final
 
 from app.agent.context import Brief
-from app.core.commands import parse as parse_command
 from app.core.sanitize import clean
 from app.runs.conventions import read_conventions
+from app.runs.remarks import read_remarks
 from app.runs.work import Work
 
 REQUEST_CHARS: Final = 32_768
-MAX_REMARKS: Final = 20
-REMARK_CHARS: Final = 4_000
 RESOLVE: Final = (
     "Merge `{}` into the branch. Both sides are laid together in the work tree already; where they clash, git's "
     "markers (ours: the pull request, theirs: the branch that is merged in) stand in the files that the step names. "
@@ -30,7 +28,7 @@ async def make_brief(work: Work) -> Brief:
         sender=job.sender.login,
         instruction=_instruction(work),
         instructions=await read_conventions(work),
-        remarks=await _remarks(work),
+        remarks=await read_remarks(work),
         pull=work.pull_before,
         heard=work.run.heard,
         test_command=work.run.test_command,
@@ -47,24 +45,3 @@ def _instruction(work: Work) -> str:
         return RESOLVE.format(run.base_ref)
     is_heard = any(heard.job_id == run.id for heard in run.heard)
     return "" if is_heard else clean(run.job.command.instruction, max_chars=REQUEST_CHARS)
-
-
-async def _remarks(work: Work) -> tuple[tuple[str, str, str], ...]:
-    """What was said in the thread as it stood when the run was asked for: nothing that was written or edited since.
-
-    GitHub's moments are whole seconds, so what falls into the very second of the trigger is left out.
-    """
-    job = work.run.job
-    if job.number is None:
-        return ()
-    said = [
-        remark
-        for remark in await work.github.remarks(job.number)
-        if max(remark.created_at, remark.updated_at) < job.created_at.replace(microsecond=0)
-        and (remark.is_by_member or work.config.comments == "everyone")
-        and parse_command(remark.body) is None
-    ]
-    return tuple(
-        (remark.author.login, remark.association.lower(), clean(remark.body, max_chars=REMARK_CHARS))
-        for remark in said[-MAX_REMARKS:]
-    )

@@ -73,7 +73,7 @@ async def _look(work: Work, pull: Pull) -> Ending | None:
     commits = await work.github.commits(pull.base, pull.head)
     if asker is None or not commits or pull.author is None or commits[-1].author != pull.author.login:
         return QUIET
-    await work.progress.save(job=replace(work.run.job, sender=asker.job.sender))
+    await work.progress.save(job=replace(work.run.job, sender=asker.job.sender), as_of=asker.text_at)
     await _let_in(work, pull)
     failed = [check for check in await work.github.pulls.checks(pull.head_sha) if check.is_failed]
     if not failed or not work.config.ci_fix_attempts:

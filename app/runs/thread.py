@@ -59,6 +59,8 @@ async def go_on(work: Work, earlier: Run) -> None:
     is asked for once more, as it was."""
     job = work.run.job
     asked = earlier.job.command
+    if earlier.job.number == job.number:
+        job = replace(job, title=earlier.job.title, body=earlier.job.body, author=earlier.job.author)
     if earlier.plan is None:
         job = replace(job, mode=earlier.job.mode, command=replace(asked, add_usd=job.command.add_usd))
     else:
@@ -88,4 +90,5 @@ async def go_on(work: Work, earlier: Run) -> None:
         heard=earlier.heard,
         merges=earlier.merges,
         diagnosis=earlier.diagnosis,
+        as_of=earlier.text_at,
     )

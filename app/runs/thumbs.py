@@ -64,7 +64,7 @@ async def _look(ports: Ports, run: Run, posted_at: datetime) -> bool:
         unknown = [thumb for thumb in given if not await ports.store.recall(_seen(thumb))]
         for thumb in unknown[:MAX_PEOPLE]:
             if await _may_start(ports, github, thumb.person):
-                return await _approve(ports, github, run, thumb.person, thumb.id)
+                return await _approve(ports, github, run, thumb)
             await ports.store.note(_seen(thumb), run.id)
     return False
 
@@ -82,18 +82,18 @@ async def _may_start(ports: Ports, github: GitHub, person: Person) -> bool:
     return is_let(person, role, await read_config_if_sound(ports.store, github))
 
 
-async def _approve(ports: Ports, github: GitHub, run: Run, by: Person, reaction_id: int) -> bool:
+async def _approve(ports: Ports, github: GitHub, run: Run, thumb: Thumb) -> bool:
     """Put the approval's job; False when it was put before, or the issue is closed."""
     planned = run.job
     issue = await github.pulls.issue(planned.number) if planned.number is not None else None
     if issue is None or not issue.is_open:
         return False
     job = Job(
-        id=job_id(planned.repo, planned.number, Source.REACTION, str(reaction_id)),
+        id=job_id(planned.repo, planned.number, Source.REACTION, str(thumb.id)),
         repo=planned.repo,
         installation_id=planned.installation_id,
         source=Source.REACTION,
-        sender=by,
+        sender=thumb.person,
         created_at=ports.clock.now(),
         command=Command(Verb.APPROVE),
         number=planned.number,
@@ -103,6 +103,7 @@ async def _approve(ports: Ports, github: GitHub, run: Run, by: Person, reaction_
         author=issue.author,
         is_private=planned.is_private,
         about=run.id,
+        asked_at=thumb.created_at,
     )
-    log.info("plan approved by reaction", extra={"job_id": job.id, "by": by.login})
+    log.info("plan approved by reaction", extra={"job_id": job.id, "by": thumb.person.login})
     return await ports.queue.put(Run(job, updated_at=job.created_at))

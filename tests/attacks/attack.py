@@ -10,7 +10,7 @@ from typing import Final
 
 from tests.attacks.scene import Scene
 
-GROUPS: Final = ("ingress", "authorization", "reading", "sandbox", "gate", "saying", "budgets", "keys")
+GROUPS: Final = ("ingress", "authorization", "continuing", "reading", "sandbox", "gate", "saying", "budgets", "keys")
 ATTACKS: Final[dict[str, "Attack"]] = {}
 
 CarryOut = Callable[[Scene], Awaitable[None]]

@@ -1,7 +1,7 @@
 """Which events become jobs."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -57,6 +57,7 @@ def test_a_labelled_issue_is_a_job_with_the_issue_as_it_stood() -> None:
         title="The greeting has a typo",
         body="It says `helo`.\r\n\r\n> helo, world\r\n\r\nIt should say **hello** — everywhere. 👋",
         author=Person("tim-berners", 1002),
+        asked_at=datetime(2026, 11, 22, 15, 2, 37, tzinfo=UTC),
         delivery_id="72d3162e",
         is_private=True,
         label="vibecode",
@@ -174,6 +175,15 @@ def test_a_redelivery_is_the_same_job() -> None:
         assert replace(second, delivery_id="1", created_at=NOW) == first
 
 
+def test_a_request_is_of_githubs_moment_however_late_its_delivery_comes() -> None:
+    comment = commented("/vibecode")
+    assert comment is not None
+    assert comment.moment == datetime(2026, 11, 22, 15, 3, 10, tzinfo=UTC)
+    assert replace(comment, created_at=datetime(2026, 11, 25, tzinfo=UTC)).moment == comment.moment
+    ahead = replace(comment, created_at=comment.moment - timedelta(minutes=1))
+    assert ahead.moment == ahead.created_at, "GitHub's clock is ahead of ours"
+
+
 def test_putting_the_label_again_later_is_another_job() -> None:
     first, second = labeled(), labeled(issue__updated_at="2026-11-22T17:02:38+02:00")
     assert first is not None
@@ -211,6 +221,7 @@ def test_a_review_that_requests_changes_is_a_job() -> None:
         title="Fix the typo in the greeting",
         body="Closes #12",
         author=Person("vibecoder[bot]", 3003, is_bot=True),
+        asked_at=datetime(2026, 11, 22, 15, 10, 31, tzinfo=UTC),
         delivery_id="72d3162e",
         is_private=True,
         branch=BRANCH,

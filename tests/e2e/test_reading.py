@@ -1,8 +1,11 @@
 """What the model is given to read of a thread, and what not."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
+from app.core.run import Conclusion
+from app.demo.model import say
 from app.demo.world import Comment
 from tests.bot import GREETER, REPO, Bot, deployed
 from tests.e2e.turns import MEND, plan
@@ -60,3 +63,48 @@ async def test_the_repository_can_let_everyone_be_heard(tmp_path: Path) -> None:
         await bot.label(issue)
         await bot.work()
         assert '<comment author="stranger" association="none">' in said_to_the_model(bot)
+
+
+async def test_a_retry_hears_who_may_and_keeps_the_text_that_was_approved(bot: Bot) -> None:
+    bot.model.says(*[say("I would rather talk.")] * 8)
+    issue = await bot.issue()
+    assert (await bot.comment(issue, "/vibecode")).conclusion is Conclusion.FAILURE
+    bot.model.forget()
+    bot.model.says(plan(summary="Nothing to do."))
+    await bot.github.upkeep.edit(REPO, issue.number, body="Something else.", by="maintainer")
+    await bot.github.comment(REPO, issue.number, "It is in greet.py.", by="maintainer")
+    await asyncio.sleep(1.1)  # GitHub's moments are whole seconds
+    run = await bot.comment(issue, "/vibecode retry")
+
+    assert run.conclusion is Conclusion.NEUTRAL
+    read = str(bot.model.requests[-1].conversation)
+    assert "It is in greet.py." in read
+    assert "It says helo." in read
+    assert "Something else." not in read
+    assert run.notices == (
+        "Changed since this work was approved, and not read again: the text. "
+        "`/vibecode` starts over with the text as it is now.",
+    )
+
+
+async def test_a_retry_asks_once_when_a_stranger_changed_the_issue(bot: Bot) -> None:
+    bot.model.says(*[say("I would rather talk.")] * 8)
+    issue = await bot.github.issue(REPO, title="A typo", body="It says helo.", author="stranger")
+    assert (await bot.comment(issue, "/vibecode")).conclusion is Conclusion.FAILURE
+    bot.model.forget()
+    bot.model.says(plan(summary="Nothing to do."))
+    await bot.github.upkeep.edit(REPO, issue.number, title="Another typo", body="Something else.", by="stranger")
+    asked = await bot.comment(issue, "/vibecode retry")
+
+    assert asked.conclusion is Conclusion.SKIPPED
+    assert asked.failure is not None
+    assert asked.failure.message == (
+        "Nothing was started: the issue changed since this work was approved, by somebody who could not have started "
+        "it (the title, the text). `/vibecode retry` once more goes on with the text as it was approved; `/vibecode` "
+        "starts over with the text as it is now."
+    )
+    assert (await bot.comment(issue, "/vibecode retry")).conclusion is Conclusion.NEUTRAL
+    read = str(bot.model.requests[-1].conversation)
+    assert "It says helo." in read
+    assert "Something else." not in read
+    assert "Another typo" not in read
