@@ -19,6 +19,7 @@
                                              a run of theirs was taken
     vibecoder:bell                   list    one ring per job queued                   the newest 100
     vibecoder:claim:<name>           string  who does this now                         its ttl
+    vibecoder:agreed:<name>          string  the text that was said first              its ttl
     vibecoder:count:<scope>          set     ids of the runs counted there             its ttl
     vibecoder:note:<name>            string  a short text                              30 days after it was written
     vibecoder:spent:<scope>          hash    dollars by run id, set aside or spent     3 days after the last change
@@ -97,6 +98,10 @@ def signals(job_id: str) -> str:
 
 def said(job_id: str) -> str:
     return f"vibecoder:said:{job_id}"
+
+
+def agreed(name: str) -> str:
+    return f"vibecoder:agreed:{name}"
 
 
 def claim(name: str) -> str:

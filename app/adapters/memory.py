@@ -66,6 +66,7 @@ class MemoryStore:
         self._latest: dict[tuple[str, int], str] = {}
         self._spent: dict[str, dict[str, float]] = {}
         self._claims: dict[str, float] = {}
+        self._agreed: dict[str, tuple[float, str]] = {}
         self._counts: dict[str, tuple[float, set[str]]] = {}
         self._notes: dict[str, tuple[float, str]] = {}
         self._due: dict[str, datetime] = {}
@@ -195,6 +196,11 @@ class MemoryStore:
             return False
         self._claims[name] = now + ttl_s
         return True
+
+    async def agree(self, name: str, text: str, *, ttl_s: float) -> str:
+        now = time.monotonic()
+        self._agreed = {key: kept for key, kept in self._agreed.items() if kept[0] > now}
+        return self._agreed.setdefault(name, (now + ttl_s, text))[1]
 
     async def count(self, scope: str, job_id: str, *, limit: int, ttl_s: float) -> float:
         now = time.monotonic()

@@ -145,6 +145,13 @@ class RedisStore:
             await ask(self._redis, "GET", key) == token
         )  # the answer to the first was lost, and it was asked again
 
+    async def agree(self, name: str, text: str, *, ttl_s: float) -> str:
+        key = keys.agreed(name)
+        while not await ask(self._redis, "SET", key, text, "NX", "PX", _ms(ttl_s)):
+            if (agreed := await ask(self._redis, "GET", key)) is not None:
+                return str(agreed.decode())
+        return text
+
     async def count(self, scope: str, job_id: str, *, limit: int, ttl_s: float) -> float:
         return float(await self._count([keys.count(scope)], [job_id, limit, _ms(ttl_s)]) / 1000)
 

@@ -19,7 +19,7 @@ from app.adapters.git import GitFailed, environment, is_branch_name, is_sha, run
 from app.adapters.no_pulls import NoPulls
 from app.core.delivery import DeliveryAttempt
 from app.core.errors import GitHubError, HeadMoved, UserError
-from app.core.job import Person, Remark
+from app.core.job import Person, Remark, read_job_key
 from app.core.policy import Change, Role
 from app.core.ports import GitHub
 from app.core.run import Commit, PullRequest
@@ -140,7 +140,7 @@ class LocalRepository:
             raise GitHubError("Nothing is merged in a local repository.", status=422)
         head = await self.head(branch)
         if not is_sha(expected_head) or head != expected_head:
-            if head is None or not await self._is_made(head, expected_head, message):
+            if head is None or not await self._is_made(head, expected_head, message, changes):
                 raise HeadMoved(f"The branch `{branch}` is no longer at {expected_head[:12]}.", status=409)
             return _commit(head, message, changes)
         await self._check_not_checked_out(branch)
@@ -157,14 +157,19 @@ class LocalRepository:
         if None in ends:
             raise GitHubError(f"{self.path} has no `{base[:100]}` or no `{head[:100]}`.", status=404)
         newest = f"--max-count={MAX_COMMITS}"
-        listed = await self._git("log", "--reverse", newest, "--format=%H %s", f"{ends[0]}..{ends[1]}")
-        return tuple(Commit(sha, subject) for sha, _, subject in (line.partition(" ") for line in listed.splitlines()))
+        listed = await self._git("log", "--reverse", newest, "-z", "--format=%H %B", f"{ends[0]}..{ends[1]}")
+        messages = (each.partition(" ") for each in listed.split("\0") if each)
+        return tuple(Commit(sha, said.partition("\n")[0], job_key=read_job_key(said)) for sha, _, said in messages)
 
     async def labelled(self, label: str) -> tuple[Labelled, ...]:
         """There are no issues here."""
         return ()
 
     async def pull_request(self, branch: str, *, is_open: bool = True) -> PullRequest | None:
+        """There are none here."""
+        return None
+
+    async def issue_pull_request(self, number: int, *, is_open: bool = True) -> PullRequest | None:
         """There are none here."""
         return None
 
@@ -176,11 +181,13 @@ class LocalRepository:
         """None is needed."""
         return SecretStr("")
 
-    async def _is_made(self, head: str, parent: str, message: str) -> bool:
-        """Whether the head is our own commit with this message on top of `parent`."""
-        parents, name, said = (await self._git("show", "--no-patch", "--format=%P%n%cn%n%B", head)).split("\n", 2)
+    async def _is_made(self, head: str, parent: str, message: str, changes: Sequence[Change]) -> bool:
+        """Whether the head is our own commit with this message and these contents on top of `parent`."""
+        shown = await self._git("show", "--no-patch", "--format=%P%n%cn%n%T%n%B", head)
+        parents, name, tree, said = shown.split("\n", 3)
         own = (await self._identity())["GIT_COMMITTER_NAME"]
-        return (parents, name, said.strip()) == (parent, own, message.strip())
+        is_said = (parents, name, said.strip()) == (parent, own, message.strip())
+        return is_said and tree == await self._write_tree(parent, changes)
 
     async def _write_tree(self, parent: str, changes: Sequence[Change]) -> str:
         entries = [f"000000 {NOBODY}\t{change.path}" for change in changes if change.is_deleted]

@@ -14,12 +14,18 @@ A job's id names the request, not the delivery, so that a redelivery is the same
 `~` stands where GitHub writes `/` and `#`: it occurs in no owner or repository name and needs no escaping in a URL.
 """
 
+import base64
+import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 ID_SEPARATOR: Final = "~"
+JOB_TRAILER: Final = "Vibecode-Job"
+"""The trailer of every commit of a job; its value is `Job.key`."""
+_KEY_CHARS: Final = 6
 _TO_ID = str.maketrans(dict.fromkeys("/#:", ID_SEPARATOR))
 
 
@@ -167,6 +173,11 @@ class Job:
         return min(self.asked_at or self.created_at, self.created_at)
 
     @property
+    def key(self) -> str:
+        """What tells its branch and its commits from those of other jobs."""
+        return job_key(self.id)
+
+    @property
     def thread(self) -> str:
         """`owner/name#number`; empty without a number."""
         return "" if self.number is None else f"{self.repo}#{self.number}"
@@ -217,3 +228,14 @@ def job_id(repo: str, number: int | None, source: Source, key: str) -> str:
 def canonical_id(written: str) -> str:
     """Bring an id as people write it (`owner/name#12:comment:99`) to the form that is stored. Idempotent."""
     return written.translate(_TO_ID)
+
+
+def job_key(job_id: str) -> str:
+    """A short name for a job, always the same for the same id: six lower-case letters and digits."""
+    return base64.b32encode(hashlib.sha256(job_id.encode()).digest()).decode().lower()[:_KEY_CHARS]
+
+
+def read_job_key(message: str) -> str:
+    """The key that a commit's trailers name; empty when there is none. Only the last paragraph counts."""
+    found = re.findall(rf"^{JOB_TRAILER}: (\S+)$", message.strip().rpartition("\n\n")[2], re.MULTILINE)
+    return str(found[-1]) if found else ""

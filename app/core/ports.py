@@ -90,7 +90,7 @@ class GitHub(Protocol):
 
         With `merged`, the sha of a commit on GitHub, it is the merge of that into the branch, and `changes` are what
         it changes of that. `message` is subject, blank line, body. Repeatable: when the head is already a commit of
-        ours with this message on top of `expected_head`, that one is returned.
+        ours with this message and these contents on top of `expected_head`, that one is returned.
 
         Raises:
             HeadMoved: the branch is not at `expected_head`.
@@ -107,6 +107,10 @@ class GitHub(Protocol):
     async def pull_request(self, branch: str, *, is_open: bool = True) -> PullRequest | None:
         """The newest pull request from this branch of this repository, open or (without `is_open`) in any state; None
         when there is none. Repeatable."""
+
+    async def issue_pull_request(self, number: int, *, is_open: bool = True) -> PullRequest | None:
+        """The newest pull request by the App from a branch that it made for this issue (`vibecode/<number>-…`), open or
+        (without `is_open`) in any state, of the newest 1,000; None when there is none. Repeatable."""
 
     async def put_pull_request(self, *, branch: str, base: str, title: str, body: str, is_draft: bool) -> PullRequest:
         """Open the pull request from `branch`, or bring the open one's title and body up to date. Repeatable."""

@@ -169,6 +169,9 @@ class Store(Protocol):
     async def claim(self, name: str, *, ttl_s: float) -> bool:
         """Be the only one over all processes who does `name` for `ttl_s` from now; False when another is."""
 
+    async def agree(self, name: str, text: str, *, ttl_s: float) -> str:
+        """The text on which all agree who ask within `ttl_s` of the first: the first one's. Repeatable."""
+
     async def count(self, scope: str, job_id: str, *, limit: int, ttl_s: float) -> float:
         """Count a run among the `limit` that a scope lets pass within `ttl_s`, from its first run on; 0.0 when it is.
 

@@ -81,7 +81,7 @@ class StageRecord:
 @dataclass(frozen=True, slots=True)
 class Commit:
     """A published commit. `step` is the index into the plan's steps, None for what verification changed; `author` is a
-    login, where it is known."""
+    login, where it is known; `job_key` is the key of the job that made it, as its trailer says."""
 
     sha: str
     subject: str
@@ -90,6 +90,7 @@ class Commit:
     is_verified: bool = False
     url: str = ""
     author: str = ""
+    job_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from app.core.policy import Role
 from app.core.pull import Pull
 from app.core.repo_config import RepoConfig
 from app.runs import approval
+from app.runs.branch import branch_name, find_own
 from app.runs.continuation import check_text
 from app.runs.follow import adopt, find_pull, is_follow_up
 from app.runs.money import reserve
-from app.runs.stages import branch_name
 from app.runs.thread import find_earlier, go_on, take_comment
 from app.runs.who import HOUR_S, check, parse
 from app.runs.work import Work
@@ -87,7 +87,7 @@ async def _check_thread(work: Work) -> None:
         return
     earlier = await find_earlier(work)
     made = earlier.pull_request if earlier else None
-    made = made or await work.github.pull_request(branch_name(job))
+    made = made or await work.github.issue_pull_request(job.number)
     pull = await work.github.pulls.pull(made.number) if made else None
     if pull is not None and pull.is_open and pull.is_ours:
         retry = " `/vibecode retry` here goes on with it." if earlier and earlier.may_go_on else ""
@@ -124,14 +124,15 @@ async def _find_base(work: Work, default: str, default_sha: str) -> None:
 
 
 async def _adopt_branch(work: Work) -> None:
-    """Go on with the branch of a run that the store has forgotten: it has commits of ours and no pull request yet."""
+    """Go on with the branch of this very job, whose run the store has forgotten: the first commit on it is the run's,
+    and it has no pull request yet."""
     run, name = work.run, branch_name(work.run.job)
     if run.branch or run.job.number is None or await work.github.head(name) is None:
         return
     if await find_earlier(work) is not None or await work.github.pull_request(name, is_open=False) is not None:
         return
     commits = await work.github.commits(run.base_sha, name)
-    if all(commit.is_verified and commit.author.endswith("[bot]") for commit in commits):
+    if not commits or (commits[0].is_verified and await find_own(work, commits[:1])):
         await work.progress.save(branch=name)
 
 

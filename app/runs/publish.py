@@ -11,6 +11,7 @@ from app.core.errors import GitHubError, HeadMoved, Refused, RepoError, UserErro
 from app.core.policy import Caps, Change, Inspection, inspect
 from app.core.run import Commit, Kind
 from app.runs import tree
+from app.runs.branch import find_free_name, find_own, is_own
 from app.runs.lease import LEASE_S
 from app.runs.work import Work
 from app.text.commit import compose_message
@@ -41,32 +42,40 @@ async def publish(work: Work, subject: str, body: str, *, step: int | None = Non
 
 
 async def _catch_up(work: Work) -> None:
-    """Bring what was pushed to the branch meanwhile into the work tree, under what was changed here.
+    """Bring what was pushed to the branch meanwhile into the work tree, under what was changed here. A branch of the
+    same name that this run has never written to is left alone: the run takes another name.
 
     Raises:
         Overtaken: both changed the same files; theirs stand.
         UserError: the branch was not pushed to but put elsewhere.
     """
     run, job = work.run, work.run.job
-    head = await work.fetch(run.branch)
+    head, before = await work.fetch(run.branch), run.head_sha or run.base_sha
+    there = await work.github.commits(run.base_sha, head)
+    if not await is_own(work, there):
+        await work.progress.change(branch=await find_free_name(work))
+        return
     try:
-        async with work.ports.repos.pack(job.installation_id, job.repo, head, beside=run.head_sha) as pack:
+        async with work.ports.repos.pack(job.installation_id, job.repo, head, beside=before) as pack:
             await tree.add_objects(work.sandbox, pack)
     except RepoError as error:
         raise UserError(
             f"`{run.branch}` was force-pushed while I worked on it, so I left it. `/vibecode retry` begins on what is "
             "there now."
         ) from error
-    theirs = await tree.list_changed(work.sandbox, run.head_sha, head)
+    theirs = await tree.list_changed(work.sandbox, before, head)
     now = await tree.snapshot(work.sandbox)
     ours = await tree.list_changed(work.sandbox, run.published_tree, now)
     await tree.show(work.sandbox, run.published_tree)
     await tree.lay_over(work.sandbox, head, theirs)
     published = await tree.snapshot(work.sandbox)
     known = {commit.sha for commit in run.commits}
-    pushed = [each for each in await work.github.commits(run.base_sha, run.branch) if each.sha not in known]
+    pushed = [each for each in there if each.sha not in known]
     await work.progress.change(commits=(*run.commits, *pushed), head_sha=head, published_tree=published)
-    await work.progress.notice(f"Somebody pushed to `{run.branch}` meanwhile ({head[:7]}); I went on on top of that.")
+    if set(pushed) - set(await find_own(work, there)):
+        await work.progress.notice(
+            f"Somebody pushed to `{run.branch}` meanwhile ({head[:7]}); I went on on top of that."
+        )
     if clash := sorted(set(ours) & set(theirs)):
         raise Overtaken(", ".join(clash[:10]))
     await tree.lay_over(work.sandbox, now, ours)

@@ -20,7 +20,6 @@ from app.core.events import HANDLED
 from app.core.ports import GitHub, Ports
 from app.core.run import Run, Status
 from app.core.triggers import catch_up
-from app.runs.stages import branch_name
 from app.runs.thumbs import find_thumbs
 from app.runs.who import read_config
 
@@ -151,7 +150,7 @@ async def _sweep_repo(ports: Ports, label: str, installation_id: int, repo: str)
                 continue
             now = ports.clock.now()
             job = catch_up(found, repo=repo, installation_id=installation_id, now=now)
-            if await github.pull_request(branch_name(job), is_open=False) is not None:
+            if await github.issue_pull_request(found.number, is_open=False) is not None:
                 continue
             if await ports.queue.put(Run(job=job, updated_at=now)):
                 put += 1

@@ -4,7 +4,6 @@
 """
 
 import logging
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -12,13 +11,12 @@ from typing import Final
 from app.agent import coder, planner
 from app.core import repo_config
 from app.core.errors import CommandFailed, SandboxError, UserError
-from app.core.job import Job
 from app.core.machine import CommandTimeout, ExecResult, Network
 from app.core.plan import Plan, Step
-from app.core.policy import BRANCH_PREFIX
 from app.core.run import Kind, Stage
 from app.core.verification import Verdict
 from app.runs import follow, tree, verify
+from app.runs.branch import find_free_name, find_own, is_own
 from app.runs.brief import make_brief
 from app.runs.conventions import read_conventions
 from app.runs.publish import Overtaken, publish
@@ -27,8 +25,6 @@ from app.text.commit import subject_of
 
 log = logging.getLogger(__name__)
 
-SLUG_CHARS: Final = 40
-MAX_BRANCHES: Final = 20
 MAX_OVERTAKEN: Final = 3
 """How often a step is begun because others pushed changes to the same files."""
 OVERTAKEN: Final = (
@@ -102,14 +98,21 @@ async def _published_head(work: Work) -> str:
     head = await work.github.head(run.branch) if run.branch else None
     if not head or head == run.base_sha:
         return ""
-    if head != run.head_sha:
-        known = {commit.sha for commit in run.commits}
-        steps = {subject_of(step.title): index for index, step in enumerate(work.plan.steps)}
-        found = [commit for commit in await work.github.commits(run.base_sha, run.branch) if commit.sha not in known]
-        commits = (*run.commits, *(replace(commit, step=steps.get(commit.subject)) for commit in found))
-        done = max((commit.step + 1 for commit in commits if commit.step is not None), default=0)
-        await work.progress.change(commits=commits, head_sha=head, steps_done=max(run.steps_done, done))
-    return await work.fetch(run.branch)
+    head = await work.fetch(run.branch)
+    if head == run.head_sha:
+        return head
+    there = await work.github.commits(run.base_sha, head)
+    if not await is_own(work, there):
+        await work.progress.change(branch="")
+        return ""
+    steps = {subject_of(step.title): index for index, step in enumerate(work.plan.steps)}
+    step_of = {commit.sha: steps.get(commit.subject) for commit in await find_own(work, there)}
+    known = {commit.sha for commit in run.commits}
+    found = [replace(commit, step=step_of.get(commit.sha)) for commit in there if commit.sha not in known]
+    commits = (*run.commits, *found)
+    done = max((commit.step + 1 for commit in commits if commit.step is not None), default=0)
+    await work.progress.change(commits=commits, head_sha=head, steps_done=max(run.steps_done, done))
+    return head
 
 
 async def _set_up(work: Work) -> None:
@@ -150,24 +153,8 @@ async def name_branch(work: Work) -> None:
     """Choose the branch's name and keep it; the branch itself is made with the first commit."""
     async with work.progress.stage(Stage.BRANCH, "Naming the branch"):
         if not work.run.branch:
-            name = await _free_name(work, branch_name(work.run.job))
-            await work.progress.change(branch=name)
+            await work.progress.change(branch=await find_free_name(work))
         await work.progress.change(message=f"`{work.run.branch}`")
-
-
-async def _free_name(work: Work, wanted: str) -> str:
-    for number in range(1, MAX_BRANCHES + 1):
-        name = wanted if number == 1 else f"{wanted}-{number}"
-        if await work.github.head(name) is None:
-            return name
-    raise UserError(f"There are {MAX_BRANCHES} branches named `{wanted}…` already. Please delete some.")
-
-
-def branch_name(job: Job) -> str:
-    """`vibecode/<number>-<slug>`, from the job alone."""
-    words = job.title or job.command.instruction or job.body
-    slug = re.sub(r"[^a-z0-9]+", "-", words.lower())[:SLUG_CHARS].strip("-") or "change"
-    return f"{BRANCH_PREFIX}{job.number}-{slug}" if job.number is not None else f"{BRANCH_PREFIX}{slug}"
 
 
 async def plan(work: Work) -> None:

@@ -3,12 +3,12 @@
 import re
 from typing import Final
 
-from app.core.job import Job, Source
+from app.core.job import JOB_TRAILER, Job, Source
 from app.core.redact import find_secret
 from app.text.render import calm
 
 SUBJECT_CHARS: Final = 72
-_TRAILER: Final = re.compile(r"^([\w-]+-by|refs|closes|fixes):", re.IGNORECASE)
+_TRAILER: Final = re.compile(r"^([\w-]+-by|refs|closes|fixes|vibecode-job):", re.IGNORECASE)
 
 
 def compose_message(job: Job, subject: str, body: str, *, issue: int | None = None) -> str:
@@ -35,6 +35,7 @@ def _trailers(job: Job, issue: int | None) -> list[str]:
     """`Key: value`, a line each: git takes a block with any other line in it for text."""
     number = issue or job.number
     trailers = [f"Refs: #{number}"] if number is not None else []
+    trailers.append(f"{JOB_TRAILER}: {job.key}")
     if job.source is not Source.LOCAL and job.sender.id:
         login, id_ = job.sender.login, job.sender.id
         trailers.append(f"Co-authored-by: {login} <{id_}+{login}@users.noreply.github.com>")

@@ -5,6 +5,7 @@ An id may be written as it is stored (`acme~greeter~12~comment~99`) or as people
 """
 
 import hashlib
+import json
 import re
 import secrets
 from collections.abc import Awaitable, Callable
@@ -18,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.core.commands import is_branch
-from app.core.job import Command, Job, Mode, Source, Verb, canonical_id, job_id
+from app.core.job import Command, Job, Mode, Person, Source, Verb, canonical_id, job_id
 from app.core.ports import Clock
 from app.core.records import Queue, Store
 from app.core.run import Run, Status
@@ -27,6 +28,8 @@ from app.web.status import Document, Documents
 from app.web.wire import as_json, read_json, tagged
 
 MAX_REQUEST_CHARS: Final = 20_000
+SAME_S: Final = 60.0
+"""For how long the same request of the same person is the same job, without an Idempotency-Key."""
 _REPO: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
 
 
@@ -123,8 +126,9 @@ class Jobs:
         self.access.check_token(request)
         asked = await read_json(request, Asked)
         sender = await self.access.starter(request, asked.repo)
-        key = request.headers.get("idempotency-key") or secrets.token_hex(16)
         verb = Verb.PLAN if mode is Mode.PLAN else Verb.START
+        command = Command(verb, instruction=asked.request, base=asked.base)
+        key = request.headers.get("idempotency-key") or await self._key(sender, asked.repo, command)
         job = Job(
             id=job_id(asked.repo, None, Source.API, hashlib.sha256(key.encode()).hexdigest()[:32]),
             repo=asked.repo,
@@ -133,7 +137,7 @@ class Jobs:
             sender=sender,
             author=sender,
             created_at=self.clock.now(),
-            command=Command(verb, instruction=asked.request, base=asked.base),
+            command=command,
             mode=mode,
             title=asked.request.splitlines()[0][:120],
         )
@@ -141,6 +145,12 @@ class Jobs:
         if not await self.queue.put(run):
             run = await self._same(job)
         return as_json(self.documents.show(run), 202, {"Location": f"/api/jobs/{run.id}"})
+
+    async def _key(self, sender: Person, repo: str, command: Command) -> str:
+        """A key for who names none: a new one, or that of the same request by the same person a moment ago."""
+        words = json.dumps([sender.id, sender.login, repo.casefold(), command.verb, command.instruction, command.base])
+        name = f"request {hashlib.sha256(words.encode()).hexdigest()}"
+        return await self.store.agree(name, secrets.token_hex(16), ttl_s=SAME_S)
 
     async def _same(self, job: Job) -> Run:
         """The run that this idempotency key made before."""

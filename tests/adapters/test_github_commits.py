@@ -53,6 +53,13 @@ def objects(world: World, *, head: str = HEAD) -> None:
     world.router.patch(MOVE).respond(json=ref(NEXT))
 
 
+def landed(world: World) -> None:
+    """The branch holds the commit that is asked for."""
+    objects(world, head=NEXT)
+    there = git_commit(NEXT, message=MESSAGE) | {"tree": {"sha": "f" * 40}}
+    world.router.get(f"{PATH}/git/commits/{NEXT}").respond(json=there)
+
+
 async def test_plain_files_are_committed_in_one_call() -> None:
     async with open_world() as world:
         world.router.post("/graphql").mock(return_value=made())
@@ -101,12 +108,20 @@ async def test_a_stale_head_of_a_branch_that_is_gone_is_told() -> None:
 async def test_a_commit_that_an_earlier_attempt_made_is_returned() -> None:
     async with open_world() as world:
         world.router.post("/graphql").mock(return_value=fault(**STALE))
-        objects(world, head=NEXT)
-        world.router.get(f"{PATH}/git/commits/{NEXT}").respond(json=git_commit(NEXT, message=MESSAGE))
+        landed(world)
         assert await world.github.commit(BRANCH, HEAD, MESSAGE, PLAIN) == COMMIT
         run = await world.github.commit(BRANCH, HEAD, MESSAGE, [Change("run.sh", "100755", b"x")])
         assert (run.sha, run.files) == (NEXT, ("run.sh",))
-        assert world.sent("PATCH", MOVE) == world.sent("POST", f"{PATH}/git/trees") == []
+        assert world.sent("PATCH", MOVE) == []
+
+
+async def test_a_commit_of_ours_with_other_contents_is_another_commit() -> None:
+    async with open_world() as world:
+        world.router.post("/graphql").mock(return_value=fault(**STALE))
+        landed(world)
+        world.router.post(f"{PATH}/git/trees").respond(201, json={"sha": "9" * 40})
+        with pytest.raises(HeadMoved):
+            await world.github.commit(BRANCH, HEAD, MESSAGE, PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -138,8 +153,7 @@ UNCLEAR = [httpx.Response(502), httpx.ReadTimeout("slow"), fault(message="Someth
 async def test_a_commit_that_landed_after_all_is_not_made_twice(ending: httpx.Response | Exception) -> None:
     async with open_world() as world:
         world.router.post("/graphql").mock(side_effect=[ending])
-        world.router.get(REF).respond(json=ref(NEXT))
-        world.router.get(f"{PATH}/git/commits/{NEXT}").respond(json=git_commit(NEXT, message=MESSAGE))
+        landed(world)
         assert await world.github.commit(BRANCH, HEAD, MESSAGE, PLAIN) == COMMIT
         assert len(world.sent("POST", "/graphql")) == 1
 
@@ -155,10 +169,10 @@ async def test_a_commit_that_did_not_land_is_made_again(ending: httpx.Response |
 async def test_a_commit_that_lands_late_is_taken_as_made() -> None:
     async with open_world() as world:
         world.router.post("/graphql").mock(side_effect=[httpx.ReadTimeout("slow"), fault(**STALE)])
+        landed(world)
         world.router.get(REF).mock(
             side_effect=[httpx.Response(200, json=ref(HEAD)), httpx.Response(200, json=ref(NEXT))]
         )
-        world.router.get(f"{PATH}/git/commits/{NEXT}").respond(json=git_commit(NEXT, message=MESSAGE))
         assert await world.github.commit(BRANCH, HEAD, MESSAGE, PLAIN) == COMMIT
 
 

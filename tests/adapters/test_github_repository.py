@@ -124,6 +124,24 @@ async def test_the_open_pull_request_is_found_by_its_branch() -> None:
         assert await world.github.pull_request(BRANCH) is None
 
 
+async def test_an_issues_pull_request_is_the_apps_newest_from_a_branch_of_its_number() -> None:
+    bot, person = {"login": "vibecoder[bot]", "id": 1, "type": "Bot"}, {"login": "mallory", "id": 2}
+    rows = [
+        pull(9, "vibecode/12-mine") | {"user": person},
+        pull(8, "vibecode/123-other-k3x9qd") | {"user": bot},
+        pull(7, "vibecode/12-fix-the-typo-k3x9qd") | {"user": bot},
+        pull(6, "vibecode/12-fix-it-aaaaaa") | {"user": bot},
+    ]
+    async with open_world() as world:
+        route = world.router.get(PULLS).respond(json=rows)
+        found = await world.github.issue_pull_request(12, is_open=False)
+        assert found is not None
+        assert found.number == 7
+        asked = dict(route.calls.last.request.url.params)
+        assert (asked["state"], asked["sort"], asked["direction"]) == ("all", "created", "desc")
+        assert await world.github.issue_pull_request(1) is None
+
+
 async def test_a_pull_request_is_opened() -> None:
     async with open_world() as world:
         world.router.get(PULLS).respond(json=[])

@@ -68,12 +68,14 @@ async def test_a_local_run_leaves_a_branch_and_nothing_else(repository: Path, ap
             **isolation(),
         )
     assert code == 0, out + err
-    assert "vibecode/mend-the-greeting" in out
+    (branch,) = git(repository, "branch", "--list", "vibecode/*", "--format=%(refname:short)").split()
+    assert branch.startswith("vibecode/mend-the-greeting-")
+    assert branch in out
     assert "proven" in out
-    assert "hello" in git(repository, "show", "vibecode/mend-the-greeting:greet.py")
+    assert "hello" in git(repository, "show", f"{branch}:greet.py")
     assert git(repository, "symbolic-ref", "--short", "HEAD").strip() == "trunk"
     assert git(repository, "status", "--porcelain").split() == ["M", "README.md", "??", "notes.txt"]
-    assert git(repository, "log", "--format=%s", "trunk..vibecode/mend-the-greeting").strip() == "Say hello with two l"
+    assert git(repository, "log", "--format=%s", f"trunk..{branch}").strip() == "Say hello with two l"
     assert git(repository, "worktree", "list").count("\n") == 1
 
 

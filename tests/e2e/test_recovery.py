@@ -99,6 +99,21 @@ async def test_a_label_that_nobody_told_us_of_is_found(tmp_path: Path) -> None:
         assert bot.pull_requests()[0].body.count(f"Closes #{issue.number}") == 1
 
 
+async def test_a_persons_branch_of_the_runs_name_is_left_alone(bot: Bot) -> None:
+    bot.model.says(*MEND[:1], shell("sleep 2"), *MEND[1:])
+    issue = await bot.issue()
+    await bot.label(issue)
+    wanted = (await bot.at_work_on("sleep 2")).branch
+    theirs = await bot.github.push(REPO, wanted, {"NOTES.md": "Mine.\n"}, message="Note", by="maintainer")
+    (run,) = await bot.work()
+
+    assert run.conclusion is Conclusion.SUCCESS
+    assert run.branch == f"{wanted}-2"
+    assert await bot.github.head(REPO, wanted) == theirs
+    assert [pull.head for pull in bot.pull_requests()] == [run.branch]
+    assert [commit.author.name for commit in await bot.github.log(REPO, f"main..{run.branch}")] == ["vibecoder[bot]"]
+
+
 async def test_a_forgotten_run_is_not_done_again_when_its_pull_request_is_there(bot: Bot) -> None:
     bot.model.says(*MEND)
     issue = await bot.issue()

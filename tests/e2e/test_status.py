@@ -1,6 +1,9 @@
 """The status API while and after a run, as the mobile app uses it."""
 
-from app.core.run import PERCENT
+import asyncio
+
+from app.core.job import read_job_key
+from app.core.run import PERCENT, Conclusion
 from tests.bot import OPERATOR, REPO, Bot
 from tests.e2e.turns import MEND
 
@@ -54,6 +57,34 @@ async def test_a_request_through_the_api_becomes_a_pull_request(bot: Bot) -> Non
     installation = bot.github.world.repos[REPO].installation_id
     assert run.job.installation_id == installation
     assert any(scope.startswith(f"installation {installation}:") for scope in run.reserved)
+
+
+async def test_two_requests_with_the_same_first_line_are_two_branches(bot: Bot) -> None:
+    bot.model.says(*MEND, *MEND)
+    for more in ("in the program", "in the README"):
+        asked = {"repo": REPO, "request": f"Mend the greeting\n{more}"}
+        assert (await bot.api.post("/api/jobs", json=asked)).status_code == 202
+        await bot.work()
+    first, second = await bot.work()
+
+    assert first.conclusion is second.conclusion is Conclusion.SUCCESS
+    assert first.branch != second.branch
+    assert [pull.head for pull in bot.pull_requests()] == [first.branch, second.branch]
+    for run in (first, second):
+        assert run.branch == f"vibecode/mend-the-greeting-{run.job.key}"
+        (commit,) = await bot.github.log(REPO, f"main..{run.branch}")
+        assert (commit.sha, read_job_key(commit.message)) == (run.commits[-1].sha, run.job.key)
+
+
+async def test_three_taps_are_one_pull_request(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    asked = {"repo": REPO, "request": "Mend the greeting"}
+    async with asyncio.TaskGroup() as group:
+        taps = [group.create_task(bot.api.post("/api/jobs", json=asked)) for _ in range(3)]
+    (run,) = await bot.work()
+
+    assert {tap.result().json()["id"] for tap in taps} == {run.id}
+    assert len(bot.pull_requests()) == 1
 
 
 async def test_health_and_readiness_are_told_apart(bot: Bot) -> None:

@@ -50,6 +50,28 @@ async def test_the_same_key_is_the_same_job() -> None:
     assert await site.queue.depth() == 2
 
 
+async def test_three_taps_are_one_job() -> None:
+    site = Site()
+    asked = {"repo": "acme/greeter", "request": "Say hello"}
+    answers = [await site.ask("/api/jobs", OPERATOR, method="POST", json=asked) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [202] * 3
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert await site.queue.depth() == 1
+
+
+async def test_other_words_another_base_or_a_plan_first_are_other_jobs() -> None:
+    site = Site()
+    asked = {"repo": "acme/greeter", "request": "Say hello"}
+    for path, body in (
+        ("/api/jobs", asked),
+        ("/api/jobs", asked | {"request": "Say hello\nto everybody"}),
+        ("/api/jobs", asked | {"base": "dev"}),
+        ("/api/plans", asked),
+    ):
+        assert (await site.ask(path, OPERATOR, method="POST", json=body)).status_code == 202
+    assert await site.queue.depth() == 4
+
+
 async def test_a_key_used_for_another_request_is_refused() -> None:
     site = Site()
     await _post(site, "k")

@@ -114,9 +114,16 @@ class Api:
             response = await self._send(method, path, params=params, body=body)
             return answer.model_validate_json(response.content or b"{}")
 
-    async def pages(self, path: str, answer: type[A], *, max_pages: int = MAX_PAGES) -> AsyncIterator[A]:
+    async def pages(
+        self,
+        path: str,
+        answer: type[A],
+        *,
+        max_pages: int = MAX_PAGES,
+        params: Mapping[str, str | int] | None = None,
+    ) -> AsyncIterator[A]:
         """Read a list page by page, by the links from each to the next."""
-        params: Mapping[str, str | int] = {"per_page": PER_PAGE}
+        params = {"per_page": PER_PAGE, **(params or {})}
         for _ in range(max_pages):
             async with self._explained(f"GET {path}"):
                 response = await self._send("GET", path, params=params)

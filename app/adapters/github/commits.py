@@ -95,15 +95,19 @@ class Branch:
     async def _put_objects(self, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
         if await self.head() != expected_head:
             raise self._moved(expected_head)
-        tree_sha = (await self._read(self._merged or expected_head)).tree.sha
-        if changes:
-            entries = [await self._entry(change) for change in changes]
-            wanted_tree = {"base_tree": tree_sha, "tree": entries}
-            tree_sha = (await self._api.call("POST", f"{self._git}/trees", GitObject, body=wanted_tree)).sha
+        tree_sha = await self._write_tree(expected_head, changes)
         wanted = {"message": message, "tree": tree_sha, "parents": self._parents(expected_head)}
         made = await self._api.call("POST", f"{self._git}/commits", GitCommit, body=wanted)
         await self._move(made.sha, expected_head)
         return _of_objects(made, message, changes)
+
+    async def _write_tree(self, expected_head: str, changes: Sequence[Change]) -> str:
+        """The sha of the tree that the commit has. Trees are named by their content, so a second one is the first."""
+        tree_sha = (await self._read(self._merged or expected_head)).tree.sha
+        if not changes:
+            return tree_sha
+        wanted = {"base_tree": tree_sha, "tree": [await self._entry(change) for change in changes]}
+        return (await self._api.call("POST", f"{self._git}/trees", GitObject, body=wanted)).sha
 
     async def _entry(self, change: Change) -> dict[str, str | None]:
         """One path of the new tree: text lies in it, other bytes are sent ahead as a blob."""
@@ -136,7 +140,8 @@ class Branch:
         found = await self._read(head)
         is_same = [each.sha for each in found.parents] == self._parents(expected_head)
         is_same = is_same and _parts(found.message) == _parts(message)
-        if not is_same or found.author is None or found.author.name != await self._bot():
+        is_same = is_same and found.author is not None and found.author.name == await self._bot()
+        if not is_same or found.tree.sha != await self._write_tree(expected_head, changes):
             raise self._moved(expected_head)
         return _of_objects(found, message, changes)
 

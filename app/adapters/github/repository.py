@@ -25,8 +25,8 @@ from app.adapters.github.pull_answers import Pull, Pulls
 from app.adapters.github.pulls import GithubkitPulls
 from app.adapters.github.tokens import READ, Tokens
 from app.core.errors import GitHubError
-from app.core.job import Person, Remark
-from app.core.policy import Change, Role
+from app.core.job import Person, Remark, read_job_key
+from app.core.policy import BRANCH_PREFIX, Change, Role
 from app.core.run import Commit, PullRequest
 from app.core.triggers import Labelled
 
@@ -121,6 +121,15 @@ class GithubkitRepository:
         # GitHub ignores a filter that it cannot read, and then lists every pull request.
         return next((_pull_request(pull) for pull in pulls.root if pull.head.ref == branch), None)
 
+    async def issue_pull_request(self, number: int, *, is_open: bool = True) -> PullRequest | None:
+        params = {"state": "open" if is_open else "all", "sort": "created", "direction": "desc"}
+        prefix, bot = f"{BRANCH_PREFIX}{number}-", await self.login()
+        async for page in self._api.pages(f"{self._path}/pulls", Pulls, params=params):
+            for pull in page.root:
+                if pull.head.ref.startswith(prefix) and pull.user is not None and pull.user.login == bot:
+                    return _pull_request(pull)
+        return None
+
     async def put_pull_request(self, *, branch: str, base: str, title: str, body: str, is_draft: bool) -> PullRequest:
         async def update() -> PullRequest | None:
             found = await self.pull_request(branch)
@@ -187,4 +196,5 @@ def _compared(found: ComparedCommit) -> Commit:
     told = found.commit
     is_verified = told.verification is not None and told.verification.verified
     subject, author = told.message.partition("\n")[0].strip(), found.author.login if found.author else ""
-    return Commit(found.sha, subject, is_verified=is_verified, url=found.html_url, author=author)
+    key = read_job_key(told.message)
+    return Commit(found.sha, subject, is_verified=is_verified, url=found.html_url, author=author, job_key=key)

@@ -1,0 +1,70 @@
+"""A run's branch: how it is named, and whether one that is there was made by the run.
+
+Every job has a name of its own, as its key is a part of it: `vibecode/12-fix-the-typo-k3x9qd`.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from app.core.errors import UserError
+from app.core.job import Job, job_key
+from app.core.policy import BRANCH_PREFIX
+from app.core.run import Commit, Run
+from app.runs.work import Work
+
+SLUG_CHARS: Final = 40
+MAX_NAMES: Final = 5
+
+
+def branch_name(job: Job) -> str:
+    """`vibecode/<number>-<slug>-<key>`, from the job alone."""
+    slug = _slug(job.title or job.command.instruction or job.body)
+    if job.number is not None:
+        slug = f"{job.number}-{slug}"
+    elif slug[0].isdigit():
+        slug = f"run-{slug}"  # a number in this place is an issue's
+    return f"{BRANCH_PREFIX}{slug}-{job.key}"
+
+
+def _slug(text: str) -> str:
+    """The first words of a text, whole ones as far as there is room."""
+    words = re.findall(r"[a-z0-9]+", text.lower())
+    slug = words[0][:SLUG_CHARS] if words else "change"
+    for word in words[1:]:
+        if len(slug) + 1 + len(word) > SLUG_CHARS:
+            break
+        slug = f"{slug}-{word}"
+    return slug
+
+
+async def find_free_name(work: Work) -> str:
+    """The job's name, or that with a number when somebody else has such a branch; never the one that the run has now.
+
+    Raises:
+        UserError: there are too many of them.
+    """
+    wanted = branch_name(work.run.job)
+    for number in range(1, MAX_NAMES + 1):
+        name = wanted if number == 1 else f"{wanted}-{number}"
+        if name != work.run.branch and await work.github.head(name) is None:
+            return name
+    raise UserError(f"There are {MAX_NAMES} branches named `{wanted}…` already. Please delete them.")
+
+
+async def is_own(work: Work, commits: Iterable[Commit]) -> bool:
+    """Is the branch of the run's name, with these commits, the run's to write to? It is when the run has written to it
+    before, was asked to go on with it, or made one of its commits."""
+    run = work.run
+    return bool(run.head_sha or run.began_at or await find_own(work, commits))
+
+
+async def find_own(work: Work, commits: Iterable[Commit]) -> tuple[Commit, ...]:
+    """Those that this run made, or one that it goes on from."""
+    keys, author = _keys(work.run), await work.github.login()
+    return tuple(commit for commit in commits if commit.job_key in keys and commit.author == author)
+
+
+def _keys(run: Run) -> frozenset[str]:
+    made_by = run.branch.rpartition("-")[2]
+    return frozenset({run.job.key, made_by, *([job_key(run.earlier)] if run.earlier else [])})
