@@ -35,7 +35,8 @@ def _trailers(job: Job, issue: int | None) -> list[str]:
     """`Key: value`, a line each: git takes a block with any other line in it for text."""
     number = issue or job.number
     trailers = [f"Refs: #{number}"] if number is not None else []
-    trailers.append(f"{JOB_TRAILER}: {job.key}")
+    if job.source is not Source.LOCAL:
+        trailers.append(f"{JOB_TRAILER}: {job.key}")
     if job.source is not Source.LOCAL and job.sender.id:
         login, id_ = job.sender.login, job.sender.id
         trailers.append(f"Co-authored-by: {login} <{id_}+{login}@users.noreply.github.com>")

@@ -177,7 +177,7 @@ def _post(summary: str) -> Document:
     return {
         "summary": summary,
         "description": "Needs the operator's token, or a GitHub user token with the write role on the repository. "
-        "The same Idempotency-Key gives the same job.",
+        "The same Idempotency-Key gives the same job; without one, so does the same request within a minute.",
         "parameters": [again],
         "requestBody": {"required": True, **_content("application/json", _ref("Asked"))},
         "responses": {

@@ -4,6 +4,7 @@ from typing import Final
 
 from app.core.run import Conclusion, Run
 from app.demo.model import Turn, tool
+from app.runs.branch import branch_name
 from tests.attacks.attack import attack
 from tests.attacks.scene import MENDED, Scene
 from tests.bot import REPO
@@ -345,14 +346,16 @@ async def other_branches(scene: Scene) -> None:
     scene.assert_told("✅ Done")
 
 
-@attack("gate")
+@attack("gate", is_worker_up=False)
 async def somebody_elses_branch(scene: Scene) -> None:
-    """A branch with the bot's name for it is there already, with somebody else's commits."""
-    issue = await scene.bot.issue()
-    name = f"vibecode/{issue.number}-the-greeting-has-a-typo"
-    theirs = await scene.github.push(REPO, name, {"theirs.txt": "EVIL\n"}, message="Theirs", by="outsider")
+    """A branch with the bot's name for it is there already, with somebody else's commits that claim to be the run's."""
+    await scene.bot.label(await scene.bot.issue())
+    (queued,) = (await scene.bot.records.store.list()).runs
+    name, claim = branch_name(queued.job), f"Theirs\n\nVibecode-Job: {queued.job.key}"
+    theirs = await scene.github.push(REPO, name, {"theirs.txt": "EVIL\n"}, message=claim, by="outsider")
     scene.persuade()
-    run = await scene.labelled(issue)
+    await scene.bot.start_worker()
+    (run,) = await scene.bot.work()
     assert run.conclusion is Conclusion.SUCCESS, run.message
     assert run.branch != name, "Their branch was taken."
     assert await scene.github.head(REPO, name) == theirs, "Their branch was moved."

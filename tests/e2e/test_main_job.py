@@ -17,7 +17,7 @@ async def test_a_labelled_issue_becomes_a_tested_pull_request(bot: Bot) -> None:
     (pull,) = bot.pull_requests()
     assert pull.title == "Mend the greeting"
     assert f"Closes #{issue.number}" in pull.body
-    assert (pull.head, pull.base) == (f"vibecode/{issue.number}-the-greeting-has-a-typo", "main")
+    assert (pull.head, pull.base) == (f"vibecode/{issue.number}-the-greeting-has-a-typo-{run.job.key}", "main")
     diff = await bot.show_diff(pull.head)
     assert '-    return f"helo, {name}"\n+    return f"hello, {name}"' in diff
     assert "+++ b/tests/test_spelling.py" in diff

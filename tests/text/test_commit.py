@@ -14,19 +14,19 @@ def _trailers(message: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-OURS = ["Refs: #12", "Co-authored-by: ada <7+ada@users.noreply.github.com>"]
+OURS = ["Refs: #12", f"Vibecode-Job: {JOB.key}", "Co-authored-by: ada <7+ada@users.noreply.github.com>"]
 
 
 def test_git_reads_the_trailers_as_one_block() -> None:
     assert _trailers(compose_message(JOB, "Mend the greeting", "It lacked an l.")) == OURS
     assert _trailers(compose_message(JOB, "Mend the greeting", "")) == OURS
-    assert _trailers(compose_message(JOB, "Mend it", "", issue=3)) == ["Refs: #3", OURS[1]]
+    assert _trailers(compose_message(JOB, "Mend it", "", issue=3)) == ["Refs: #3", *OURS[1:]]
 
 
 def test_a_bot_is_a_co_author_like_anybody() -> None:
     job = replace(JOB, sender=Person("renovate[bot]", 29139614))
     trailer = "Co-authored-by: renovate[bot] <29139614+renovate[bot]@users.noreply.github.com>"
-    assert _trailers(compose_message(job, "Mend it", "So.")) == ["Refs: #12", trailer]
+    assert _trailers(compose_message(job, "Mend it", "So.")) == [*OURS[:2], trailer]
 
 
 def test_a_run_of_the_command_line_has_no_trailers() -> None:
