@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from app.core.conversation import Usage
 from app.core.errors import StoreError, UserError
 from app.core.links import setup_url
-from app.core.ports import Clock, GitHubApp, Model, Ports, Repos, SandboxProvider
+from app.core.ports import Clock, GitHubApp, Model, Parsers, Ports, Repos, SandboxProvider
 from app.core.records import Caps, Queue, Store
 from app.core.redact import Redactor
 from app.manifest import load_manifest
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from app.adapters.doorbell import DoorbellWorker
     from app.adapters.github.app import GithubkitApp
+    from app.adapters.parsers.confined import ConfinedParsers
     from app.web.setup import SetupOptions
 
 
@@ -185,11 +186,14 @@ async def open_ports(settings: Settings, records: Records) -> AsyncIterator[Port
         server = settings.github_url.rstrip("/")
         github = github_app(settings)
         model = await stack.enter_async_context(open_model(settings))
+        parsers = await stack.enter_async_context(open_parsers())
         repos = GitRepos(settings.data_dir / "repos", url=lambda repo: f"{server}/{repo}.git")
-        yield assemble(settings, records, github=github, model=model, repos=repos)
+        yield assemble(settings, records, github=github, model=model, repos=repos, parsers=parsers)
 
 
-def assemble(settings: Settings, records: Records, *, github: GitHubApp, model: Model, repos: Repos) -> Ports:
+def assemble(
+    settings: Settings, records: Records, *, github: GitHubApp, model: Model, repos: Repos, parsers: Parsers
+) -> Ports:
     """Put the ports together with the deployment's sandbox and secrets."""
     return Ports(
         clock=clock(),
@@ -199,6 +203,7 @@ def assemble(settings: Settings, records: Records, *, github: GitHubApp, model: 
         queue=records.queue,
         store=records.store,
         repos=repos,
+        parsers=parsers,
         secrets=settings.secrets,
     )
 
@@ -229,6 +234,15 @@ def open_model(settings: Settings) -> AbstractAsyncContextManager[Model]:
     kind = ResponsesModel if api == "responses" else ChatModel
     effort = settings.model_effort or None
     return kind(settings.openai_api_key, model=settings.model, base_url=base_url, effort=effort)
+
+
+@asynccontextmanager
+async def open_parsers() -> AsyncIterator["ConfinedParsers"]:
+    """The parsers, in a process without secrets that is started when it is first needed."""
+    from app.adapters.parsers.confined import ConfinedParsers
+
+    async with aclosing(ConfinedParsers()) as parsers:
+        yield parsers
 
 
 def open_sandboxes(settings: Settings) -> SandboxProvider:
@@ -309,5 +323,5 @@ async def open_local(settings: Settings, repository: Path) -> AsyncIterator[tupl
     records = Records(MemoryQueue(store), store, "")
     local = LocalRepository(repository)
     repos = GitRepos(settings.data_dir / "repos", url=lambda _: str(local.source))
-    async with open_model(settings) as model:
-        yield assemble(settings, records, github=local, model=model, repos=repos), records
+    async with open_model(settings) as model, open_parsers() as parsers:
+        yield assemble(settings, records, github=local, model=model, repos=repos, parsers=parsers), records

@@ -30,7 +30,7 @@ from app.agent.call import E, Misread, Read, Search, Shell, Work, read, specs
 from app.agent.tools import Outcome, Workbench
 from app.core.conversation import Answer, Conversation, Instructions, Message, Reply, Said, ToolCall, ToolResult
 from app.core.errors import LimitReached, ModelError
-from app.core.ports import Model, Sandbox
+from app.core.ports import Model, Parsers, Sandbox
 from app.core.run import Kind
 from app.text.prompt import (
     ACCEPTED,
@@ -90,6 +90,7 @@ class Session:
     sandbox: Sandbox
     watcher: Watcher
     brief: Brief | None = None
+    parsers: Parsers = field(kw_only=True)
     model_name: str = ""
     cache_key: str = ""
     conversation: Conversation = ()
@@ -128,7 +129,7 @@ class _Task(Generic[E]):
     failures: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.workbench = Workbench(self.session.sandbox)
+        self.workbench = Workbench(self.session.sandbox, self.session.parsers)
 
     async def carry_out(self) -> E:
         most = self.session.max_turns

@@ -12,9 +12,10 @@ from typing import Final, assert_never
 
 from app.agent.call import MAX_SHELL_TIMEOUT_S, Edit, Read, Search, Shell, Work, Write
 from app.agent.edit import NoEdit, in_style_of, number, replace
-from app.agent.syntax import Fault, check, introduced
+from app.core.errors import ParserStopped
 from app.core.machine import CommandTimeout, ExecResult
-from app.core.ports import Sandbox
+from app.core.parsed import Fault, introduced
+from app.core.ports import Parsers, Sandbox
 from app.core.sanitize import reveal
 
 MAX_RESULT_CHARS: Final = 16_000
@@ -48,8 +49,9 @@ class _Failed(Exception):
 class Workbench:
     """One conversation's tools. Remembers how the files it touched were before."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, parsers: Parsers) -> None:
         self._sandbox = sandbox
+        self._parsers = parsers
         self._shell = ""
         self._before: dict[str, tuple[Fault, ...] | None] = {}
 
@@ -83,7 +85,7 @@ class Workbench:
                 committed = await self._look(["git", "show", f"HEAD:./{inside}"])
                 if not committed.cut:
                     data = b"" if committed.exit_code else committed.output.encode()
-                    self._before[inside] = check(inside, data)
+                    self._before[inside] = await self._check(inside, data)
 
     async def faults(self) -> str:
         """The syntax faults that are in touched files now and were not before; empty when there are none."""
@@ -93,7 +95,7 @@ class Workbench:
                 data = await self._sandbox.read(path, max_bytes=MAX_FILE_BYTES)
             except FileNotFoundError:
                 continue
-            if new := introduced(before, check(path, data)):
+            if new := introduced(before, await self._check(path, data)):
                 found.append(f"{path}:\n{_show_faults(new, data)}")
         return "\n".join(found)
 
@@ -211,7 +213,7 @@ class Workbench:
         text = data.decode(errors="surrogateescape")
         new = replace(text, call.old, call.new, everywhere=bool(call.replace_all)).encode(errors="surrogateescape")
         await self._sandbox.write(path, new)
-        return f"Edited {path}.{self._judge(path, data, new)}"
+        return f"Edited {path}.{await self._judge(path, data, new)}"
 
     async def _write(self, call: Write) -> str:
         path = self._confine(call.path, to_write=True)
@@ -222,16 +224,28 @@ class Workbench:
         content = in_style_of(old.decode(errors="replace"), call.content)
         new = content.encode()
         await self._sandbox.write(path, new)
-        return f"Wrote {path} ({len(_lines(content))} lines).{self._judge(path, old, new)}"
+        return f"Wrote {path} ({len(_lines(content))} lines).{await self._judge(path, old, new)}"
 
-    def _judge(self, path: str, old: bytes, new: bytes) -> str:
-        before = self._before.setdefault(path, check(path, old))
-        after = check(path, new)
+    async def _judge(self, path: str, old: bytes, new: bytes) -> str:
+        if path not in self._before:
+            self._before[path] = await self._check(path, old)
+        before = self._before[path]
+        try:
+            after = await self._parsers.syntax_faults(path, new)
+        except ParserStopped as error:
+            return f" Its syntax could not be checked: {error}."
         if after is None:
             return ""
         if faults := introduced(before, after):
             return f" Syntax faults that were not there before:\n{_show_faults(faults, new)}"
         return " Syntax ok." if not after else " No new syntax faults; those it had are still there."
+
+    async def _check(self, path: str, data: bytes) -> tuple[Fault, ...] | None:
+        """The file's syntax faults; None when it cannot be judged."""
+        try:
+            return await self._parsers.syntax_faults(path, data)
+        except ParserStopped:
+            return None
 
     def _confine(self, path: str, *, to_write: bool = False) -> str:
         """The path relative to the work tree."""

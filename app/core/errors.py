@@ -10,6 +10,8 @@
     ├── LeaseLost            another worker carries this run now; this one may write nothing more
     ├── PutOff               another system is away; the run goes on later, where it stopped
     ├── NotYet               what the run waits for takes its time; it looks again later
+    ├── ParseError           a text is not what it should be; whoever asked says so where it belongs
+    │   └── ParserStopped    reading it crashed the parser or passed its limits
     └── OutsideError         another system failed; one line, with what to try next
         ├── GitHubError      carries the HTTP status and, when GitHub named one, the wait
         │   ├── HeadMoved    the branch is not where the commit expected it
@@ -98,6 +100,18 @@ class NotYet(VibecoderError):
         super().__init__(message)
         self.after_s = after_s
         self.works = works
+
+
+class ParseError(VibecoderError):
+    """A text cannot be read. `str()` says why, without a full stop; `line` where, from 1, None when that is unknown."""
+
+    def __init__(self, problem: str, line: int | None = None) -> None:
+        super().__init__(problem)
+        self.line = line
+
+
+class ParserStopped(ParseError):
+    """Reading a text crashed the parser, or passed its limits: nothing is known of the text. Not worth trying again."""
 
 
 class OutsideError(VibecoderError):

@@ -11,12 +11,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import SecretStr
+from pydantic import JsonValue, SecretStr
 
 from app.core.conversation import Conversation, Reply, ToolSpec
 from app.core.delivery import DeliveryAttempt
 from app.core.job import Person, Remark
 from app.core.machine import ExecResult, Network, SandboxInfo
+from app.core.parsed import Fault, YamlFile
 from app.core.policy import Change, Role
 from app.core.pull import Pulls
 from app.core.records import Queue, Store
@@ -257,6 +258,32 @@ class Repos(Protocol):
         each. Repeatable."""
 
 
+class Parsers(Protocol):
+    """Reads text that may be hostile, in a process that holds no secret and can reach nothing.
+
+    All is repeatable, and never blocks the caller's event loop. Every method raises `ParserStopped` where a text
+    crashes its parser or passes the limits of time, memory and size.
+    """
+
+    async def syntax_faults(self, path: str, data: bytes) -> tuple[Fault, ...] | None:
+        """The first syntax faults of a file, in order; None when it cannot be judged: another language, a template, a
+        file of more than 512 KiB. The language is told by the path."""
+
+    async def load_yaml(self, data: bytes) -> YamlFile:
+        """A YAML document without anchors, aliases, merge keys and tags of its own; at most 64 KiB, 16 levels deep.
+
+        Raises:
+            ParseError: it is none; names the line where it can.
+        """
+
+    async def load_json(self, data: bytes) -> JsonValue:
+        """A JSON document of at most 1 MiB, 100 levels deep.
+
+        Raises:
+            ParseError: it is none.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """All of the outside, as `wiring` puts it together."""
@@ -268,5 +295,6 @@ class Ports:
     queue: Queue
     store: Store
     repos: Repos
+    parsers: Parsers
     secrets: tuple[SecretStr, ...] = field(default=(), repr=False)
     """What must never be said: redacted from all that leaves the program."""

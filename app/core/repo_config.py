@@ -4,21 +4,20 @@ A mistake is posted with its line and key; nothing is ignored. `detect_tests` st
 """
 
 import difflib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
-from app.core.errors import UserError
+from app.core.errors import ParseError, UserError
 from app.core.known import Known
+from app.core.parsed import YamlFile
 
 PATH: Final = ".github/vibecode.yml"
 INSTRUCTION_FILES: Final = ("AGENTS.md", "CLAUDE.md", "CONTRIBUTING.md")
-MAX_CHARS: Final = 65_536
+_MAX_KEY_CHARS: Final = 100
 
 Command = Annotated[str, Field(min_length=1, max_length=2_000)]
 Commands = Annotated[
@@ -75,62 +74,40 @@ class RepoConfig(_Section):
         return Known(self.label, self.bots)
 
 
-def parse(text: str) -> RepoConfig:
-    """Read the file.
+def read(file: YamlFile) -> RepoConfig:
+    """The configuration that the parsed file holds.
 
     Raises:
-        UserError: it is not YAML, or a key or value is not known. The text names line and key.
+        UserError: a key or value is not known. The text names line and key.
     """
-    if len(text) > MAX_CHARS:
-        raise UserError(f"`{PATH}` is longer than {MAX_CHARS:,} characters.")
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise UserError(
-            f"`{PATH}`{where} is not YAML: {getattr(error, 'problem', None) or 'it cannot be read'}."
-        ) from error
-    if data is None:
+    if file.data is None:
         return RepoConfig()
-    if not isinstance(node, yaml.MappingNode):
+    if not isinstance(file.data, dict):
         raise UserError(f"`{PATH}` must hold `key: value` lines, such as `test: pytest -q`.")
     try:
-        return RepoConfig.model_validate(data)
+        return RepoConfig.model_validate(file.data)
     except ValidationError as error:
         raise UserError(
-            "\n".join(_explain(node, fault["loc"], fault["msg"], fault["type"]) for fault in error.errors()[:5])
+            "\n".join(_explain(file, fault["loc"], fault["msg"], fault["type"]) for fault in error.errors()[:5])
         ) from error
 
 
-def _explain(node: yaml.MappingNode, location: tuple[int | str, ...], message: str, kind: str) -> str:
+def explain(error: ParseError) -> str:
+    """Why the file could not be parsed, for who asked."""
+    where = f"`{PATH}`, line {error.line}," if error.line else f"`{PATH}`"
+    return f"{where} could not be read: {error}."
+
+
+def _explain(file: YamlFile, location: tuple[int | str, ...], message: str, kind: str) -> str:
     key = ".".join(str(part) for part in location if isinstance(part, str) and "[" not in part)
-    where = f"`{PATH}`, line {_line(node, location)}"
+    where = f"`{PATH}`, line {file.line_of(location)}"
     if kind != "extra_forbidden":
         return f"{where}: `{key}`: {message}."
     known: dict[str, type[_Section]] = {"budget": BudgetSection, "pull_request": PullRequestSection}
     section = known.get(str(location[0]), RepoConfig) if len(location) > 1 else RepoConfig
-    near = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1)
+    near = difflib.get_close_matches(str(location[-1])[:_MAX_KEY_CHARS], section.model_fields, n=1)
     hint = f" Did you mean `{near[0]}`?" if near else f" Known keys: {', '.join(section.model_fields)}."
     return f"{where}: there is no key `{key}`.{hint}"
-
-
-def _line(node: yaml.Node, location: tuple[int | str, ...]) -> int:
-    """The line on which the place begins, as deep as the file goes."""
-    for part in location:
-        if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            continue
-        if not isinstance(node, yaml.MappingNode):
-            break
-        found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-        if found is None:
-            break
-        key, node = found
-        if not isinstance(node, yaml.MappingNode | yaml.SequenceNode):
-            return int(key.start_mark.line) + 1
-    return int(node.start_mark.line) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +131,10 @@ def is_test(path: str) -> bool:
     return _IS_TEST.search(path) is not None
 
 
-def detect_tests(files: Mapping[str, bytes | None]) -> tuple[TestCommand, ...]:
+def detect_tests(files: Mapping[str, bytes | None], package: JsonValue = None) -> tuple[TestCommand, ...]:
     """Ways to run the tests, most likely first, from the paths at the top of the tree and one level below.
 
-    `files` maps path to content, which is needed for `package.json` and `Makefile` only.
+    `files` maps path to content, which is needed for `Makefile` only; `package` is what `package.json` holds.
     """
     names = set(files)
     found: list[TestCommand] = []
@@ -178,11 +155,11 @@ def detect_tests(files: Mapping[str, bytes | None]) -> tuple[TestCommand, ...]:
             TestCommand(f"{where}pytest -q", "pytest --version"),
             TestCommand(f"{where}python3 -m unittest discover -s {folder}{top}", "python3 --version"),
         ]
-    if _npm_script(files.get("package.json")):
+    if _has_npm_test(package):
         manager = next((name for lock, name in _LOCKS.items() if lock in names), "npm")
         found.append(TestCommand(f"{manager} test", f"{manager} --version"))
     found += [TestCommand(command, probe) for marker, command, probe in _BY_MARKER if marker in names]
-    if re.search(rb"(?m)^test\s*:", files.get("Makefile") or b""):
+    if re.search(rb"(?m)^test[ \t]*:", files.get("Makefile") or b""):
         found.append(TestCommand("make test", "make --version"))
     return tuple(found)
 
@@ -201,9 +178,7 @@ _BY_MARKER: Final = (
 )
 
 
-def _npm_script(content: bytes | None) -> bool:
-    try:
-        scripts = json.loads(content or b"{}").get("scripts", {})
-        return "test" in scripts and "no test specified" not in str(scripts["test"])
-    except (ValueError, AttributeError, TypeError):
-        return False
+def _has_npm_test(package: JsonValue) -> bool:
+    scripts = package.get("scripts") if isinstance(package, dict) else None
+    script = scripts.get("test") if isinstance(scripts, dict) else None
+    return script is not None and "no test specified" not in str(script)

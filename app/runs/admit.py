@@ -139,7 +139,7 @@ async def _adopt_branch(work: Work) -> None:
 async def _read_config(work: Work, sha: str) -> None:
     job = work.run.job
     raw = await work.ports.repos.read(job.installation_id, job.repo, sha, repo_config.PATH)
-    work.config = await parse(work.ports.store, job.repo, raw)
+    work.config = await parse(work.ports, job.repo, raw)
 
 
 async def _set_budget(work: Work) -> None:

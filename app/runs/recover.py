@@ -137,7 +137,7 @@ async def sweep(ports: Ports, *, label: str, is_due: bool = False) -> int:
 
 async def _own_label(ports: Ports, github: GitHub) -> str:
     try:
-        return (await read_config(ports.store, github)).label
+        return (await read_config(ports, github)).label
     except UserError:
         return ""  # whoever asks for a run there is told what is wrong
 

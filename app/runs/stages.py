@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from pydantic import JsonValue
+
 from app.agent import coder, planner
 from app.core import repo_config
-from app.core.errors import CommandFailed, SandboxError, UserError
+from app.core.errors import CommandFailed, ParseError, SandboxError, UserError
 from app.core.machine import CommandTimeout, ExecResult, Network
 from app.core.plan import Plan, Step
 from app.core.run import Kind, Stage
@@ -133,13 +135,22 @@ async def _find_tests(work: Work, start_tree: str) -> str:
     if work.config.test:
         return work.config.test
     files: dict[str, bytes | None] = dict.fromkeys(await tree.list_files(work.sandbox, start_tree))
-    for path in ("package.json", "Makefile"):
-        if path in files:
-            files[path] = await work.sandbox.read(path)
-    for candidate in repo_config.detect_tests(files):
+    if "Makefile" in files:
+        files["Makefile"] = await work.sandbox.read("Makefile")
+    package = await _read_package(work) if "package.json" in files else None
+    for candidate in repo_config.detect_tests(files, package):
         if (await _exec(work, candidate.probe, 60.0)).exit_code == 0:
             return candidate.command
     return ""
+
+
+async def _read_package(work: Work) -> JsonValue:
+    """`package.json`, None when it cannot be read."""
+    try:
+        return await work.ports.parsers.load_json(await work.sandbox.read("package.json"))
+    except ParseError as error:
+        await work.progress.show(Kind.NOTE, f"`package.json` is not read: {error}")
+        return None
 
 
 async def _exec(work: Work, command: str, timeout_s: float) -> ExecResult:

@@ -79,7 +79,7 @@ async def _may_start(ports: Ports, github: GitHub, person: Person) -> bool:
     role = await github.permission(person)
     if role in {Role.ADMIN, Role.NONE}:
         return role is Role.ADMIN
-    return is_let(person, role, await read_config_if_sound(ports.store, github))
+    return is_let(person, role, await read_config_if_sound(ports, github))
 
 
 async def _approve(ports: Ports, github: GitHub, run: Run, thumb: Thumb) -> bool:

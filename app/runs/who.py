@@ -5,11 +5,10 @@ from datetime import timedelta
 from typing import Final
 
 from app.core import known, policy, repo_config
-from app.core.errors import Refused, UserError
+from app.core.errors import ParseError, Refused, UserError
 from app.core.job import Person, Source
 from app.core.policy import Role
-from app.core.ports import GitHub
-from app.core.records import Store
+from app.core.ports import GitHub, Ports
 from app.core.repo_config import RepoConfig
 from app.core.triggers import PLAN_SUFFIX
 from app.runs.work import Work
@@ -19,31 +18,36 @@ log = logging.getLogger(__name__)
 HOUR_S: Final = 3_600.0
 
 
-async def read_config(store: Store, github: GitHub) -> RepoConfig:
+async def read_config(ports: Ports, github: GitHub) -> RepoConfig:
     """The repository's file as it stands, without a clone.
 
     Raises:
         UserError: it has a mistake.
     """
-    return await parse(store, github.repo, await github.pulls.read_file(repo_config.PATH))
+    return await parse(ports, github.repo, await github.pulls.read_file(repo_config.PATH))
 
 
-async def read_config_if_sound(store: Store, github: GitHub) -> RepoConfig:
+async def read_config_if_sound(ports: Ports, github: GitHub) -> RepoConfig:
     """As `read_config`; one with a mistake counts as none."""
     try:
-        return await read_config(store, github)
+        return await read_config(ports, github)
     except UserError:
         return RepoConfig()
 
 
-async def parse(store: Store, repo: str, raw: bytes | None) -> RepoConfig:
+async def parse(ports: Ports, repo: str, raw: bytes | None) -> RepoConfig:
     """Read the repository's file, and let the web process know of it what it must.
 
     Raises:
         UserError: it has a mistake.
     """
-    config = repo_config.parse(raw.decode("utf-8", "replace")) if raw is not None else RepoConfig()
-    await store.note(known.name_of(repo), known.encode(config.known))
+    config = RepoConfig()
+    if raw is not None:
+        try:
+            config = repo_config.read(await ports.parsers.load_yaml(raw))
+        except ParseError as error:
+            raise UserError(repo_config.explain(error)) from error
+    await ports.store.note(known.name_of(repo), known.encode(config.known))
     return config
 
 
@@ -55,7 +59,7 @@ async def is_heard(work: Work) -> bool:
     if job.sender.login.casefold() == (await work.github.login()).casefold():
         return False
     try:
-        config = await read_config(work.ports.store, work.github)
+        config = await read_config(work.ports, work.github)
     except UserError as error:
         log.info("a bot asks, and the repository's file cannot be read", extra={"reason": str(error)})
         return False
@@ -81,7 +85,7 @@ async def check_word(work: Work, role: Role) -> None:
     Raises:
         Refused: no.
     """
-    _check_sender(work, role, await read_config_if_sound(work.ports.store, work.github))
+    _check_sender(work, role, await read_config_if_sound(work.ports, work.github))
 
 
 def _check_sender(work: Work, role: Role, config: RepoConfig) -> None:

@@ -109,6 +109,7 @@ class Work:
             conversation=await self.ports.store.conversation(self.run.id, task) if is_still_true else (),
             model=self.ports.model,
             sandbox=self.sandbox,
+            parsers=self.ports.parsers,
             watcher=self.progress,
             brief=replace(self.brief, instructions=instructions) if self.brief and instructions else self.brief,
             model_name=self.run.job.command.model or "",

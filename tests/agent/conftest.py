@@ -1,12 +1,14 @@
 """A real sandbox with a small repository in it."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
+from app.adapters.parsers.confined import ConfinedParsers
 from app.adapters.sandbox.local import LocalSandboxes
-from app.core.ports import Sandbox
+from app.core.ports import Parsers, Sandbox
 
 GREET = """\
 def greet(name):
@@ -41,3 +43,9 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
     assert result.exit_code == 0, result.output
     yield made
     await made.close()
+
+
+@pytest.fixture
+async def parsers() -> AsyncIterator[Parsers]:
+    async with aclosing(ConfinedParsers()) as made:
+        yield made

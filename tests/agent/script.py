@@ -4,7 +4,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from pydantic import JsonValue
+
+from app.adapters.parsers import documents, syntax
 from app.core.conversation import Answer, Conversation, Instructions, Reply, Said, ToolCall, ToolResult, ToolSpec, Usage
+from app.core.parsed import Fault, YamlFile
 from app.core.run import Kind
 
 
@@ -67,6 +71,22 @@ class Script:
         """The last message, when it was words."""
         last = self.asked[-1][-1]
         return last.text if isinstance(last, Said) else ""
+
+
+class PlainParsers:
+    """The parsers in this very process: what the tests write is known to be harmless."""
+
+    async def syntax_faults(self, path: str, data: bytes) -> tuple[Fault, ...] | None:
+        return syntax.check(path, data)
+
+    async def load_yaml(self, data: bytes) -> YamlFile:
+        return documents.load_yaml(data)
+
+    async def load_json(self, data: bytes) -> JsonValue:
+        return documents.load_json(data)
+
+
+PARSERS = PlainParsers()
 
 
 def assert_sound(conversation: Conversation) -> None:

@@ -7,7 +7,7 @@ from app.core.conversation import Said
 from app.core.plan import Plan, Step
 from app.core.ports import Sandbox
 from tests.agent.conftest import GREET
-from tests.agent.script import Audience, Script, tool
+from tests.agent.script import PARSERS, Audience, Script, tool
 
 BRIEF = Brief(repo="acme/greeter", request="It says `helo`.", author="maintainer", sender="maintainer")
 PLAN = Plan(
@@ -19,14 +19,14 @@ async def test_a_step_changes_the_work_tree_and_returns_its_summary(sandbox: San
     model = Script(
         tool("edit", path="greet.py", old="helo", new="hello"), tool("finish", summary="Spelled it with two l.")
     )
-    session = Session(model, sandbox, Audience(), BRIEF)
+    session = Session(model, sandbox, Audience(), BRIEF, parsers=PARSERS)
     assert await carry_out_step(session, PLAN, 0) == ("Spelled it with two l.", ())
     assert await sandbox.read("greet.py") == GREET.replace("helo", "hello").encode()
 
 
 async def test_each_step_begins_with_the_request_and_the_plan_alone(sandbox: Sandbox) -> None:
     model = Script(tool("finish", summary="One."), tool("finish", summary="Two."))
-    session = Session(model, sandbox, Audience(), BRIEF)
+    session = Session(model, sandbox, Audience(), BRIEF, parsers=PARSERS)
     await carry_out_step(session, PLAN, 0)
     await carry_out_step(session, PLAN, 1)
     assert len(model.asked[1]) == 2
@@ -39,7 +39,7 @@ async def test_each_step_begins_with_the_request_and_the_plan_alone(sandbox: San
 
 async def test_steps_share_the_beginning_of_their_conversations(sandbox: Sandbox) -> None:
     model = Script(tool("finish", summary="One."), tool("finish", summary="Two."))
-    session = Session(model, sandbox, Audience(), BRIEF)
+    session = Session(model, sandbox, Audience(), BRIEF, parsers=PARSERS)
     await carry_out_step(session, PLAN, 0)
     await repair(session, "1 failed")
     first, second = model.asked
@@ -52,6 +52,9 @@ async def test_steps_share_the_beginning_of_their_conversations(sandbox: Sandbox
 
 async def test_a_repair_sees_the_evidence(sandbox: Sandbox) -> None:
     model = Script(tool("finish", summary="Mended."))
-    assert await repair(Session(model, sandbox, Audience(), BRIEF), "E  assert 'helo' == 'hello'") == "Mended."
+    assert (
+        await repair(Session(model, sandbox, Audience(), BRIEF, parsers=PARSERS), "E  assert 'helo' == 'hello'")
+        == "Mended."
+    )
     assert isinstance(model.asked[0][1], Said)
     assert "E  assert 'helo' == 'hello'" in model.asked[0][1].text

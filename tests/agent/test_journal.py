@@ -19,7 +19,7 @@ from app.core.ports import Sandbox
 from app.text.prompt import LOOK_FIRST, RESTARTED, Brief
 from tests.agent.conftest import SET_UP
 from tests.agent.mortal import Fuse, Killed, Mortal, Player, Witness
-from tests.agent.script import Audience, Script, calls, say, tool
+from tests.agent.script import PARSERS, Audience, Script, calls, say, tool
 
 WORK: tuple[type[Work], ...] = (Shell, Read, Search, Edit, Write)
 FINISH = ("finish", '{"summary": "Done."}')
@@ -70,6 +70,7 @@ class Story:
             Mortal(self.sandbox, fuse),
             Witness(fuse=fuse, store=self.store),
             conversation=self.store.get("step 0", ()),
+            parsers=PARSERS,
         )
         try:
             return (await session.carry_out("step 0", "Do it.", WORK, Finish)).summary
@@ -143,7 +144,9 @@ class Stage:
     def __init__(self, sandbox: Sandbox, *turns: Reply, conversation: Conversation, max_turns: int = 60) -> None:
         self.model = Script(*turns)
         self.audience = Audience()
-        self.session = Session(self.model, sandbox, self.audience, conversation=conversation, max_turns=max_turns)
+        self.session = Session(
+            self.model, sandbox, self.audience, conversation=conversation, max_turns=max_turns, parsers=PARSERS
+        )
 
     async def play(self) -> str:
         return (await self.session.carry_out("step 0", "Do it.", WORK, Finish)).summary
@@ -158,7 +161,7 @@ async def test_every_change_of_the_conversation_is_kept(sandbox: Sandbox) -> Non
             self.kept_at.append([type(message) for message in conversation[1:]])
 
     clerk = Clerk(words=["Hurry."])
-    session = Session(Script(say("Hm."), calls(("read", '{"path": "."}'), FINISH)), sandbox, clerk)
+    session = Session(Script(say("Hm."), calls(("read", '{"path": "."}'), FINISH)), sandbox, clerk, parsers=PARSERS)
     await session.carry_out("step 0", "Do it.", WORK, Finish)
     grown = [Said, Said, Answer, Said, Answer, ToolResult, ToolResult]
     assert clerk.kept_at == [grown[:length] for length in (1, 2, 3, 4, 5, 7)]
@@ -262,7 +265,7 @@ async def test_each_task_is_kept_under_its_name(sandbox: Sandbox) -> None:
     made = Plan("Greet", "It said helo.", (Step("Spell"), Step("Test")))
     propose = tool("plan", title="t", summary="s", steps=[])
     audience = Audience()
-    session = Session(Script(propose, DONE, DONE, DONE), sandbox, audience, Brief(repo="acme/greeter"))
+    session = Session(Script(propose, DONE, DONE, DONE), sandbox, audience, Brief(repo="acme/greeter"), parsers=PARSERS)
     names: list[str] = []
     for work in (
         plan(session, Brief(repo="acme/greeter")),
@@ -278,7 +281,8 @@ async def test_each_task_is_kept_under_its_name(sandbox: Sandbox) -> None:
 async def test_a_plan_that_was_handed_in_is_taken(sandbox: Sandbox) -> None:
     audience = Audience()
     await plan(
-        Session(Script(tool("plan", title="t", summary="s", steps=[])), sandbox, audience), Brief(repo="acme/greeter")
+        Session(Script(tool("plan", title="t", summary="s", steps=[])), sandbox, audience, parsers=PARSERS),
+        Brief(repo="acme/greeter"),
     )
-    later = Session(Script(), sandbox, Audience(), conversation=audience.kept["plan"])
+    later = Session(Script(), sandbox, Audience(), conversation=audience.kept["plan"], parsers=PARSERS)
     assert await plan(later, Brief(repo="acme/greeter")) == Plan("t", "s", ())

@@ -11,7 +11,7 @@ from app.core.conversation import Answer, Conversation, Instructions, Reply, Sai
 from app.core.errors import LimitReached, ModelError, SandboxError, Stopped
 from app.core.ports import Sandbox
 from app.core.run import Kind
-from tests.agent.script import Audience, Script, assert_sound, calls, say, tool
+from tests.agent.script import PARSERS, Audience, Script, assert_sound, calls, say, tool
 
 WORK: tuple[type[Work], ...] = (Shell, Read, Search, Edit, Write)
 DONE = tool("finish", summary="Done.")
@@ -24,7 +24,13 @@ class Stage:
         self.model = Script(*turns)
         self.audience = Audience()
         self.session = Session(
-            self.model, sandbox, self.audience, max_turns=max_turns, conversation=conversation, cache_key="run"
+            self.model,
+            sandbox,
+            self.audience,
+            max_turns=max_turns,
+            conversation=conversation,
+            cache_key="run",
+            parsers=PARSERS,
         )
 
     async def play(self, task: str = "Do it.") -> str:

@@ -11,7 +11,7 @@ from app.core.conversation import Said
 from app.core.errors import LimitReached
 from app.core.plan import Plan, Step
 from app.core.ports import Sandbox
-from tests.agent.script import Audience, Script, calls, tool
+from tests.agent.script import PARSERS, Audience, Script, calls, tool
 
 BRIEF = Brief(repo="acme/greeter", request="It says `helo`.", author="maintainer", sender="maintainer")
 STEP = {"title": "Spell hello with two l", "files": ["greet.py"], "check": "pytest -q"}
@@ -22,7 +22,7 @@ async def test_the_model_reads_and_hands_in_a_plan(sandbox: Sandbox) -> None:
         tool("search", pattern="helo"),
         tool("plan", title="Greet correctly", summary="It said helo.", steps=[STEP]),
     )
-    made = await plan(Session(model, sandbox, Audience()), BRIEF)
+    made = await plan(Session(model, sandbox, Audience(), parsers=PARSERS), BRIEF)
     assert made == Plan(
         "Greet correctly", "It said helo.", (Step("Spell hello with two l", ("greet.py",), "pytest -q"),)
     )
@@ -34,7 +34,9 @@ async def test_the_model_reads_and_hands_in_a_plan(sandbox: Sandbox) -> None:
 
 async def test_a_plan_may_have_no_steps(sandbox: Sandbox) -> None:
     model = Script(tool("plan", title="Nothing", summary="It says hello already.", steps=[]))
-    assert await plan(Session(model, sandbox, Audience()), BRIEF) == Plan("Nothing", "It says hello already.", ())
+    assert await plan(Session(model, sandbox, Audience(), parsers=PARSERS), BRIEF) == Plan(
+        "Nothing", "It says hello already.", ()
+    )
 
 
 async def test_nothing_can_be_changed_while_planning(sandbox: Sandbox) -> None:
@@ -42,7 +44,7 @@ async def test_nothing_can_be_changed_while_planning(sandbox: Sandbox) -> None:
     model = Script(
         calls(write, ("shell", '{"command": "rm greet.py"}')), tool("plan", title="t", summary="s", steps=[])
     )
-    await plan(Session(model, sandbox, Audience()), BRIEF)
+    await plan(Session(model, sandbox, Audience(), parsers=PARSERS), BRIEF)
     assert model.tools == ("read", "search", "plan")
     assert all("There is no tool" in result for result in model.results)
     assert b"helo" in await sandbox.read("greet.py")
@@ -52,11 +54,11 @@ async def test_a_plan_that_cannot_be_read_is_asked_for_again(sandbox: Sandbox) -
     model = Script(
         tool("plan", title="", summary="s", steps=[STEP]), tool("plan", title="t", summary="s", steps=[STEP])
     )
-    assert (await plan(Session(model, sandbox, Audience()), BRIEF)).title == "t"
+    assert (await plan(Session(model, sandbox, Audience(), parsers=PARSERS), BRIEF)).title == "t"
     assert "`title`: must have 1 to 120 characters" in model.results[0]
 
 
 async def test_a_plan_that_never_comes_is_not_waited_for(sandbox: Sandbox) -> None:
     model = Script(*[tool("read", path=".")] * 2)
     with pytest.raises(LimitReached):
-        await plan(Session(model, sandbox, Audience(), max_turns=2), BRIEF)
+        await plan(Session(model, sandbox, Audience(), max_turns=2, parsers=PARSERS), BRIEF)

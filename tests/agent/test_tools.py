@@ -8,13 +8,13 @@ from inline_snapshot import snapshot
 from app.agent.call import Edit, Read, Search, Shell, Work, Write
 from app.agent.tools import MAX_FILE_BYTES, MAX_RESULT_CHARS, Workbench
 from app.core.errors import SandboxError
-from app.core.ports import Sandbox
+from app.core.ports import Parsers, Sandbox
 from tests.agent.conftest import GREET
 
 
 @pytest.fixture
-def workbench(sandbox: Sandbox) -> Workbench:
-    return Workbench(sandbox)
+def workbench(sandbox: Sandbox, parsers: Parsers) -> Workbench:
+    return Workbench(sandbox, parsers)
 
 
 async def done(workbench: Workbench, call: Work) -> str:

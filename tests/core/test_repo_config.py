@@ -3,9 +3,11 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
-from app.core.errors import UserError
-from app.core.repo_config import RepoConfig, detect_tests, is_test, parse
+from app.adapters.parsers.documents import load_yaml
+from app.core.errors import ParseError, UserError
+from app.core.repo_config import RepoConfig, detect_tests, explain, is_test, read
 
 WHOLE = """\
 label: robot
@@ -20,6 +22,15 @@ ci_fix_attempts: 1
 roles: [write, admin]
 pull_request: {draft: true, labels: [bot], reviewers: [ada]}
 """
+
+
+def parse(text: str) -> RepoConfig:
+    """As the worker does, but in this process."""
+    try:
+        file = load_yaml(text.encode())
+    except ParseError as error:
+        raise UserError(explain(error)) from error
+    return read(file)
 
 
 def test_everything_is_optional() -> None:
@@ -44,10 +55,15 @@ def test_every_key_is_read() -> None:
         ("budget:\n  usd: 1\n  usdd: 3\n", "line 3: there is no key `budget.usdd`. Did you mean `usd`?"),
         ("test: pytest\nbudget:\n  usd: -1\n", "line 3: `budget.usd`: Input should be greater than 0"),
         ("roles: [owner]\n", "line 1: `roles`: Input should be 'read'"),
-        ("test: [\n", "line 2 is not YAML"),
+        ("test: [\n", "line 2, could not be read: expected the node content, but found '<stream end>'."),
         ("- a\n- b\n", "must hold `key: value` lines"),
-        ("test: \x00\n", "is not YAML"),
-        ("x" * 70_000, "longer than 65,536 characters"),
+        ("test: \x00\n", "could not be read"),
+        ("test: &t pytest\nlint: *t\n", "line 1, could not be read: anchors and aliases (`&name`, `*name`) are not"),
+        ("budget: {<<: {usd: 1}}\n", "line 1, could not be read: merge keys (`<<`) are not supported"),
+        ("x: " + "[" * 50, "line 1, could not be read: it is nested deeper than 16 levels."),
+        ("test: !!set {a}\n", "line 1, could not be read: the tag"),
+        ("people: [" + "a," * 6_000 + "]", "more than 5,000 values"),
+        ("x" * 70_000, "longer than 65,536 bytes"),
     ],
 )
 def test_a_mistake_is_named_with_its_line_and_key(text: str, words: str) -> None:
@@ -62,9 +78,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         assert isinstance(parse(text), RepoConfig)
 
 
-def commands(*paths: str, **contents: bytes) -> list[str]:
-    files: dict[str, bytes | None] = dict.fromkeys(paths)
-    return [found.command for found in detect_tests({**files, **contents})]
+def commands(*paths: str) -> list[str]:
+    return [found.command for found in detect_tests(dict.fromkeys(paths))]
 
 
 def test_tests_are_found_by_what_the_repository_holds() -> None:
@@ -79,10 +94,13 @@ def test_tests_are_found_by_what_the_repository_holds() -> None:
 
 
 def test_a_script_that_only_says_there_are_no_tests_is_no_test() -> None:
-    package = {"package.json": b'{"scripts": {"test": "echo \\"Error: no test specified\\" && exit 1"}}'}
-    assert detect_tests(package) == ()
-    assert commands("pnpm-lock.yaml", **{"package.json": b'{"scripts": {"test": "vitest run"}}'}) == ["pnpm test"]
-    assert detect_tests({"package.json": b"[]"}) == ()
+    nothing: JsonValue = {"scripts": {"test": 'echo "Error: no test specified" && exit 1'}}
+    assert detect_tests({"package.json": None}, nothing) == ()
+    files = {"package.json": None, "pnpm-lock.yaml": None}
+    assert [found.command for found in detect_tests(files, {"scripts": {"test": "vitest run"}})] == ["pnpm test"]
+    oddities: list[JsonValue] = [[], None, 1, {"scripts": []}, {"scripts": None}]
+    for odd in oddities:
+        assert detect_tests({"package.json": None}, odd) == ()
     assert detect_tests({"Makefile": b"all:\n\ntest: all\n\t./t\n"})[0].command == "make test"
 
 

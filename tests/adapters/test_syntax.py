@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
-from app.agent.syntax import MAX_BYTES, MAX_FAULTS, check, introduced
+from app.adapters.parsers.syntax import MAX_BYTES, MAX_FAULTS, check
+from app.core.parsed import introduced
 
 WELL_FORMED = {
     "a.py": "type X = int\n\n\ndef f[T](a: T) -> str:\n    return f'{a['b']}'\n",
