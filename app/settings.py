@@ -103,7 +103,9 @@ class Settings:
         (), "Addresses or networks of the proxies before web, by comma: their `X-Forwarded-For` says who asks"
     )
     jobs_per_minute: int = _setting(
-        60, "Jobs that one installation may ask web for; GitHub is asked again for what was more"
+        60,
+        "Jobs that one installation may ask web for; one person may ask for a sixth of it, all people without a role "
+        "together for another sixth. GitHub is asked again for what was more",
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "How much is logged")
 

@@ -77,11 +77,16 @@ class Issue(_Payload):
 
 
 class Comment(_Payload):
-    """`performed_via_github_app` is there when an App wrote it, also in a person's name."""
+    """`performed_via_github_app` is there when an App wrote it, also in a person's name.
+
+    `author_association` is how the author is related to the repository. Members whose membership is private
+    may appear as `NONE`: use it for rate limits, never for rights.
+    """
 
     id: _Id
     body: str | None = None
     user: Account | None = None
+    author_association: str | None = None
     performed_via_github_app: Present | None = None
     created_at: _Moment | None = None
 
@@ -120,6 +125,7 @@ class Review(_Payload):
     body: str | None = None
     state: str
     user: Account | None = None
+    author_association: str | None = None
     performed_via_github_app: Present | None = None
     submitted_at: _Moment | None = None
 

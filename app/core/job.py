@@ -107,6 +107,10 @@ class Place:
     hunk: str = ""
 
 
+MEMBERS: Final = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
+"""Those of GitHub's author associations that only people with a role in the repository have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remark:
     """A person's comment in a thread. `association` is GitHub's word for who they are to the repository.
@@ -122,7 +126,7 @@ class Remark:
 
     @property
     def is_by_member(self) -> bool:
-        return self.association in {"OWNER", "MEMBER", "COLLABORATOR"}
+        return self.association in MEMBERS
 
 
 @dataclass(frozen=True, slots=True)

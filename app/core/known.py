@@ -1,6 +1,7 @@
-"""What the web process knows of a repository's file: a worker that read it leaves a note in the store.
+"""What the web process knows of a repository's file and its members: a worker that asked leaves a note in the store.
 
-So a label or a bot that only the file names is heard without a call to GitHub. The worker asks the file itself again.
+So a label or a bot that only the file names is heard without a call to GitHub, and a member is not limited as a
+stranger is. The worker asks GitHub itself again.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,12 @@ _KNOWN = TypeAdapter(Known)
 def name_of(repo: str) -> str:
     """The name of the note, in `Store.note` and `Store.recall`."""
     return f"file {repo}"
+
+
+def name_of_member(installation_id: int, account_id: int) -> str:
+    """The name of the note that a worker leaves once somebody was let in, for those whom GitHub's payloads call
+    strangers: members in private, and those whom only the file names."""
+    return f"member {installation_id} {account_id}"
 
 
 def encode(known: Known) -> str:

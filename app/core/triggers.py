@@ -43,7 +43,7 @@ from app.core.events import (
     ReviewCommentCreated,
     ReviewSubmitted,
 )
-from app.core.job import Command, Job, Mode, Person, Place, Source, Verb, job_id
+from app.core.job import MEMBERS, Command, Job, Mode, Person, Place, Source, Verb, job_id
 from app.core.policy import BRANCH_PREFIX
 from app.core.pull import FAILED
 
@@ -130,6 +130,19 @@ def repo_to_ask(event: Event, *, label: str, now: datetime) -> str:
     name = event.label.name if isinstance(event, IssueLabeled) and event.label else label
     asks = decide(event, delivery_id="", label=name, now=now, bots=(event.sender.login,))
     return event.repository.full_name if asks is not None else ""
+
+
+def is_open_to_anybody(event: Event) -> bool:
+    """Could somebody without a role in the repository have caused this event, by what GitHub says of its author?
+
+    False for labels, which take a role, and for checks on branches that only this App writes.
+    """
+    match event:
+        case CommentCreated() | ReviewCommentCreated():
+            return event.comment.author_association not in MEMBERS
+        case ReviewSubmitted():
+            return event.review.author_association not in MEMBERS
+    return False
 
 
 def _labeled(event: IssueLabeled, label: str) -> Asked | None:

@@ -34,6 +34,9 @@ OVERLAP: Final = timedelta(minutes=15)
 """How far behind the newest seen attempt the next look begins: an attempt may be logged late."""
 MAX_ATTEMPTS: Final = 40
 """At one delivery, one every five minutes; then GitHub is not asked again."""
+_TOO_MANY: Final = 429
+MAX_ASKED: Final = 100
+"""In one round, so that a flood which was answered 429 does not use up the App's requests to GitHub."""
 _SEEN: Final = "deliveries seen up to"
 
 
@@ -95,16 +98,19 @@ async def ask_again(ports: Ports, *, is_due: bool = False) -> int:
     since = max(datetime.fromisoformat(seen) - OVERLAP, now - GITHUB_REMEMBERS) if seen else now - GITHUB_REMEMBERS
     attempts = await ports.github.deliveries(since)
     lost = find_lost(attempts)
-    for attempt in lost:
+    for attempt in lost[:MAX_ASKED]:
         await ports.github.redeliver(attempt.id)
         log.info("delivery asked for again", extra={"delivery_id": attempt.guid, "event": attempt.event})
     if attempts and not lost:
         await ports.store.note(_SEEN, max(attempt.delivered_at for attempt in attempts).isoformat())
-    return len(lost)
+    return len(lost[:MAX_ASKED])
 
 
 def find_lost(attempts: Iterable[DeliveryAttempt]) -> list[DeliveryAttempt]:
-    """Of each delivery of ours that never arrived and was not tried too often, the newest attempt; oldest first."""
+    """Of each delivery of ours that never arrived and was not tried too often, the newest attempt.
+
+    Oldest first, but what was asked too often (429) after all that failed otherwise: a flood must not hold that up.
+    """
     by_guid: dict[str, list[DeliveryAttempt]] = {}
     for attempt in attempts:
         if attempt.event in HANDLED:
@@ -114,7 +120,7 @@ def find_lost(attempts: Iterable[DeliveryAttempt]) -> list[DeliveryAttempt]:
         for tries in by_guid.values()
         if len(tries) < MAX_ATTEMPTS and not any(attempt.arrived for attempt in tries)
     ]
-    return sorted(lost, key=lambda attempt: attempt.delivered_at)
+    return sorted(lost, key=lambda attempt: (attempt.status_code == _TOO_MANY, attempt.delivered_at))
 
 
 async def sweep(ports: Ports, *, label: str, is_due: bool = False) -> int:

@@ -73,6 +73,9 @@ async def check(work: Work, role: Role) -> None:
         Refused: no.
     """
     _check_sender(work, role, work.config)
+    job = work.run.job
+    if job.sender.id:
+        await work.ports.store.note(known.name_of_member(job.installation_id, job.sender.id), "1")
     _check_label(work)
     await _count(work)
     if work.run.is_muted:

@@ -3,7 +3,7 @@
     202 stored     {"job": id}                          401  not signed with our secret
     200 known      {"job": id, "duplicate": true}       400  a header is missing, or not the JSON that GitHub documents
     200 not ours   {"ignored": why}                     413  it is too large          415  the webhook sends forms
-    200 ping       {"pong": true}                       429  its installation asks too much
+    200 ping       {"pong": true}                       429  its installation, person or strangers ask too much
                                                         503  the queue is away, or too many large bodies at once
 
 GitHub takes anything but 2xx as failed (https://docs.github.com/en/webhooks/using-webhooks/handling-failed-webhook-deliveries).
@@ -29,7 +29,7 @@ from starlette.routing import Route
 from app.core import delivery, events, known, triggers
 from app.core.delivery import BadDelivery, BadSignature, Delivery, Seal
 from app.core.errors import StoreError
-from app.core.events import HANDLED, InstallationChanged, Ping, RepositoryChanged
+from app.core.events import HANDLED, Event, InstallationChanged, Ping, RepositoryChanged
 from app.core.gone import KIND, find_gone
 from app.core.job import Job, Source
 from app.core.ports import Clock
@@ -42,6 +42,8 @@ from app.web.problems import problem
 _log: Final = logging.getLogger(__name__)
 _EVENT: Final = re.compile(r"[a-z0-9_]{1,64}")
 _DELIVERY_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+_SAID: Final = frozenset({Source.COMMENT, Source.REVIEW, Source.REMARK})
+"""What people say: counted for each person. Only people with a role can label."""
 MAX_TOLD: Final = 100
 """Open runs, of those at work and of those that wait, that hear of what was taken away; the others find out."""
 _LINES_AT_ONCE: Final = 20
@@ -71,8 +73,9 @@ def routes(
 ) -> list[Route]:
     """The webhook's route. `secrets` are one, or two while the secret is being changed.
 
-    Each installation may ask for `jobs_per_minute`, as many at once, and one person's comments for a sixth of that, so
-    that a stranger cannot use up what the team has. Each process counts on its own.
+    Each installation may ask for `jobs_per_minute`, as many at once, and each person for a sixth of that by comments
+    and reviews. People without a role share another sixth and take nothing from the rest, so that they cannot use up
+    what the team has. Each process counts on its own.
 
     Raises:
         UserError: a secret is empty.
@@ -80,7 +83,8 @@ def routes(
     delivery.keys(secrets)
     room, lines = Room(), Buckets(rate=1, burst=_LINES_AT_ONCE)
     of_all, of_one = max(1, jobs_per_minute), max(1, jobs_per_minute // 6)
-    door = _Door(queue, store, label, clock, Buckets(of_all / 60, of_all), Buckets(of_one / 60, of_one))
+    limits = _Limits(*(Buckets(most / 60, most) for most in (of_all, of_one, of_one)))
+    door = _Door(queue, store, label, clock, limits)
 
     async def receive(request: Request) -> Response:
         started = clock.monotonic()
@@ -131,6 +135,23 @@ def _trust(request: Request, body: Body) -> Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class _Limits:
+    """How many jobs may be asked for: by each installation's members, by each person, by each installation's
+    strangers."""
+
+    members: Buckets
+    persons: Buckets
+    strangers: Buckets
+
+    def take(self, job: Job, now: float, *, is_stranger: bool) -> float:
+        """Count the job; 0, or the seconds to wait."""
+        installation = str(job.installation_id)
+        if job.source in _SAID and (wait_s := self.persons.take(f"{installation} {job.sender.id}", now)):
+            return wait_s
+        return (self.strangers if is_stranger else self.members).take(installation, now)
+
+
+@dataclass(frozen=True, slots=True)
 class _Door:
     """What is done with a delivery that is real."""
 
@@ -138,8 +159,7 @@ class _Door:
     store: Store
     label: str
     clock: Clock
-    installations: Buckets
-    commenters: Buckets
+    limits: _Limits
 
     async def answer(self, received: Delivery) -> _Answer:
         try:
@@ -159,7 +179,15 @@ class _Door:
             own = known.decode(await self._recall(known.name_of(repo)))
             label = own.label or self.label
             job = triggers.decide(event, delivery_id=received.id, label=label, now=now, bots=own.bots)
-        return _ignored("it asks for nothing") if job is None else await self._put(job)
+        if job is None:
+            return _ignored("it asks for nothing")
+        return await self._put(job, is_stranger=await self._is_stranger(event, job))
+
+    async def _is_stranger(self, event: Event, job: Job) -> bool:
+        """Has the sender no role here, by what GitHub says of them and by whom a worker let in before?"""
+        if job.sender.is_bot or not triggers.is_open_to_anybody(event):
+            return False
+        return not await self._recall(known.name_of_member(job.installation_id, job.sender.id))
 
     async def _take_away(self, event: InstallationChanged | RepositoryChanged) -> _Answer:
         """Tell the open runs of what was taken from the bot."""
@@ -184,9 +212,10 @@ class _Door:
         except StoreError as error:
             raise _away() from error
 
-    async def _put(self, job: Job) -> _Answer:
-        if wait_s := ceil(self._take(job)):
-            detail = "This installation or person asks too much at once; deliver this again."
+    async def _put(self, job: Job, *, is_stranger: bool) -> _Answer:
+        if wait_s := ceil(self.limits.take(job, self.clock.monotonic(), is_stranger=is_stranger)):
+            whose = "People without a role here ask" if is_stranger else "This installation or person asks"
+            detail = f"{whose} for too much at once; deliver this again."
             raise _Refusal(429, "Too many requests", detail, retry_after=str(wait_s))
         try:
             is_new = await self.queue.put(Run(job=job, updated_at=self.clock.now()))
@@ -195,14 +224,6 @@ class _Door:
         if is_new:
             return _Answer(JSONResponse({"job": job.id}, 202), "accepted", job.id)
         return _Answer(JSONResponse({"job": job.id, "duplicate": True}), "duplicate", job.id)
-
-    def _take(self, job: Job) -> float:
-        """Count the job; 0, or the seconds to wait. Only people with a role can label, anybody can comment."""
-        now, installation = self.clock.monotonic(), str(job.installation_id)
-        wait_s = 0.0
-        if job.source is Source.COMMENT:
-            wait_s = self.commenters.take(f"{installation} {job.sender.id}", now)
-        return wait_s or self.installations.take(installation, now)
 
 
 def _away() -> _Refusal:

@@ -181,3 +181,22 @@ async def repeated_retries(scene: Scene) -> None:
     await scene.bot.work()
     assert len(scene.model.requests) == asked
     scene.assert_told("🚫 Not started")
+
+
+@attack("budgets", is_worker_up=False)
+async def flood_of_strangers(scene: Scene) -> None:
+    """Six strangers with ten commands each use up what the installation may ask, so that the team is turned away."""
+    issue = await scene.bot.issue()
+    answers = []
+    for number in range(6):
+        for _ in range(10):
+            _, delivery = await scene.github.comment(REPO, issue.number, "/vibecode", by=f"stranger-{number}")
+            answers.append(delivery.status_code)
+    assert 429 in answers, "Strangers may ask without end."
+    labelled = await scene.bot.label(issue)
+    assert labelled.status_code == 202, f"The team's label was answered {labelled.status_code}."
+    _, said = await scene.github.comment(REPO, issue.number, "/vibecode status", by="maintainer")
+    assert said.status_code == 202, f"The team's comment was answered {said.status_code}."
+    taken = answers.count(202)
+    assert taken <= 12, f"{taken} commands of strangers were taken."
+    scene.assert_in(scene.log.getvalue(), "too many requests")

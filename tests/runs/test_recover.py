@@ -19,6 +19,11 @@ def test_the_oldest_is_asked_for_first() -> None:
     assert [found.guid for found in find_lost([attempt(2, "b", 0), attempt(1, "a", 0)])] == ["a", "b"]
 
 
+def test_what_was_asked_too_often_waits_for_what_failed_otherwise() -> None:
+    attempts = [attempt(1, "flood", 429), attempt(2, "late", 503)]
+    assert [found.guid for found in find_lost(attempts)] == ["late", "flood"]
+
+
 def test_events_that_are_not_ours_are_left_alone() -> None:
     assert find_lost([attempt(1, "a", 0, event="push")]) == []
 
