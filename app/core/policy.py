@@ -7,7 +7,6 @@
                       └─ passed    the rest
 """
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from typing import Final
 from pathspec import GitIgnoreSpec
 
 from app.core.errors import Refused
-from app.core.redact import find_secret
+from app.core.redact import find_secret, find_secrets
+from app.core.secret_rules import lock_files
 
 BRANCH_PREFIX: Final = "vibecode/"
 REGULAR, EXECUTABLE, SYMLINK, ABSENT = "100644", "100755", "120000", "000000"
@@ -32,8 +32,6 @@ ALWAYS_PROTECTED: Final = (
     *("/.claude", "/.codex", "/.cursor", "/.gemini", ".cursorrules", ".windsurfrules", ".clinerules"),
 )
 """Held back whatever the repository's file says, in the syntax of `.gitignore`: what runs or instructs elsewhere."""
-_JOINT: Final = re.compile(r"""["'`]\s*+(?:[+.&\\]\s*+)*+["'`]|\\\r?\n""")
-"""Where a literal goes on in the next one, or a line in the next one."""
 
 
 class Role(StrEnum):
@@ -206,11 +204,9 @@ def _check_mode(change: Change) -> None:
 
 
 def _check_secrets(change: Change) -> None:
-    """Look through each line, and through what stands in them once the pieces of literals are put together. NULs hide
+    """Look through the text, and through what stands in it once the pieces of literals are put together. NULs hide
     nothing: text in UTF-16 is full of them."""
     text = change.content.replace(b"\0", b"").decode("utf-8", "replace")
-    for number, line in enumerate(text.splitlines(), start=1):
-        if (name := find_secret(line)) is not None:
-            raise Refused(f"{_shown(change)}, line {number} holds what looks like {name}. Nothing was published.")
-    if (name := find_secret(_JOINT.sub("", text))) is not None:
-        raise Refused(f"{_shown(change)} holds, in pieces, what looks like {name}. Nothing was published.")
+    for found in find_secrets(text, is_lock_file=lock_files().search(change.path) is not None):
+        where = f", line {found.line} holds" if found.line else " holds, in pieces,"
+        raise Refused(f"{_shown(change)}{where} what looks like {found.kind}. Nothing was published.")

@@ -1,84 +1,121 @@
 """What must never be said, taken out of what is said.
 
-Two sources: the values this process knows (keys, tokens) and the shapes that vendors give their secrets. The same
-shapes serve the gate in `core/policy.py`, which refuses to publish a line that holds one.
+Two sources: the values this process knows (keys, tokens), in every usual encoding, and the shapes that vendors give
+their secrets. The same shapes serve the gate in `core/policy.py`.
 """
 
 import re
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 from pydantic import SecretStr
 
+from app.core.own_secrets import OwnSecrets
+from app.core.secret_rules import Rule, is_sample, rules, rules_by_keyword
+
 MASK: Final = "[redacted]"
-MIN_SECRET_CHARS: Final = 8
-"""A shorter value is not masked: it would stand in ordinary words."""
-
-SHAPES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
-    # https://github.blog/engineering/behind-githubs-new-authentication-token-formats/
-    ("a GitHub token", re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255})\b")),
-    ("an OpenAI key", re.compile(r"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{20,200}\b")),
-    ("an Anthropic key", re.compile(r"\bsk-ant-[A-Za-z0-9_-]{20,200}\b")),
-    ("an E2B key", re.compile(r"\be2b_[0-9a-f]{40}\b")),
-    ("an AWS access key", re.compile(r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b")),
-    ("a Google API key", re.compile(r"\bAIza[A-Za-z0-9_-]{35}\b")),
-    ("a Slack token", re.compile(r"\bxox[abeoprs]-[A-Za-z0-9-]{10,200}\b")),
-    ("a Stripe key", re.compile(r"\b[rs]k_live_[A-Za-z0-9]{20,200}\b")),
-    (
-        "a JSON Web Token",
-        re.compile(r"(?<![\w-])eyJ[A-Za-z0-9_-]{10,2000}+\.eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{10,1000}"),
-    ),
-    (
-        "a private key",
-        re.compile(
-            r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:[\s\S]{0,10000}?-----END [A-Z ]{0,30}PRIVATE KEY-----)?"
-        ),
-    ),
-    ("a password in a URL", re.compile(r"(?<=://)[^\s/:@]{1,100}:[^\s/@]{3,200}(?=@)")),
-)
-"""What a secret looks like, and what to call it. Every pattern is bounded, so that a long line costs linear time."""
+OWN: Final = "a secret of this deployment"
+_SHORT_CHARS: Final = 256
+_KEPT: Final = 2_048
+_TELLING_CHARS: Final = 16
+_LONG_PART: Final = re.compile(r"[A-Za-z0-9_+=~%!@^&*-]{13}", re.ASCII)
+"""Text without one holds no secret of any shape, apart from passwords in addresses and private keys."""
+_JOINT: Final = re.compile(r"""["'`]\s*+(?:[+.&\\]\s*+)*+["'`]|\\\r?\n""")
+"""Where a literal goes on in the next one, or a line in the next one."""
 
 
-_NAMED: Final = re.compile(
-    r"(?:secret|token|passwd|password|credential|(?:api|access|private|signing|encryption)[_-]?key)\w{0,30}[\"']?"
-    r"\s{0,8}(?::=|=>|[:=])\s{0,8}[\"'`]([A-Za-z0-9+/=_.~-]{24,200})[\"'`]",
-    re.IGNORECASE,
-)
-"""A long value under a name that says what it is."""
-_MIN_DIGITS: Final = 0.1
-_MIN_TURNS: Final = 0.3
-_MIN_DISTINCT: Final = 10
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A secret in a text: what to call it, its value, and its line from 1. Line 0: it stands there in pieces."""
+
+    kind: str
+    value: str
+    line: int
 
 
 class Redactor:
-    """Masks secrets in text. Cheap to call, safe to call twice."""
+    """Masks secrets in text. Cheap to call, safe to call twice; what was masked lately is remembered."""
 
     def __init__(self, secrets: Iterable[SecretStr] = ()) -> None:
-        values = {line for secret in secrets for line in secret.get_secret_value().splitlines()}
-        long_enough = sorted((value for value in values if len(value) >= MIN_SECRET_CHARS), key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, long_enough))) if long_enough else None
+        self._own = OwnSecrets(secrets)
+        self._remembered = lru_cache(_KEPT)(self._redact)
 
     def redact(self, text: str) -> str:
         """The text with every known value and every known shape replaced by `MASK`."""
-        if self._known is not None:
-            text = self._known.sub(MASK, text)
-        for _, shape in SHAPES:
-            text = shape.sub(MASK, text)
+        return self._remembered(text) if len(text) <= _SHORT_CHARS else self._redact(text)
+
+    def holds_own(self, text: str) -> int | None:
+        """The line, from 1, where a value that this process knows begins; None when none is there.
+
+        A short word that stands in for a key which is not needed does not count: it may stand in any text.
+        """
+        first = min((start for start, end in self._own.spans(text) if _is_telling(text[start:end])), default=None)
+        return None if first is None else text.count("\n", 0, first) + 1
+
+    def _redact(self, text: str) -> str:
+        text = _mask(text, self._own.spans(text))
+        for rule in _candidates(text):
+            text = _mask(text, rule.spans(text))
         return text
+
+
+def find_secrets(text: str, *, is_lock_file: bool = False) -> Iterator[Found]:
+    """Everything in a text that looks like a secret and not like a sample of one, also in pieces of literals."""
+    seen: set[str] = set()
+    for start, kind, value in _apart(text, is_lock_file):
+        seen.add(value)
+        yield Found(kind, value, text.count("\n", 0, start) + 1)
+    joined = _JOINT.sub("", text)
+    if joined != text:
+        yield from (Found(kind, value, 0) for _, kind, value in _apart(joined, is_lock_file) if value not in seen)
+
+
+def _apart(text: str, is_lock_file: bool) -> Iterator[tuple[int, str, str]]:
+    """Where, what and which, in order; of what overlaps the first."""
+    last = 0
+    for start, end, rule in sorted(_located(text, is_lock_file), key=itemgetter(0)):
+        value = text[start:end]
+        if start >= last and not is_sample(value) and (rule.judge_at_gate is None or rule.judge_at_gate(value)):
+            last = end
+            yield start, rule.name, value
+
+
+def _located(text: str, is_lock_file: bool) -> Iterator[tuple[int, int, Rule]]:
+    for rule in _candidates(text):
+        if not (rule.is_named and is_lock_file):
+            yield from ((start, end, rule) for start, end in rule.spans(text))
 
 
 def find_secret(line: str) -> str | None:
     """What the line's first secret-shaped part is called, None when there is none."""
-    shaped = next((name for name, shape in SHAPES if shape.search(line)), None)
-    if shaped is None and any(_is_random(value) for value in _NAMED.findall(line)):
-        return "a secret of random characters"
-    return shaped
+    return next((found.kind for found in find_secrets(line)), None)
 
 
-def _is_random(value: str) -> bool:
-    """Whether digits, capitals and small letters follow one another as chance has it, and not as words do."""
-    kinds = ["0" if each.isdigit() else "A" if each.isupper() else "a" for each in value if each.isalnum()]
-    turns = sum(before != after for before, after in pairwise(kinds))
-    is_varied = len(set(value)) >= _MIN_DISTINCT
-    return is_varied and turns >= _MIN_TURNS * len(kinds) and kinds.count("0") >= _MIN_DIGITS * len(kinds)
+def _candidates(text: str) -> Sequence[Rule]:
+    """The rules that may find something: of each, a keyword stands in the text."""
+    if not ("://" in text or "PRIVATE KEY" in text or _LONG_PART.search(text)):
+        return ()
+    folded = text.lower()
+    by_keyword = rules_by_keyword()
+    there = [keyword for keyword in by_keyword if keyword in folded]
+    if not there:
+        return ()
+    wanted = {number for keyword in there for number in by_keyword[keyword]}
+    return [rules()[number] for number in sorted(wanted)]
+
+
+def _is_telling(value: str) -> bool:
+    return len(value) >= _TELLING_CHARS or any(char.isdigit() for char in value)
+
+
+def _mask(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """The text with `MASK` in the place of each span; those that touch become one."""
+    parts, at, last = [], 0, -1
+    for start, end in sorted(spans):
+        if start > last:
+            parts += [text[at:start], MASK]
+        last = at = max(end, at)
+    return "".join((*parts, text[at:])) if parts else text

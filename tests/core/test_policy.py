@@ -126,12 +126,12 @@ def test_submodules_are_refused() -> None:
 @pytest.mark.parametrize(
     "secret",
     [
-        "ghp_" + "a" * 36,
+        "ghp_" + "a1" * 18,
         "github_pat_" + "A1" * 20,
-        "sk-proj-" + "x" * 40,
-        "AKIA" + "Q" * 16,
-        "-----BEGIN RSA PRIVATE KEY-----",
-        "postgres://admin:hunter22@db.example.com/x",
+        "sk-proj-" + "x4Y" * 14,
+        "AKIA" + "QZ" * 8,
+        "-----BEGIN RSA PRIVATE KEY-----\\n" + "MIIEvQ1b" * 8,
+        "postgres://admin:hunter22@db.internal/x",
     ],
 )
 def test_a_secret_is_refused_with_its_place_and_without_its_value(secret: str) -> None:
