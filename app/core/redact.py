@@ -41,6 +41,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[SecretStr] = ()) -> None:
         self._own = OwnSecrets(secrets)
+        rules_by_keyword()  # is read now, and not at the first word said
         self._remembered = lru_cache(_KEPT)(self._redact)
 
     def redact(self, text: str) -> str:
