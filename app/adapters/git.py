@@ -141,7 +141,3 @@ _BAD_IN_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(/|$)|(^|/
 def is_branch_name(name: str) -> bool:
     """Whether git takes it: https://git-scm.com/docs/git-check-ref-format."""
     return len(name.encode(errors="replace")) <= 244 and not _BAD_IN_REF.search(name) and name != "HEAD"
-
-
-def is_sha(text: str) -> bool:
-    return re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text) is not None

@@ -10,12 +10,13 @@ A cache that is damaged or has grown too large is thrown away and fetched anew: 
 import asyncio
 import hashlib
 import logging
+import os
 import re
 import shutil
 import tarfile
 import tempfile
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -23,10 +24,14 @@ from typing import Final
 from pydantic import SecretStr
 
 from app.adapters.cache import evict, forget_leftovers, locked, mark_used, tidy
-from app.adapters.git import GitFailed, environment, is_branch_name, is_sha, run
+from app.adapters.git import GitFailed, environment, is_branch_name, run
 from app.core.errors import RepoError
+from app.core.listing import Entry, Files, States, folders_of, is_sha, parse_diff
 
 DEPTH: Final = 50
+MAX_BYTES: Final = 16 * 1024**2
+"""The most that is read of one command's output."""
+PATHS_AT_ONCE: Final = 500
 MAX_ATTEMPTS: Final = 2
 RETRY_WAIT_S: Final = 1.0
 
@@ -155,6 +160,68 @@ class GitRepos:
                 raise RepoError(f"Git could not compare two commits of {repo}: {_last_words(error)}") from error
             return None
 
+    async def files(self, installation_id: int, repo: str, sha: str, paths: Collection[str]) -> Files:
+        """The files at, above and under these paths. See the port."""
+        cache = self._cache(installation_id, repo)
+        await self._check_known(cache, repo, sha)
+        wanted = sorted(set(paths))
+        folders = sorted({folder for path in wanted for folder in folders_of(path)})
+        found: dict[str, Entry] = {}
+        for options, names in (((), folders), (("-r",), wanted)):
+            for first in range(0, len(names), PATHS_AT_ONCE):
+                some = names[first : first + PATHS_AT_ONCE]
+                listed = await self._list(["ls-tree", *options, "-z", "--full-tree", sha, "--", *some], cache, repo)
+                for line in listed.split("\0")[:-1]:
+                    about, _, path = line.partition("\t")
+                    mode, kind, object_sha = about.split(" ")
+                    if kind != "tree":
+                        found[path] = Entry(mode, object_sha)
+        return found
+
+    async def diff(self, installation_id: int, repo: str, before: str, after: str) -> States:
+        """Where two commits differ. See the port."""
+        cache = self._cache(installation_id, repo)
+        for sha in (before, after):
+            await self._check_known(cache, repo, sha)
+        options = ["-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff", "--ignore-submodules=none"]
+        return parse_diff(await self._list(["diff-tree", *options, before, after], cache, repo))
+
+    async def blobs(
+        self, installation_id: int, repo: str, shas: Collection[str], *, max_bytes: int = 1_048_576
+    ) -> dict[str, bytes]:
+        """Contents by sha. See the port."""
+        cache, left = self._cache(installation_id, repo), MAX_BYTES
+        if not shas or not await asyncio.to_thread(cache.is_dir):
+            return {}
+        asked = "".join(f"{sha}\n" for sha in dict.fromkeys(shas) if is_sha(sha)).encode()
+        sizes: dict[str, int] = {}
+        try:
+            told = await self._git(["cat-file", "--batch-check"], cache, stdin=asked)
+            for sha, kind, told_size in (line.split() for line in told.decode().splitlines() if line.count(" ") == 2):
+                size = int(told_size)
+                if kind == "blob" and size <= max_bytes and left >= size + 100:
+                    sizes[sha], left = size, left - size - 100
+            wanted = "".join(f"{sha}\n" for sha in sizes).encode()
+            raw = await self._git(["cat-file", "--batch"], cache, stdin=wanted) if sizes else b""
+        except GitFailed as error:
+            raise RepoError(f"Git could not read files of {repo}: {_last_words(error)}") from error
+        contents, at = {}, 0
+        for sha, size in sizes.items():
+            start = raw.index(b"\n", at) + 1
+            at = start + size + 1
+            contents[sha] = raw[start : start + size]
+        return contents
+
+    async def _list(self, arguments: list[str], cache: Path, repo: str) -> str:
+        """A listing, whole or not at all."""
+        try:
+            listed = await self._git(arguments, cache)
+        except GitFailed as error:
+            raise RepoError(f"Git could not list files of {repo}: {_last_words(error)}") from error
+        if len(listed) >= MAX_BYTES:
+            raise RepoError(f"{repo} has more files at these paths than can be looked through.")
+        return os.fsdecode(listed)
+
     @asynccontextmanager
     async def _pack(self, cache: Path, repo: str, shas: list[str]) -> AsyncIterator[Path]:
         for sha in shas:
@@ -230,7 +297,7 @@ class GitRepos:
         repo: str = "",
         *,
         stdin: bytes = b"",
-        max_output_bytes: int = 16 * 1024**2,
+        max_output_bytes: int = MAX_BYTES,
     ) -> bytes:
         config = {"fetch.fsckObjects": "true", "fetch.unpackLimit": "1", "http.followRedirects": "false"}
         # A server that sends next to nothing for half a minute is taken for one that hangs.

@@ -15,11 +15,12 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from app.adapters.git import GitFailed, environment, is_branch_name, is_sha, run
+from app.adapters.git import GitFailed, environment, is_branch_name, run
 from app.adapters.no_pulls import NoPulls
 from app.core.delivery import DeliveryAttempt
 from app.core.errors import GitHubError, HeadMoved, UserError
 from app.core.job import Person, Remark, read_job_key
+from app.core.listing import is_sha
 from app.core.policy import Change, Role
 from app.core.ports import GitHub
 from app.core.run import Commit, PullRequest

@@ -55,7 +55,8 @@ class Change:
     `mode` is git's: `100644`, `100755`, `120000` (content is the link's target) or `000000` (deleted). `old_mode` is
     `000000` for a new path. `path` is `/`-separated, relative to the repository's root. `old_content` is what the path
     holds on the branch, read from objects that the worker fetched or wrote itself; None when it is new there, or
-    larger than a file may be: then every line counts as added.
+    larger than a file may be: then every line counts as added. In a merge it holds both sides' contents, one after the
+    other. `sha` is set for what GitHub has already: the blob's (or submodule's commit), whose content is not sent.
     """
 
     path: str
@@ -63,6 +64,7 @@ class Change:
     content: bytes = b""
     old_mode: str = ABSENT
     old_content: bytes | None = None
+    sha: str = ""
 
     @property
     def is_deleted(self) -> bool:
@@ -119,13 +121,13 @@ def inspect(changes: Sequence[Change], *, protected: Sequence[str] = (), caps: C
     for change in changes:
         _check_mode(change)
         _check_secrets(change)
-    held = _held([change.path for change in changes], protected)
+    held = list_held([change.path for change in changes], protected=protected)
     return Inspection(tuple(change for change in changes if change.path not in held), tuple(held))
 
 
-def _held(paths: Sequence[str], protected: Sequence[str]) -> list[str]:
-    """Which paths are protected, by whatever name they would be the same file elsewhere; in order. A file or link that
-    would take the place of a folder with such paths in it is one of them."""
+def list_held(paths: Sequence[str], *, protected: Sequence[str] = ()) -> list[str]:
+    """Which of these paths are protected, by whatever name they would be the same file elsewhere; in order. A file or
+    link that would take the place of a folder with such paths in it is one of them."""
     # Apart, so that no `!pattern` of the repository's own lifts what always holds.
     specs = [GitIgnoreSpec.from_lines(map(_fold, patterns)) for patterns in (ALWAYS_PROTECTED, protected)]
     held = {path for path in paths if any(spec.match_file(name) for spec in specs for name in _names(path))}

@@ -4,7 +4,7 @@ An adapter translates its vendor's exceptions into `core.errors` at the edge, re
 sets a timeout on everything. "Repeatable" means that a second call after an unclear ending does no harm.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +16,7 @@ from pydantic import JsonValue, SecretStr
 from app.core.conversation import Conversation, Reply, ToolSpec
 from app.core.delivery import DeliveryAttempt
 from app.core.job import Person, Remark
+from app.core.listing import Files, States
 from app.core.machine import ExecResult, Network, SandboxInfo
 from app.core.parsed import Fault, YamlFile
 from app.core.policy import Change, Role
@@ -256,6 +257,19 @@ class Repos(Protocol):
     async def merge_base(self, installation_id: int, repo: str, one: str, other: str) -> str | None:
         """The newest commit that both fetched commits come from; None when it is not among the last few dozen of
         each. Repeatable."""
+
+    async def files(self, installation_id: int, repo: str, sha: str, paths: Collection[str]) -> Files:
+        """Of a fetched commit: the files at these paths, those above them (a file where a path has a folder) and all
+        those under them. Nothing else. Repeatable."""
+
+    async def diff(self, installation_id: int, repo: str, before: str, after: str) -> States:
+        """What `after` has at the paths where two fetched commits differ. Renames are not followed. Repeatable."""
+
+    async def blobs(
+        self, installation_id: int, repo: str, shas: Collection[str], *, max_bytes: int = 1_048_576
+    ) -> Mapping[str, bytes]:
+        """The contents of blobs of fetched commits. Those that are larger than `max_bytes`, beyond 16 MiB in all, or
+        not in the cache are left out. Repeatable."""
 
 
 class Parsers(Protocol):

@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Final
 
 from app.core.errors import GitHubError, HeadMoved, Refused, RepoError, UserError
-from app.core.policy import Caps, Change, Inspection, inspect
+from app.core.policy import Caps, Change, Inspection, inspect, list_held
 from app.core.run import Commit, Kind
-from app.runs import tree
+from app.runs import published, tree
 from app.runs.branch import find_free_name, find_own, is_own
 from app.runs.lease import LEASE_S
+from app.runs.published import Sides
 from app.runs.work import Work
 from app.text.commit import compose_message
 
@@ -49,29 +50,29 @@ async def _catch_up(work: Work) -> None:
         Overtaken: both changed the same files; theirs stand.
         UserError: the branch was not pushed to but put elsewhere.
     """
-    run, job = work.run, work.run.job
+    run, job, repos = work.run, work.run.job, work.ports.repos
     head, before = await work.fetch(run.branch), run.head_sha or run.base_sha
     there = await work.github.commits(run.base_sha, head)
     if not await is_own(work, there):
         await work.progress.change(branch=await find_free_name(work))
         return
     try:
-        async with work.ports.repos.pack(job.installation_id, job.repo, head, beside=before) as pack:
+        async with repos.pack(job.installation_id, job.repo, head, beside=before) as pack:
             await tree.add_objects(work.sandbox, pack)
     except RepoError as error:
         raise UserError(
             f"`{run.branch}` was force-pushed while I worked on it, so I left it. `/vibecode retry` begins on what is "
             "there now."
         ) from error
-    theirs = await tree.list_changed(work.sandbox, before, head)
+    theirs = sorted(await repos.diff(job.installation_id, job.repo, before, head))
     now = await tree.snapshot(work.sandbox)
-    ours = await tree.list_changed(work.sandbox, run.published_tree, now)
+    ours = list(await tree.claim_changes(work.sandbox, run.published_tree, now))
     await tree.show(work.sandbox, run.published_tree)
-    await tree.lay_over(work.sandbox, head, theirs)
-    published = await tree.snapshot(work.sandbox)
+    await tree.carry_over(work.sandbox, head, theirs)
+    shown = await tree.snapshot(work.sandbox)
     known = {commit.sha for commit in run.commits}
     pushed = [each for each in there if each.sha not in known]
-    await work.progress.change(commits=(*run.commits, *pushed), head_sha=head, published_tree=published)
+    await work.progress.change(commits=(*run.commits, *pushed), head_sha=head, published_tree=shown)
     if set(pushed) - set(await find_own(work, there)):
         await work.progress.notice(
             f"Somebody pushed to `{run.branch}` meanwhile ({head[:7]}); I went on on top of that."
@@ -89,19 +90,17 @@ async def _publish(work: Work, subject: str, body: str, step: int | None) -> Com
     """
     now = await tree.snapshot(work.sandbox)
     merges = work.run.merges if step is not None else ""
+    sides = await published.read_sides(work) if merges else None
+    if sides:
+        check_merge(work, sides)
     before = work.run.start_tree if merges else work.run.published_tree
-    changes = await tree.read_changes(work.sandbox, before, now, Caps())
-    if not changes and not merges:
+    changes = await published.read_changes(work, before, now, sides, Caps())
+    if not changes.new and not merges:
         return None
-    _check_resolved(changes)
-    there: tuple[Change, ...] = ()
-    if merges:
-        own = await _list_own(work, now)
-        there = tuple(change for change in changes if change.path in own)
-        changes = tuple(change for change in changes if change.path not in own)
-    inspection = inspect(changes, protected=work.config.protected)
+    _check_resolved(changes.new)
+    inspection = inspect(changes.new, protected=work.config.protected)
     if inspection.held:
-        await hold_back(work, inspection)
+        await hold_back(work, inspection, sides)
         now = await tree.snapshot(work.sandbox)
     if not inspection.passed and not merges:
         return None
@@ -110,29 +109,37 @@ async def _publish(work: Work, subject: str, body: str, step: int | None) -> Com
     message = compose_message(
         work.run.job, work.redactor.redact(subject), work.redactor.redact(body), issue=work.run.closes
     )
-    passed = (*there, *inspection.passed)
+    passed = changes.to_send(inspection)
     commit = await work.github.commit(work.run.branch, head, message, passed, merged=merges)
     commit = replace(commit, step=step, files=tuple(change.path for change in passed))
+    work.published = changes.base.with_commit(commit.sha, passed)
     await work.progress.change(commits=(*work.run.commits, commit), head_sha=commit.sha, published_tree=now, merges="")
     await work.progress.show(Kind.NOTE, f"Published {commit.sha[:7]}: {commit.subject}")
     return commit
 
 
-async def _list_own(work: Work, now: str) -> frozenset[str]:
-    """The paths that the branch changed and a merge leaves as they are there: they are published already."""
-    run, job = work.run, work.run.job
-    base = await work.ports.repos.merge_base(job.installation_id, job.repo, run.head_sha, run.merges)
-    if base is None:
-        return frozenset()
-    brought = await tree.list_changed(work.sandbox, base, run.head_sha)
-    return frozenset(brought) - set(await tree.list_changed(work.sandbox, run.published_tree, now))
+def check_merge(work: Work, sides: Sides) -> None:
+    """Refuse a merge that a person must make: of what both sides changed in protected paths, neither may be lost.
+
+    Raises:
+        Refused: there is such a path.
+    """
+    held = list_held(sides.both, protected=work.config.protected)
+    if held:
+        names = ", ".join(_code(path) for path in held[:10])
+        raise Refused(f"Both sides changed {names}, which is protected: a person has to merge these branches.")
 
 
 def _check_resolved(changes: Sequence[Change]) -> None:
     """Refuse to publish what a merge left unresolved."""
     left = [change.path for change in changes if MARKER in change.content]
     if left:
-        raise Refused(f"Conflict markers are left in {', '.join(f'`{path}`' for path in left[:10])}.")
+        raise Refused(f"Conflict markers are left in {', '.join(map(_code, left[:10]))}.")
+
+
+def _code(path: str) -> str:
+    """A path as code that it cannot end."""
+    return f"`{path.replace('`', chr(39))}`"
 
 
 async def _open_branch(work: Work) -> str:
@@ -146,11 +153,15 @@ async def _open_branch(work: Work) -> str:
     return run.base_sha
 
 
-async def hold_back(work: Work, inspection: Inspection) -> None:
+async def hold_back(work: Work, inspection: Inspection, sides: Sides | None = None) -> None:
     """Put protected paths back as they were. That is told first: once they are back, nobody sees what was changed."""
-    names = ", ".join(f"`{path}`" for path in inspection.held)
+    names = ", ".join(map(_code, inspection.held))
     await work.progress.notice(
         f"Held back, because the paths are protected: {names}. A person has to make these changes."
     )
-    await tree.lay_over(work.sandbox, work.run.published_tree, inspection.held)
+    own = [path for path in inspection.held if not sides or path in sides.own]
+    await tree.lay_over(work.sandbox, work.run.published_tree, own)
+    if sides:
+        brought = [path for path in inspection.held if path not in sides.own]
+        await tree.lay_over(work.sandbox, work.run.start_tree, brought)
     work.progress.tell(f"These paths are protected and were put back as they were: {names}. Do not change them again.")

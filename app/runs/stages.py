@@ -80,7 +80,8 @@ async def clone(work: Work) -> None:
         await _set_up(work)
         start_tree = published_tree = await tree.snapshot(work.sandbox)
         if head_sha:
-            await tree.carry_over(work.sandbox, base_sha, head_sha)
+            changed = await work.ports.repos.diff(job.installation_id, job.repo, base_sha, head_sha)
+            await tree.carry_over(work.sandbox, head_sha, sorted(changed))
             published_tree = await tree.snapshot(work.sandbox)
         test_command = await _find_tests(work, start_tree)
         await work.progress.change(

@@ -1,17 +1,20 @@
 """The sandbox's work tree, seen from outside: what is in it, what changed, and putting it to another state.
 
 States are git trees, named by sha. An index of our own keeps the agent's git doings (commits, stashes, branches) from
-mattering. Nothing here is trusted: what comes out is inspected by `core/policy.py` before anything is written.
+mattering. Nothing here is trusted: what comes out is compared with what the worker knows itself (`runs/published.py`),
+and inspected by `core/policy.py`, before anything is written.
 """
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from app.core.errors import Refused, SandboxError
-from app.core.policy import ABSENT, Caps, Change
+from app.core.listing import Entry, hash_blob, is_sha, read_claim
+from app.core.policy import Caps
 from app.core.ports import Sandbox
 
 _CONFIG: Final = (
@@ -65,7 +68,10 @@ async def add_objects(sandbox: Sandbox, pack: Path) -> None:
 async def snapshot(sandbox: Sandbox) -> str:
     """The sha of the tree that the work tree holds now, without what git ignores."""
     output = await _ours(sandbox, f"{_ADD} && {_GIT} write-tree")
-    return output.split()[-1]
+    said = output.split()
+    if not said or not is_sha(said[-1]):
+        raise SandboxError("The sandbox's git named no tree.")
+    return said[-1]
 
 
 async def show(sandbox: Sandbox, tree: str) -> None:
@@ -86,30 +92,24 @@ async def lay_over(sandbox: Sandbox, tree: str, paths: Sequence[str]) -> None:
         await _git(sandbox, "checkout", tree, "--", *present, is_ours=True)
 
 
-async def carry_over(sandbox: Sandbox, base: str, head: str) -> None:
-    """Add to the work tree what `head` (a commit) changed since `base`, keeping what set-up made."""
-    paths = [change.path for change in await _entries(sandbox, base, head)]
+async def carry_over(sandbox: Sandbox, head: str, paths: Sequence[str]) -> None:
+    """Bring what a commit changed, which is at `paths`, into the work tree, keeping what set-up made."""
     for start in range(0, len(paths), 200):
         await lay_over(sandbox, head, paths[start : start + 200])
 
 
-async def merge(sandbox: Sandbox, start: str, base: str, head: str, theirs: str) -> tuple[str, ...]:
-    """Put the work tree to `start` (`theirs` after set-up) with what `head` changed since `base` on top; the paths
-    where both changed the same lines, which hold git's markers then.
+async def merge(
+    sandbox: Sandbox, start: str, commits: tuple[str, str, str], alone: Sequence[str], both: Sequence[str]
+) -> tuple[str, ...]:
+    """Put the work tree to `start` (the third commit after set-up) with what the second of `commits` changed on top;
+    the paths where both changed the same lines, which hold git's markers then.
 
-    `base` is the commit that `head` and `theirs` have in common. Renames are not followed.
+    `commits` are the merge base and the two heads; `alone` are the paths that only the first head changed, `both` those
+    that both changed. Renames are not followed.
     """
     await show(sandbox, start)
-    ours = {entry.path: entry for entry in await _entries(sandbox, base, head)}
-    both = {entry.path: entry for entry in await _entries(sandbox, base, theirs) if entry.path in ours}
-    alone = [path for path in ours if path not in both]
-    for first in range(0, len(alone), 200):
-        await lay_over(sandbox, head, alone[first : first + 200])
-    conflicts = []
-    for path, other in both.items():
-        if ours[path].sha != other.sha and not await _merge_file(sandbox, path, base, head, theirs):
-            conflicts.append(path)
-    return tuple(conflicts)
+    await carry_over(sandbox, commits[1], alone)
+    return tuple([path for path in both if not await _merge_file(sandbox, path, *commits)])
 
 
 async def _merge_file(sandbox: Sandbox, path: str, base: str, head: str, theirs: str) -> bool:
@@ -124,68 +124,54 @@ async def list_files(sandbox: Sandbox, tree: str) -> tuple[str, ...]:
     return tuple(path for path in listing.split("\0") if path)
 
 
-async def list_changed(sandbox: Sandbox, before: str, after: str) -> tuple[str, ...]:
-    """The paths that differ between two trees."""
-    return tuple(change.path for change in await _entries(sandbox, before, after))
-
-
-async def read_changes(sandbox: Sandbox, before: str, after: str, caps: Caps) -> tuple[Change, ...]:
-    """What leads from one tree to the other, contents included.
+async def claim_changes(sandbox: Sandbox, before: str, after: str) -> dict[str, Entry | None]:
+    """What the sandbox says that differs between two of its trees. It may lie, see `core/listing.py`.
 
     Raises:
-        Refused: it is more than `caps` allow; nothing was read.
+        Refused: no tree can be like that, or it is too long.
     """
-    entries = await _entries(sandbox, before, after)
-    if len(entries) > caps.files:
-        raise Refused(f"The change touches {len(entries)} files, more than {caps.files}: {entries[0].path}, …")
-    shas = [entry.sha for entry in entries if entry.has_content]
-    blobs = await _blobs(sandbox, shas, caps) if shas else {}
-    return tuple(
-        Change(entry.path, entry.mode, blobs[entry.sha] if entry.has_content else b"", entry.old_mode)
-        for entry in entries
-    )
+    options = ("-r", "-z", "--raw", "--no-abbrev", "--no-renames")
+    return read_claim(await _git(sandbox, "diff-tree", *options, before, after))
 
 
-class _Entry:
-    """One line of `git diff-tree --raw -z` (https://git-scm.com/docs/git-diff#_raw_output_format)."""
+async def read_blobs(sandbox: Sandbox, shas: Sequence[str], caps: Caps) -> dict[str, bytes]:
+    """The contents that have these shas, hashed here.
 
-    def __init__(self, line: str, path: str) -> None:
-        self.old_mode, self.mode, _, self.sha, _ = line.removeprefix(":").split(" ")
-        self.path = path
-
-    @property
-    def has_content(self) -> bool:
-        return self.mode not in (ABSENT, "160000")
-
-
-async def _entries(sandbox: Sandbox, before: str, after: str) -> list[_Entry]:
-    raw = await _git(sandbox, "diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", before, after)
-    parts = raw.split("\0")
-    return [_Entry(line, path) for line, path in zip(parts[::2], parts[1::2], strict=False) if line.startswith(":")]
-
-
-async def _blobs(sandbox: Sandbox, shas: Sequence[str], caps: Caps) -> dict[str, bytes]:
+    Raises:
+        Refused: they are more than `caps` allow.
+        SandboxError: the sandbox gives other contents, or none.
+    """
+    shas = list(dict.fromkeys(shas))
     sizes = await _shell(sandbox, "git cat-file --batch-check='%(objectsize)'", shas, _LISTING_BYTES)
-    total = sum(int(size) for size in sizes.split() if size.isdecimal())
+    total = sum(int(size) for size in sizes.split() if re.fullmatch(r"[0-9]{1,15}", size))
     if total > caps.total_bytes:
         raise Refused(f"The change has {total:,} bytes in all, more than {caps.total_bytes:,}.")
     encoded = await _shell(sandbox, "git cat-file --batch | base64 -w0", shas, 2 * caps.total_bytes + _LISTING_BYTES)
     try:
-        return _split_batch(base64.b64decode(encoded, validate=True))
-    except (binascii.Error, ValueError, IndexError) as error:
+        contents = _split_batch(base64.b64decode(encoded, validate=True), len(shas))
+    except (binascii.Error, ValueError) as error:
         raise SandboxError("The sandbox's git gave contents that cannot be read.") from error
+    if any(sha not in contents or hash_blob(contents[sha], sha) != sha for sha in shas):
+        raise SandboxError("The sandbox's git gave other contents than it listed.")
+    return contents
 
 
-def _split_batch(raw: bytes) -> dict[str, bytes]:
-    """Read `<sha> blob <size>\\n<content>\\n` one after another."""
+def _split_batch(raw: bytes, count: int) -> dict[str, bytes]:
+    """Read `<sha> blob <size>\\n<content>\\n`, so many times.
+
+    Raises:
+        ValueError: it is not that.
+    """
     blobs: dict[str, bytes] = {}
     at = 0
-    while at < len(raw):
-        end = raw.index(b"\n", at)
-        sha, _, size = raw[at:end].split(b" ")
+    for _ in range(count):
+        end = raw.index(b"\n", at, at + 200)
+        sha, kind, size = raw[at:end].decode("ascii").split(" ")
+        if kind != "blob" or not re.fullmatch(r"[0-9]{1,15}", size):
+            raise ValueError(f"no blob: {kind}")
         start = end + 1
         at = start + int(size) + 1
-        blobs[sha.decode()] = raw[start : at - 1]
+        blobs[sha] = raw[start : at - 1]
     return blobs
 
 

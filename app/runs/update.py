@@ -7,11 +7,11 @@ resolves them in one step, and the merge commit goes through the gate like every
 import re
 from typing import Final
 
-from app.core.errors import UserError
 from app.core.job import Mode
 from app.core.plan import Plan, Step
 from app.core.pull import Merging
-from app.runs import tree
+from app.runs import published, tree
+from app.runs.publish import check_merge
 from app.runs.work import Work
 from app.text.render import calm
 
@@ -58,15 +58,16 @@ async def merge_in_sandbox(work: Work) -> None:
     """Lay both sides together in the work tree, with git's markers where they clash, as one step for the agent.
 
     Raises:
-        UserError: the two have nothing in common that is near enough.
+        UserError: the two have nothing in common that is near enough, or both changed protected paths.
     """
-    run, job = work.run, work.run.job
+    run = work.run
     if run.plan is not None and work.is_reconnected:
         return
-    base = await work.ports.repos.merge_base(job.installation_id, job.repo, run.head_sha, run.merges)
-    if base is None:
-        raise UserError(f"`{run.branch}` and `{run.base_ref}` are too far apart for me: please merge them by hand.")
-    conflicts = await tree.merge(work.sandbox, run.start_tree, base, run.head_sha, run.merges)
+    sides = await published.read_sides(work)
+    check_merge(work, sides)
+    alone = sorted(sides.own.keys() - sides.theirs.keys())
+    commits = (sides.base, run.head_sha, run.merges)
+    conflicts = await tree.merge(work.sandbox, run.start_tree, commits, alone, sorted(sides.both))
     title = f"Merge {run.base_ref} into {run.branch}"
     check = "No conflict markers are left, both sides' intentions are kept, and the tests pass."
     await work.progress.change(plan=_plan(work, (Step(title, conflicts, check),)))

@@ -13,7 +13,7 @@ from app.core.machine import CommandTimeout
 from app.core.repo_config import is_test
 from app.core.run import Kind
 from app.core.verification import SuiteRun, Verdict, Verification
-from app.runs import tree
+from app.runs import published, tree
 from app.runs.conventions import read_conventions
 from app.runs.publish import publish
 from app.runs.work import Work
@@ -44,8 +44,7 @@ async def verify(work: Work) -> Verification:
 
 
 async def _compare(work: Work, base: SuiteRun, head: SuiteRun) -> Verification:
-    changed = await tree.list_changed(work.sandbox, work.run.start_tree, work.run.published_tree)
-    tests = tuple(path for path in changed if is_test(path))
+    tests = tuple(path for path in await published.list_changed(work) if is_test(path))
     runs = [base]
     if tests:
         runs.append(await _run_on(work, "base with the new tests", work.run.start_tree, over=tests))

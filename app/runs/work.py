@@ -12,6 +12,7 @@ from app.core.budget import Budget
 from app.core.errors import OutsideError, RepoError, RepositoryGone, SandboxError
 from app.core.job import Job, Source
 from app.core.links import page_url
+from app.core.listing import Published
 from app.core.plan import Plan
 from app.core.ports import GitHub, Ports, Sandbox
 from app.core.redact import Redactor
@@ -56,8 +57,9 @@ class Work:
 
     `brief` is what the agent is told of the task. `is_reconnected` says that the sandbox is the one of an earlier
     attempt, as that left it. `pull_before` are title and opening of the pull request that is followed up, `origin` the
-    job that made it, where that is known; `failing` (name, part of the log) its failing checks. The run's trees are
-    shas of git trees there: `start_tree` is the base after set-up, `published_tree` what is on the branch.
+    job that made it, where that is known; `failing` (name, part of the log) its failing checks. `published` is the
+    branch's tree as the worker knows it (see `runs/published.py`). The run's trees are shas of git trees in its
+    sandbox: `start_tree` is the base after set-up, `published_tree` what is on the branch.
     """
 
     ports: Ports
@@ -72,6 +74,7 @@ class Work:
     pull_before: tuple[str, str] = ("", "")
     origin: Job | None = None
     failing: tuple[tuple[str, str], ...] = ()
+    published: Published | None = None
 
     @property
     def run(self) -> Run:

@@ -464,3 +464,44 @@ async def secret_in_a_merge(scene: Scene) -> None:
     assert await scene.github.head(REPO, pull.head) == before, "Something was published."
     scene.assert_told("`notes.txt`")
     await scene.assert_unsaid(_TOKEN)
+
+
+_POISON: Final = r"""
+import glob, os, shutil, subprocess, zlib
+
+def git(*argv, **env):
+    done = subprocess.run(["git", *argv], check=True, capture_output=True, env={**os.environ, **env})
+    return done.stdout
+
+os.makedirs("docs", exist_ok=True)
+with open("docs/CODEOWNERS", "w") as file:
+    file.write("* @EVIL\n")
+with open("notes.txt", "w") as file:
+    file.write("TOKEN\n")
+head = open(".git/ORIG_HEAD").read().strip()
+for pack in glob.glob(".git/objects/pack/*.pack"):
+    shutil.move(pack, "/tmp/poison.pack")
+    for left in glob.glob(pack[:-5] + ".*"):
+        os.unlink(left)
+    subprocess.run(["git", "unpack-objects", "-q"], check=True, stdin=open("/tmp/poison.pack", "rb"))
+tree = git("rev-parse", head + "^{tree}").decode().strip()
+git("add", "-A", GIT_INDEX_FILE="/tmp/index")
+evil = git("cat-file", "tree", git("write-tree", GIT_INDEX_FILE="/tmp/index").decode().strip())
+path = f".git/objects/{tree[:2]}/{tree[2:]}"
+os.chmod(path, 0o644)
+with open(path, "wb") as file:
+    file.write(zlib.compress(b"tree %d\0" % len(evil) + evil))
+"""
+"""Puts a tree with what is to be smuggled in the place of the tree that is on the branch."""
+
+
+@attack("gate", files={"docs/a.md": "a\n"})
+async def poisoned_tree_in_a_merge(scene: Scene) -> None:
+    """The sandbox's objects are changed under their names, so that its git says the branch had it all along."""
+    script = _POISON.replace("TOKEN", _TOKEN)
+    run = await _merging(scene, write("poison.py", script), shell("python3 poison.py && echo poisoned; rm poison.py"))
+    scene.assert_in(scene.heard(), "\npoisoned")
+    scene.assert_not_in(await scene.published(), "EVIL", _TOKEN)
+    assert "docs/CODEOWNERS" not in await scene.files(run.branch)
+    await scene.assert_unsaid(_TOKEN)
+    scene.assert_told("`notes.txt`")

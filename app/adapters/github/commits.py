@@ -18,6 +18,7 @@ from app.core.run import Commit
 
 _PLAIN: Final = "100644"
 _ABSENT: Final = "000000"
+_SUBMODULE: Final = "160000"
 _MUTATION: Final = """
 mutation ($input: CreateCommitOnBranchInput!) {
   createCommitOnBranch(input: $input) { commit { oid url signature { isValid } } }
@@ -114,6 +115,8 @@ class Branch:
         entry: dict[str, str | None] = {"path": change.path, "mode": change.mode, "type": "blob"}
         if change.is_deleted:
             return {**entry, "mode": _PLAIN, "sha": None}
+        if change.sha:
+            return {**entry, "type": "commit" if change.mode == _SUBMODULE else "blob", "sha": change.sha}
         text = _text(change.content)
         if text is not None:
             return {**entry, "content": text}
