@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -20,6 +20,9 @@ from app.core.errors import UserError, VibecoderError
 from app.core.redact import Redactor
 from app.core.run import Conclusion
 from app.settings import Settings, load
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 T = TypeVar("T")
 
@@ -69,11 +72,9 @@ def serve() -> None:
 
     settings = _settings()
     if not settings.has_app:
-        from rich.console import Console
-
         from app.setup import Wish, set_up
 
-        _run(set_up(settings, Wish(has_browser=False, is_public=True), Console(stderr=True)))
+        _run(set_up(settings, Wish(has_browser=False, is_public=True), _console(stderr=True)))
         settings = _settings()
 
     async def work() -> None:
@@ -98,8 +99,6 @@ def setup(*, org: str, github_url: str, public_url: str, no_browser: bool) -> No
     Serves a page on HOST:PORT until GitHub has made the App, and keeps its keys (with the addresses given here) in
     DATA_DIR/app.json, where `vibecoder serve` finds them. They are never shown.
     """
-    from rich.console import Console
-
     from app.setup import Wish, set_up
 
     given = {"GITHUB_URL": github_url.rstrip("/"), "PUBLIC_URL": public_url.rstrip("/")}
@@ -110,7 +109,7 @@ def setup(*, org: str, github_url: str, public_url: str, no_browser: bool) -> No
         github_url=also.get("GITHUB_URL", settings.github_url),
         public_url=also.get("PUBLIC_URL", settings.public_url),
     )
-    _run(set_up(settings, Wish(org, also, has_browser=not no_browser), Console()))
+    _run(set_up(settings, Wish(org, also, has_browser=not no_browser), _console()))
 
 
 @main.command()
@@ -124,12 +123,10 @@ def doctor(*, as_json: bool) -> None:
     \b
     Ends with: 0 all that must work works   1 something does not   2 the settings cannot be read
     """
-    from rich.console import Console
-
     from app.doctor.examination import run_doctor
 
     logs.configure("error", str)
-    code, document = _run(run_doctor(Console(), as_json=as_json))
+    code, document = _run(run_doctor(_console(), as_json=as_json))
     if as_json:
         click.echo(json.dumps(document))
     sys.exit(code)
@@ -202,8 +199,6 @@ def run(  # noqa: PLR0913 -- click hands over each option by its name
                2 the request cannot be carried out    5 planned (--plan)
                                                     130 stopped
     """
-    from rich.console import Console
-
     from app.trial import Asked, run_locally
 
     settings = _settings(is_quiet=True)
@@ -213,7 +208,7 @@ def run(  # noqa: PLR0913 -- click hands over each option by its name
     if max_usd is not None:
         settings = replace(settings, max_usd=max_usd)
     words = Asked(repo, " ".join(request), base, model, is_plan)
-    ended = _run(run_locally(settings, words, Console()))
+    ended = _run(run_locally(settings, words, _console()))
     sys.exit(EXIT_CODES.get(ended.conclusion, 1) if ended.conclusion else 1)
 
 
@@ -226,12 +221,10 @@ def demo(once: bool, as_json: bool) -> None:
     Everything is real and on loopback: web, worker, Redis, signed webhook, a small GitHub with git repositories, a
     sandbox. Only the model is scripted, and the screen says so.
     """
-    from rich.console import Console
-
     from app.trial import show_demo
 
     logs.configure("error" if as_json else "warning", str)
-    console = Console(stderr=True, quiet=False) if as_json else Console()
+    console = _console(stderr=as_json)
     result = _run(show_demo(console, once=once or as_json))
     if as_json:
         click.echo(json.dumps(result))
@@ -259,6 +252,15 @@ async def _until_told(*tasks: "asyncio.Task[None]") -> None:
     waiting.cancel()
     for task in done - {waiting}:
         task.result()
+
+
+def _console(*, stderr: bool = False) -> "Console":
+    """Where people read. What goes to a file or a pipe is not wrapped: its reader knows the width, rich does not."""
+    from rich.console import Console
+
+    console = Console(stderr=stderr)
+    console.soft_wrap = not console.is_terminal
+    return console
 
 
 def _run(work: Coroutine[None, None, T], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> T:

@@ -76,7 +76,7 @@ class Screen:
 def show_end(console: Console, run: Run, diff: str = "") -> None:
     """How it ended: the diff, what the tests said, the cost."""
     if diff:
-        console.print(Syntax(diff, "diff", background_color="default", word_wrap=True))
+        console.print(Syntax(diff, "diff", background_color="default", word_wrap=console.is_terminal))
     if run.verification is not None and run.verification.runs:
         table = Table("tests run by the harness on", "exit code", "seconds", title=run.verification.runs[-1].command)
         for suite in run.verification.runs:

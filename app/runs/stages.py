@@ -197,7 +197,8 @@ async def carry_out_steps(work: Work) -> None:
             await work.progress.change(message=message, percent=percent)
             summary = await _carry_out_step(work, index, step)
             await work.progress.change(steps_done=index + 1, summary=work.redactor.redact(summary))
-        await work.progress.change(message=_counted(len(work.run.commits), "commit"))
+        made_here = sum(commit.step is not None for commit in work.run.commits)
+        await work.progress.change(message=_counted(made_here, "commit"))
 
 
 async def _carry_out_step(work: Work, index: int, step: Step) -> str:

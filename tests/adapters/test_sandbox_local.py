@@ -17,7 +17,7 @@ from app.core.machine import Network
 
 
 @pytest.fixture
-def provider(tmp_path: Path) -> LocalSandboxes:
+def provider(isolation: None, tmp_path: Path) -> LocalSandboxes:
     return LocalSandboxes(
         tmp_path / "machines",
         memory_bytes=256 * MIB,
@@ -57,7 +57,7 @@ def swappiness() -> str:
     return Path("/proc/sys/vm/swappiness").read_text()
 
 
-def test_this_host_can_isolate() -> None:
+def test_this_host_can_isolate(isolation: None) -> None:
     assert LocalSandboxes.probe() == ""
 
 

@@ -27,6 +27,7 @@ KINDS = ["bubblewrap", "unisolated", "e2b-loopback", pytest.param("e2b", marks=p
 async def provider(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SandboxProvider]:
     async with AsyncExitStack() as stack:
         if request.param == "bubblewrap":
+            request.getfixturevalue("isolation")
             yield LocalSandboxes(tmp_path / "machines")
         elif request.param == "unisolated":
             yield LocalSandboxes(tmp_path / "machines", isolation=False)
