@@ -5,6 +5,7 @@ one that is restarted in between is not noticed.
 """
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -109,6 +110,7 @@ class Script:
 async def asking() -> AsyncIterator[None]:
     """Give Redis `ANSWER_S` in all, and say what went wrong as a `StoreError`."""
     task = asyncio.current_task()
+    let_timeouts_expire()
     cancellations = task.cancelling() if task else 0
     try:
         async with asyncio.timeout(ANSWER_S):
@@ -119,6 +121,18 @@ async def asking() -> AsyncIterator[None]:
         # redis-py writes under asyncio.wait_for, which loses cancellations before Python 3.12:
         # https://github.com/python/cpython/issues/86296
         raise asyncio.CancelledError
+
+
+def let_timeouts_expire() -> None:
+    """Call this before asking Redis while a cancelled task cleans up.
+
+    Before Python 3.11.3 `asyncio.timeout` ends as CancelledError, not as TimeoutError, in a task that was cancelled
+    before, and redis-py asks with a timeout of 0 whether a connection has something to read:
+    https://github.com/python/cpython/issues/102780
+    """
+    task = asyncio.current_task()
+    while sys.version_info < (3, 11, 3) and task is not None and task.cancelling():
+        task.uncancel()
 
 
 def explain(error: Exception) -> str:

@@ -21,7 +21,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 
 from app.adapters import keys
-from app.adapters.connection import ANSWER_S, Patience, Word, explain, open_pool, read_script
+from app.adapters.connection import ANSWER_S, Patience, Word, explain, let_timeouts_expire, open_pool, read_script
 from app.core.errors import PutOff, StoreError
 from app.core.records import Caps
 
@@ -87,6 +87,7 @@ class DoorbellWorker(Worker):
                 logger.warning("A job could not be handed back: %s", error)
         if self._finishing:
             await asyncio.wait(self._finishing, timeout=ANSWER_S)
+        let_timeouts_expire()
         with suppress(RedisError, OSError):
             async with asyncio.timeout(ANSWER_S):
                 await self.pool.delete(self.health_check_key)
