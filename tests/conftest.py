@@ -19,7 +19,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def isolation() -> None:
-    """Use this in a test that needs bubblewrap: without it the test is skipped, or fails where isolation is required."""
+    """For tests that need bubblewrap: without it they are skipped, or fail where isolation is required."""
     if not (why := wiring.why_not_isolated()):
         return
     if os.environ.get(REQUIRE_ISOLATION, "0") not in {"", "0"}:
@@ -31,4 +31,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in one line what was skipped for want of isolation, and how to get it."""
     skipped = sum(_SKIPPED in str(report.longrepr) for report in terminalreporter.stats.get("skipped", ()))
     if skipped:
-        terminalreporter.line(f"{skipped} tests that need an isolated sandbox were skipped. {wiring.why_not_isolated()}")
+        terminalreporter.line(
+            f"{skipped} tests that need an isolated sandbox were skipped. {wiring.why_not_isolated()}"
+        )
