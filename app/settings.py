@@ -87,6 +87,9 @@ class Settings:
     runs_per_installation: int = _setting(
         8, "Runs that may be at work for one installation at a time, over all workers"
     )
+    max_sandboxes: int = _setting(
+        20, "Sandboxes that all runs of this deployment may have at a time, over all workers; 0: no limit"
+    )
     drain_seconds: float = _setting(
         20.0, "How long runs may go on after SIGTERM before they are handed back to the queue"
     )

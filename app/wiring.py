@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from app.adapters.doorbell import DoorbellWorker
     from app.adapters.github.app import GithubkitApp
+    from app.adapters.github.pace import Turns
     from app.adapters.parsers.confined import ConfinedParsers
     from app.web.setup import SetupOptions
 
@@ -77,7 +79,7 @@ async def open_records(settings: Settings) -> AsyncIterator[Records]:
 
 
 def _caps(settings: Settings) -> Caps:
-    return Caps(settings.runs_per_repo, settings.runs_per_installation)
+    return Caps(settings.runs_per_repo, settings.runs_per_installation, settings.max_sandboxes)
 
 
 async def _warn_of_forgetting(redis: "Redis") -> None:
@@ -184,7 +186,7 @@ async def open_ports(settings: Settings, records: Records) -> AsyncIterator[Port
 
     async with AsyncExitStack() as stack:
         server = settings.github_url.rstrip("/")
-        github = github_app(settings)
+        github = github_app(settings, turns=records.store.take_turn)
         model = await stack.enter_async_context(open_model(settings))
         parsers = await stack.enter_async_context(open_parsers())
         repos = GitRepos(settings.data_dir / "repos", url=lambda repo: f"{server}/{repo}.git")
@@ -208,16 +210,23 @@ def assemble(
     )
 
 
-def github_app(settings: Settings) -> "GithubkitApp":
-    """The App. Raises `UserError` when its id or key is missing, or the key cannot be read."""
+def github_app(settings: Settings, turns: "Turns | None" = None) -> "GithubkitApp":
+    """The App; `turns` count its writes over all workers.
+
+    Raises:
+        UserError: its id or key is missing, or the key cannot be read.
+    """
+    from app.adapters.github.address import is_cloud
     from app.adapters.github.app import GithubkitApp
+    from app.adapters.github.pace import shared_pace
 
     if not settings.github_app_id or not settings.github_private_key.get_secret_value():
         raise UserError(
             "GITHUB_APP_ID and GITHUB_PRIVATE_KEY (or GITHUB_PRIVATE_KEY_FILE) are needed by the worker. "
             "Is there no GitHub App yet? `vibecoder setup` makes it."
         )
-    return GithubkitApp(settings.github_app_id, settings.github_private_key, server_url=settings.github_url)
+    pace = partial(shared_pace, turns) if turns is not None and is_cloud(settings.github_url) else None
+    return GithubkitApp(settings.github_app_id, settings.github_private_key, server_url=settings.github_url, pace=pace)
 
 
 def open_model(settings: Settings) -> AbstractAsyncContextManager[Model]:

@@ -22,6 +22,7 @@
     vibecoder:agreed:<name>          string  the text that was said first              its ttl
     vibecoder:count:<scope>          set     ids of the runs counted there             its ttl
     vibecoder:note:<name>            string  a short text                              30 days after it was written
+    vibecoder:turns:<scope>          zset    writes by the microsecond of their turn   an hour after the last
     vibecoder:spent:<scope>          hash    dollars by run id, set aside or spent     3 days after the last change
     vibecoder:due                    zset    ids of runs by the second from which on   when they are looked at for the
                                              they are to be looked at                  last time; the first 10,000
@@ -77,7 +78,7 @@ LINE: Final = (ARQ_QUEUE, BEGUN, SERVED)
 
 def line(caps: Caps) -> tuple[str | int, ...]:
     """What `line.lua` is told first."""
-    return ARQ_IN_PROGRESS, RUN, caps.per_repo, caps.per_installation
+    return ARQ_IN_PROGRESS, RUN, caps.per_repo, caps.per_installation, caps.sandboxes
 
 
 def seen(job_id: str) -> str:
@@ -114,6 +115,10 @@ def spent(scope: str) -> str:
 
 def count(scope: str) -> str:
     return f"vibecoder:count:{scope}"
+
+
+def turns(scope: str) -> str:
+    return f"vibecoder:turns:{scope}"
 
 
 def note(name: str) -> str:

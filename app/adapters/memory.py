@@ -5,8 +5,9 @@ Runs are kept as documents, as Redis keeps them, so that nothing works here that
 
 import asyncio
 import time
+from bisect import insort
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -68,6 +69,7 @@ class MemoryStore:
         self._claims: dict[str, float] = {}
         self._agreed: dict[str, tuple[float, str]] = {}
         self._counts: dict[str, tuple[float, set[str]]] = {}
+        self._turns: dict[str, list[float]] = {}
         self._notes: dict[str, tuple[float, str]] = {}
         self._due: dict[str, datetime] = {}
         self._count = 0
@@ -211,6 +213,16 @@ class MemoryStore:
             return until - now
         counted.add(job_id)
         return 0.0
+
+    async def take_turn(self, scope: str, windows: Sequence[tuple[int, float]], *, longest_s: float) -> float:
+        now = time.monotonic()
+        turns = self._turns.setdefault(scope, [])
+        starts = [turns[-count] + seconds for count, seconds in windows if len(turns) >= count]
+        turn = max([now, *starts])
+        if turn - now <= longest_s:
+            insort(turns, turn)
+            del turns[: -max(count for count, _ in windows)]
+        return turn - now
 
     async def note(self, name: str, text: str) -> None:
         self._notes[name] = (time.monotonic() + NOTE_S, text)

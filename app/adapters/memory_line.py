@@ -28,9 +28,11 @@ class Line:
     """In which turn each installation was served last; `next` adds to it."""
     _holds: dict[str, str] = field(init=False)
     _counts: Counter[str] = field(init=False)
+    _begun: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self._holds = {job.thread: job.id for job in self.begun if job.thread}
+        self._begun = frozenset(job.id for job in self.begun)
         at_work = [job for job in self.begun if self.is_at_work(job.id)]
         self._counts = Counter(scope for job in at_work for scope in (job.repo, _installation(job)))
 
@@ -63,6 +65,8 @@ class Line:
             return Reason.REPO, job.repo, repo
         if installation >= self.caps.per_installation:
             return Reason.INSTALLATION, _installation(job), installation
+        if job.id not in self._begun and 0 < self.caps.sandboxes <= len(self._begun):
+            return Reason.SANDBOXES, "", len(self._begun)
         return None
 
     def _order(self, due: Due) -> tuple[int, bool, int, float, str]:

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from app.adapters import keys
-from app.adapters.connection import Script, ask, asking
+from app.adapters.connection import Script, Word, ask, asking
 from app.adapters.document import pack, read_cursor
 from app.adapters.news import News
 from app.core.conversation import Conversation, decode_message, encode_message
@@ -51,6 +51,7 @@ class RedisStore:
         self._keep = Script(redis, "keep")
         self._reserve = Script(redis, "reserve")
         self._count = Script(redis, "count")
+        self._turn = Script(redis, "turn")
 
     async def load(self, job_id: str) -> Run | None:
         document, attempt = await ask(self._redis, "HMGET", keys.run(job_id), "document", "attempt")
@@ -154,6 +155,12 @@ class RedisStore:
 
     async def count(self, scope: str, job_id: str, *, limit: int, ttl_s: float) -> float:
         return float(await self._count([keys.count(scope)], [job_id, limit, _ms(ttl_s)]) / 1000)
+
+    async def take_turn(self, scope: str, windows: Sequence[tuple[int, float]], *, longest_s: float) -> float:
+        kept_ms = _ms(max(seconds for _, seconds in windows) + longest_s)
+        pairs = [word for count, seconds in windows for word in (count, round(seconds * 1_000_000))]
+        about: list[Word] = [uuid4().hex, round(longest_s * 1_000_000), kept_ms]
+        return float(await self._turn([keys.turns(scope)], [*about, *pairs])) / 1_000_000
 
     async def note(self, name: str, text: str) -> None:
         await ask(self._redis, "SET", keys.note(name), text, "EX", keys.NOTE_S)

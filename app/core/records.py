@@ -3,7 +3,7 @@
 Every method raises `StoreError` within 3 s when Redis is away. "Repeatable" means as it does there.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -37,10 +37,12 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """How many runs may be at work at a time for one repository, and for one installation."""
+    """How many runs may be at work at a time for one repository and for one installation, and how many may have a
+    sandbox in the whole deployment, those that were put off included; 0 sandboxes: no limit."""
 
     per_repo: int = 2
     per_installation: int = 8
+    sandboxes: int = 0
 
 
 class Reason(StrEnum):
@@ -50,6 +52,8 @@ class Reason(StrEnum):
     """Another run of its issue or pull request is at work, or waits to go on."""
     REPO = "repo"
     INSTALLATION = "installation"
+    SANDBOXES = "sandboxes"
+    """The deployment has as many sandboxes as it may."""
     WORKERS = "workers"
 
 
@@ -177,6 +181,13 @@ class Store(Protocol):
 
         Else the seconds until the scope begins anew; the run is not counted. Correct with many workers at once.
         Repeatable: a run is counted once.
+        """
+
+    async def take_turn(self, scope: str, windows: Sequence[tuple[int, float]], *, longest_s: float) -> float:
+        """Take the next turn in a scope: for each (count, seconds) of `windows`, so many may go in so many seconds.
+
+        The seconds until the turn. Longer than `longest_s`: none was taken. Correct with many workers at once; by
+        Redis' clock. Not repeatable: each call takes a turn.
         """
 
     async def note(self, name: str, text: str) -> None:

@@ -39,13 +39,13 @@ def private_key() -> SecretStr:
     return SecretStr(key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
 
 
-def leaping_pace() -> Pace:
+def leaping_pace(_: int) -> Pace:
     """One that holds nothing back: an hour passes from each look at the clock to the next."""
     return Pace(monotonic=count(0, 3_600).__next__)
 
 
 @cache
-def _app(app_id: str, server_url: str, pace: Callable[[], Pace] | None) -> GithubkitApp:
+def _app(app_id: str, server_url: str, pace: Callable[[int], Pace] | None) -> GithubkitApp:
     return GithubkitApp(
         app_id, private_key(), server_url=server_url, timeout_s=2.0, retry=Retry(first_wait_s=0.0), pace=pace
     )
@@ -80,7 +80,7 @@ async def open_world(
     api: str = API,
     server_url: str = "https://github.com",
     expires_at: str = "2999-01-01T00:00:00Z",
-    pace: Callable[[], Pace] | None = leaping_pace,
+    pace: Callable[[int], Pace] | None = leaping_pace,
 ) -> AsyncIterator[World]:
     with respx_world(api) as router:
         app = _app(app_id, server_url, pace)

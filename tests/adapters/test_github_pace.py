@@ -6,8 +6,9 @@ import httpx
 import pytest
 
 from app.adapters.github.app import GithubkitApp
-from app.adapters.github.pace import Pace
-from app.core.errors import GitHubError
+from app.adapters.github.pace import Pace, Windows, shared_pace
+from app.adapters.memory import MemoryStore
+from app.core.errors import GitHubError, StoreError
 from app.core.policy import Change
 from tests.adapters.github_world import (
     HEAD,
@@ -126,13 +127,43 @@ async def test_those_who_wait_go_one_by_one() -> None:
     assert slept == [5.0, 6.0, 7.0, 8.0, 9.0]
 
 
+async def test_several_workers_count_together() -> None:
+    store = MemoryStore()
+    paces = [shared_pace(store.take_turn, 42) for _ in range(3)]
+    for number in range(60):
+        await paces[number % 3].admit()
+    for pace in paces:
+        with pytest.raises(GitHubError, match="Too much"):
+            await pace.admit()
+    await shared_pace(store.take_turn, 43).admit()
+
+
+async def test_while_the_store_is_away_each_worker_counts_on_its_own(time: Time) -> None:
+    is_away = False
+    store = MemoryStore()
+
+    async def take_turn(windows: Windows) -> float:
+        if is_away:
+            raise StoreError("Redis is away.")
+        return await store.take_turn("writes 42", windows, longest_s=10)
+
+    pace = Pace(monotonic=time.monotonic, sleep=time.sleep, shared=take_turn)
+    for _ in range(40):
+        await pace.admit()
+    is_away = True
+    for _ in range(20):
+        await pace.admit()
+    with pytest.raises(GitHubError, match="Too much"):
+        await pace.admit()
+
+
 async def test_each_installation_has_its_own(time: Time) -> None:
     with respx_world() as router:
         router.route(path__regex=r"/access_tokens$").respond(
             201, json={"token": "t", "expires_at": "2999-01-01T00:00:00Z"}
         )
         router.post(f"{PATH}/issues/12/reactions").respond(201, json={})
-        app = GithubkitApp("7", private_key(), pace=lambda: Pace(monotonic=time.monotonic, sleep=time.sleep))
+        app = GithubkitApp("7", private_key(), pace=lambda _: Pace(monotonic=time.monotonic, sleep=time.sleep))
         for _ in range(2):
             async with app.open(42, REPO) as github:
                 for _ in range(30):
@@ -154,7 +185,7 @@ async def test_an_enterprise_server_is_not_held_back() -> None:
 
 
 async def test_reading_and_unseen_objects_take_no_room(time: Time) -> None:
-    async with open_world(pace=lambda: Pace(monotonic=time.monotonic, sleep=time.sleep)) as world:
+    async with open_world(pace=lambda _: Pace(monotonic=time.monotonic, sleep=time.sleep)) as world:
         world.router.get(PATH).respond(json={"default_branch": "main"})
         world.router.get(path__regex="/git/ref/").respond(json=ref(HEAD))
         world.router.get(f"{PATH}/git/commits/{HEAD}").respond(json=git_commit(HEAD))
@@ -170,7 +201,7 @@ async def test_reading_and_unseen_objects_take_no_room(time: Time) -> None:
 
 
 async def test_a_write_that_is_held_back_is_not_sent(time: Time) -> None:
-    async with open_world(pace=lambda: Pace(monotonic=time.monotonic, sleep=time.sleep)) as world:
+    async with open_world(pace=lambda _: Pace(monotonic=time.monotonic, sleep=time.sleep)) as world:
         edits = world.router.patch(f"{PATH}/issues/comments/9").mock(
             return_value=httpx.Response(200, json=comment(9, "hi"))
         )

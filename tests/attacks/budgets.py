@@ -1,9 +1,15 @@
 """Spending what one may not: the model, the issue and the repository want more than there is."""
 
+import asyncio
 import json
 import time
+from functools import partial
 from typing import Final
 
+from app import wiring
+from app.adapters.github.app import GithubkitApp
+from app.adapters.github.pace import shared_pace
+from app.core.errors import GitHubError
 from app.core.run import Conclusion
 from app.demo.model import Seen, Turn, say, tool, turn
 from tests.attacks.attack import attack
@@ -200,3 +206,48 @@ async def flood_of_strangers(scene: Scene) -> None:
     taken = answers.count(202)
     assert taken <= 12, f"{taken} commands of strangers were taken."
     scene.assert_in(scene.log.getvalue(), "too many requests")
+
+
+@attack("budgets", is_worker_up=False)
+async def three_workers_write(scene: Scene) -> None:
+    """Three workers write for one installation as fast as they can: together they stay under GitHub's limit."""
+    issue, settings = await scene.bot.issue(), scene.bot.settings
+    pace_of = partial(shared_pace, scene.bot.records.store.take_turn)
+    installation = (await wiring.github_app(settings).repositories())[0][0]
+    held_back = 0
+
+    async def write() -> None:
+        nonlocal held_back
+        key, url = settings.github_private_key, settings.github_url
+        worker = GithubkitApp(settings.github_app_id, key, server_url=url, pace=pace_of)
+        async with worker.open(installation, REPO) as github:
+            for _ in range(40):
+                try:
+                    await github.react("eyes", number=issue.number)
+                except GitHubError as error:
+                    held_back += error.status == 429
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(write())
+    written = sum(each.method == "POST" and each.path.endswith("/reactions") for each in scene.github.requests)
+    assert written <= 80, f"{written} writes, of which GitHub allows 80 a minute."
+    assert written + held_back == 120, f"{written} were written and {held_back} held back, of 120."
+
+
+@attack("budgets", MAX_SANDBOXES="1")
+async def hoarded_sandboxes(scene: Scene) -> None:
+    """Work in two repositories at once, in a deployment that may have one sandbox: the other waits, and is told."""
+    await scene.github.repo("acme/second", files={"a": "b"})
+    scene.github.grant("acme/second", "maintainer", "maintain")
+    scene.persuade(shell("sleep 8"))
+    await scene.bot.label(await scene.bot.issue())
+    await scene.bot.at_work_on("sleep 8")
+    issue = await scene.github.issue("acme/second", title="Mine too", author="maintainer")
+    await scene.github.label("acme/second", issue.number, "vibecode", by="maintainer")
+    runs = await scene.bot.work()
+    assert len(runs) == 2, f"{len(runs)} runs ended."
+    begun = sorted((run.started_at, run.ended_at) for run in runs if run.started_at and run.ended_at)
+    assert begun[0][1] <= begun[1][0], "Two sandboxes were there at a time."
+    drawn = "\n".join(words for comment in scene.comments() for words in comment.history)
+    scene.assert_in(drawn, "1 of 1 sandboxes of this deployment are in use")

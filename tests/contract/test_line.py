@@ -19,7 +19,7 @@ from tests.contract.sample_run import Records, a_run, completed, taken
 
 pytest_plugins = ["tests.contract.records"]
 
-CAPS = Caps(per_repo=2, per_installation=3)
+CAPS = Caps(per_repo=2, per_installation=3, sandboxes=6)
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,19 @@ async def test_an_installation_has_so_many_at_work(line: Line) -> None:
 
     assert await line.taken() == [run.id for run in runs[:3]]
     assert await line.places() == [(runs[3].id, 1, Reason.INSTALLATION)]
+
+
+async def test_the_deployment_has_so_many_sandboxes_also_of_runs_that_were_put_off(line: Line) -> None:
+    runs = [of(f"owner{number}/a", 1, installation=number) for number in range(1, 8)]
+    await line.put(*runs)
+
+    assert await line.taken() == [run.id for run in runs[:6]]
+    assert await line.places() == [(runs[6].id, 1, Reason.SANDBOXES)]
+
+    await line.queue.put_again(runs[0].id)
+    assert await line.taken() == [runs[0].id]
+    await line.ends(runs[0])
+    assert await line.taken() == [runs[6].id]
 
 
 async def test_the_installation_with_the_fewest_at_work_goes_first(line: Line) -> None:

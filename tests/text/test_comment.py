@@ -208,6 +208,7 @@ Say `/vibecode approve`, or give this comment a 👍, and I carry plan `a1b2c3d4
         (Reason.THREAD, 1, "another run is at work here."),
         (Reason.REPO, 1, "acme/greeter has 1 run at work, as many as it may."),
         (Reason.INSTALLATION, 8, "this installation has 8 runs at work, as many as it may."),
+        (Reason.SANDBOXES, 20, "20 of 20 sandboxes of this deployment are in use."),
         (Reason.WORKERS, 0, "all workers are busy."),
     ],
 )

@@ -40,7 +40,7 @@ class GithubkitApp:
 
     `timeout_s` bounds each wait for GitHub; a call with its repeats ends within six of them.
 
-    `pace` makes the limiter of each installation's writes; by default there is one where GitHub has limits.
+    `pace` makes the limiter of an installation's writes; by default there is one where GitHub has limits.
 
     Raises:
         UserError: the private key is not an RSA key in PEM.
@@ -54,13 +54,13 @@ class GithubkitApp:
         server_url: str = "https://github.com",
         timeout_s: float = 15.0,
         retry: Retry | None = None,
-        pace: Callable[[], Pace] | None = None,
+        pace: Callable[[int], Pace] | None = None,
     ) -> None:
         self._app_id = app_id
         self._server_url = server_url.rstrip("/")
         self._auth = AppAuth(app_id, private_key)
         self._connection = Connection(api_url(server_url), timeout_s, retry or Retry(), httpx.create_ssl_context())
-        self._new_pace = pace or (Pace if is_cloud(server_url) else None)
+        self._new_pace = pace or ((lambda _: Pace()) if is_cloud(server_url) else None)
         self._paces: dict[int, Pace] = {}
 
     @asynccontextmanager
@@ -157,7 +157,9 @@ class GithubkitApp:
         if self._new_pace is None:
             return None
         self._paces = {key: pace for key, pace in self._paces.items() if not pace.is_idle}
-        return self._paces.setdefault(installation_id, self._new_pace())
+        if installation_id not in self._paces:
+            self._paces[installation_id] = self._new_pace(installation_id)
+        return self._paces[installation_id]
 
 
 def _attempt(line: Attempt) -> DeliveryAttempt:

@@ -2,13 +2,15 @@
 --
 -- Who was taken and is not over is in `begun`: at work while its in-progress mark stands, else put off or handed back;
 -- it holds its thread until it is over. Runs of work wait for their thread, for their repository and installation to
--- have fewer at work than they may, and for a worker. Commands that are only answered wait for nothing.
+-- have fewer at work than they may, for a sandbox among those that the deployment may have, and for a worker. Who was
+-- begun has its sandbox, also while it is put off. Commands that are only answered wait for nothing.
 -- Next is who has the fewest of its installation at work; then who was begun; then whose installation was served
 -- longest ago; then who has waited longest.
 -- Looks at the thousand that have waited longest.
 local line = {
   queue = KEYS[1], begun = KEYS[2], served = KEYS[3],
   in_progress = ARGV[1], run = ARGV[2], per_repo = tonumber(ARGV[3]), per_installation = tonumber(ARGV[4]),
+  sandboxes = tonumber(ARGV[5]), sandboxes_in_use = 0,
   holds = {}, repos = {}, installations = {}, is_begun = {}, is_taken = {}, served_ms = {},
 }
 
@@ -53,12 +55,15 @@ local function look()
     local run = read(id)
     if not redis.call('ZSCORE', line.queue, id) or not run.works then
       redis.call('SREM', line.begun, id)
-    elseif redis.call('EXISTS', line.in_progress .. id) == 1 then
-      begin(run)
     else
-      line.is_begun[id] = true
-      if run.thread ~= '' then
-        line.holds[run.thread] = id
+      line.sandboxes_in_use = line.sandboxes_in_use + 1
+      if redis.call('EXISTS', line.in_progress .. id) == 1 then
+        begin(run)
+      else
+        line.is_begun[id] = true
+        if run.thread ~= '' then
+          line.holds[run.thread] = id
+        end
       end
     end
   end
@@ -73,6 +78,8 @@ local function what_holds(run)
     return 'repo', count(line.repos, run.repo)
   elseif run.installation ~= '' and count(line.installations, run.installation) >= line.per_installation then
     return 'installation', count(line.installations, run.installation)
+  elseif not line.is_begun[run.id] and line.sandboxes > 0 and line.sandboxes_in_use >= line.sandboxes then
+    return 'sandboxes', line.sandboxes_in_use
   end
 end
 

@@ -1,10 +1,10 @@
 -- Take jobs that may start: answers, `asides` at most; then runs of work, `room` at most, by the rules of the line.
 -- Marks them with the worker's token. Answers id, moment and whether it is work ('1'), in turn.
 -- Asked again with the same token, answers the same ones again. The ids at the end are at work with this worker.
-local room, asides, marked_ms, token = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8]
+local room, asides, marked_ms, token = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9]
 
 local at_work = {}
-for known = 9, #ARGV do
+for known = 10, #ARGV do
   at_work[ARGV[known]] = true
 end
 
@@ -47,6 +47,9 @@ while room > 0 do
   room, line.is_taken[run.id] = room - 1, true
   redis.call('SET', line.in_progress .. run.id, token, 'PX', marked_ms)
   redis.call('SADD', line.begun, run.id)
+  if not line.is_begun[run.id] then
+    line.sandboxes_in_use = line.sandboxes_in_use + 1
+  end
   redis.call('ZADD', line.served, served_ms, run.installation)
   line.served_ms[run.installation] = served_ms
   begin(run)

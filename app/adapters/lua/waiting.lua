@@ -11,7 +11,7 @@ local now, positions, answer = now_ms(), {}, {}
 for _, run in ipairs(works) do
   local reason, at_work = what_holds(run)
   reason = reason or 'workers'
-  local scope = reason .. ' ' .. (reason == 'workers' and '' or run[reason])
+  local scope = reason .. ' ' .. (run[reason] or '')
   add(positions, scope)
   local words = {run.id, reason, at_work or 0, positions[scope], string.format('%.0f', now - run.at_ms),
     line.is_begun[run.id] and '1' or '0'}
