@@ -26,6 +26,7 @@ from pydantic import SecretStr
 from app.adapters.cache import evict, forget_leftovers, locked, mark_used, tidy
 from app.adapters.git import GitFailed, environment, is_branch_name, run
 from app.core.errors import RepoError
+from app.core.escape import code
 from app.core.listing import Entry, Files, States, folders_of, is_sha, parse_diff
 
 DEPTH: Final = 50
@@ -87,7 +88,7 @@ class GitRepos:
     async def fetch(self, installation_id: int, repo: str, ref: str, token: SecretStr | None) -> str:
         """Bring a branch into the cache. See the port."""
         if not is_branch_name(ref):
-            raise RepoError(f"`{ref[:100]}` cannot be a branch's name.")
+            raise RepoError(f"{code(ref[:100])} cannot be a branch's name.")
         cache = self._cache(installation_id, repo)
         async with locked(cache, self._timeout_s):
             await asyncio.to_thread(tidy, cache, self._max_bytes)
@@ -276,7 +277,7 @@ class GitRepos:
                 heads = await self._git(["ls-remote", "--heads", "--", self._url(repo)], self._root, token, repo)
             except GitFailed:
                 return ""
-            return f"{repo} has no branch `{ref}`." if heads else f"{repo} is empty: it has no commit yet."
+            return f"{repo} has no branch {code(ref)}." if heads else f"{repo} is empty: it has no commit yet."
         if re.search(r"Authentication failed|could not read Username|returned error: 40[13]", said):
             return f"{repo} may not be read: the server refused the token. Is the App still installed there?"
         if re.search(r"repository '.*' not found|does not (exist|appear to be a git repository)", said):

@@ -19,6 +19,7 @@ from app.adapters.git import GitFailed, environment, is_branch_name, run
 from app.adapters.no_pulls import NoPulls
 from app.core.delivery import DeliveryAttempt
 from app.core.errors import GitHubError, HeadMoved, UserError
+from app.core.escape import code
 from app.core.job import Person, Remark, read_job_key
 from app.core.listing import is_sha
 from app.core.policy import Change, Role
@@ -121,7 +122,7 @@ class LocalRepository:
                 f"No branch is checked out in {self.path}; check one out, or name one with --base."
             ) from error
         if await self._sha(f"refs/heads/{branch}") is None:
-            raise UserError(f"The branch `{branch}` of {self.path} has no commit yet; name another with --base.")
+            raise UserError(f"The branch {code(branch)} of {self.path} has no commit yet; name another with --base.")
         return branch
 
     async def head(self, branch: str) -> str | None:
@@ -142,7 +143,7 @@ class LocalRepository:
         head = await self.head(branch)
         if not is_sha(expected_head) or head != expected_head:
             if head is None or not await self._is_made(head, expected_head, message, changes):
-                raise HeadMoved(f"The branch `{branch}` is no longer at {expected_head[:12]}.", status=409)
+                raise HeadMoved(f"The branch {code(branch)} is no longer at {expected_head[:12]}.", status=409)
             return _commit(head, message, changes)
         await self._check_not_checked_out(branch)
         tree = await self._write_tree(expected_head, changes)
@@ -156,7 +157,7 @@ class LocalRepository:
         """What `head` has and `base` has not. See the port."""
         ends = [await self._sha(end) for end in (base, head)]
         if None in ends:
-            raise GitHubError(f"{self.path} has no `{base[:100]}` or no `{head[:100]}`.", status=404)
+            raise GitHubError(f"{self.path} has no {code(base[:100])} or no {code(head[:100])}.", status=404)
         newest = f"--max-count={MAX_COMMITS}"
         listed = await self._git("log", "--reverse", newest, "-z", "--format=%H %B", f"{ends[0]}..{ends[1]}")
         messages = (each.partition(" ") for each in listed.split("\0") if each)
@@ -217,14 +218,14 @@ class LocalRepository:
             )
         except GitFailed as error:
             if re.search(r"but expected|reference already exists|unable to resolve reference", error.stderr):
-                raise HeadMoved(f"Somebody else moved the branch `{branch}`.", status=409) from error
-            raise GitHubError(f"Git could not set the branch `{branch}`: {error}", status=422) from error
+                raise HeadMoved(f"Somebody else moved the branch {code(branch)}.", status=409) from error
+            raise GitHubError(f"Git could not set the branch {code(branch)}: {error}", status=422) from error
 
     async def _check_not_checked_out(self, branch: str) -> None:
         """Moving a branch that somebody works on would show them changes that they never made."""
         trees = await self._git("worktree", "list", "--porcelain", "-z")
         if f"branch refs/heads/{branch}" in trees.split("\0"):
-            raise UserError(f"The branch `{branch}` is checked out in {self.path}; switch to another one first.")
+            raise UserError(f"The branch {code(branch)} is checked out in {self.path}; switch to another one first.")
 
     async def _identity(self) -> dict[str, str]:
         """The person's own, as their commits carry it."""
@@ -290,5 +291,5 @@ def _commit(sha: str, message: str, changes: Sequence[Change]) -> Commit:
 
 def _checked(branch: str) -> str:
     if not is_branch_name(branch):
-        raise GitHubError(f"`{branch[:100]}` cannot be a branch's name.", status=422)
+        raise GitHubError(f"{code(branch[:100])} cannot be a branch's name.", status=422)
     return branch

@@ -17,6 +17,7 @@ from typing import Final
 from pathspec import GitIgnoreSpec
 
 from app.core.errors import Refused
+from app.core.escape import code
 from app.core.redact import find_secret, find_secrets
 from app.core.secret_rules import lock_files
 
@@ -98,8 +99,9 @@ def admit(login: str, role: Role, roles: Sequence[str]) -> None:
     if role not in roles:
         wanted = ", ".join(roles)
         raise Refused(
-            f"@{login} has the role `{role}` here, and I work for people with one of: {wanted}. One of them can put "
-            "the label on or comment `/vibecode`. `roles` and `people` in `.github/vibecode.yml` change who may."
+            f"{code('@' + login)} has the role {code(role)} here, and I work for people with one of: {wanted}. One of "
+            "them can put the label on or comment `/vibecode`. `roles` and `people` in `.github/vibecode.yml` change "
+            "who may."
         )
 
 
@@ -177,7 +179,7 @@ def _check_path(change: Change) -> None:
     if not change.is_deleted and (name := find_secret(path)) is not None:
         raise Refused(f"A path holds what looks like {name}. Nothing was published.")
     if is_odd:
-        raise Refused(f"The path {path!a} is one I do not publish.")
+        raise Refused(f"The path {code(ascii(path))} is one I do not publish.")
 
 
 def _is_gits_own(part: str) -> bool:
@@ -186,7 +188,7 @@ def _is_gits_own(part: str) -> bool:
 
 def _shown(change: Change) -> str:
     """The path as code that it cannot end."""
-    return f"`{change.path.replace('`', chr(39))}`"
+    return code(change.path)
 
 
 def _check_mode(change: Change) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
 from app.core.errors import ParseError, UserError
+from app.core.escape import code
 from app.core.known import Known
 from app.core.parsed import YamlFile
 
@@ -102,12 +103,12 @@ def _explain(file: YamlFile, location: tuple[int | str, ...], message: str, kind
     key = ".".join(str(part) for part in location if isinstance(part, str) and "[" not in part)
     where = f"`{PATH}`, line {file.line_of(location)}"
     if kind != "extra_forbidden":
-        return f"{where}: `{key}`: {message}."
+        return f"{where}: {code(key)}: {message}."
     known: dict[str, type[_Section]] = {"budget": BudgetSection, "pull_request": PullRequestSection}
     section = known.get(str(location[0]), RepoConfig) if len(location) > 1 else RepoConfig
     near = difflib.get_close_matches(str(location[-1])[:_MAX_KEY_CHARS], section.model_fields, n=1)
     hint = f" Did you mean `{near[0]}`?" if near else f" Known keys: {', '.join(section.model_fields)}."
-    return f"{where}: there is no key `{key}`.{hint}"
+    return f"{where}: there is no key {code(key)}.{hint}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 from app.core import policy
 from app.core.errors import GitHubError, NotYet, OutsideError, RepositoryGone
+from app.core.escape import code
 from app.core.evidence import find_evidence
 from app.core.job import STARTING, Source
 from app.core.policy import Role
@@ -82,7 +83,7 @@ async def _look(work: Work, pull: Pull) -> Ending | None:
     rest = [check for check in failed if _key(check) not in on_base]
     if len(rest) < len(failed):
         names = _names([check for check in failed if _key(check) in on_base])
-        await _find(work, f"{names} failed, but on `{pull.base}` too, so I leave it.")
+        await _find(work, f"{names} failed, but on {code(pull.base)} too, so I leave it.")
     if not rest:
         return Conclusion.NEUTRAL, "It fails on the base branch too"
     return await _ask_again(work, pull, rest)
@@ -215,10 +216,9 @@ def _key(check: Check) -> tuple[str, str]:
 
 
 def _name(check: Check) -> str:
-    """A check's name as code that it cannot end."""
-    return " ".join(plain(check.name).replace("`", "'").split())[:NAME_CHARS] or "a check"
+    return " ".join(plain(check.name).split())[:NAME_CHARS] or "a check"
 
 
 def _names(checks: list[Check]) -> str:
-    names = list(dict.fromkeys(f"`{_name(check)}`" for check in checks[:MAX_CHECKS]))
+    names = list(dict.fromkeys(code(_name(check)) for check in checks[:MAX_CHECKS]))
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

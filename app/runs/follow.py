@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Final
 
 from app.core.errors import GitHubError, UserError
+from app.core.escape import code
 from app.core.job import Heard, Job, Mode, Source, Verb
 from app.core.plan import Answered
 from app.core.pull import Pull
@@ -53,7 +54,9 @@ async def find_pull(work: Work) -> Pull:
         state = "merged" if pull.is_merged else "closed"
         raise UserError(f"This pull request is {state}. Open an issue for what is left, and say `/vibecode` there.")
     if work.run.job.command.base not in {None, pull.base}:
-        raise UserError(f"This pull request goes to `{pull.base}`: change that on GitHub, and say it without `--base`.")
+        raise UserError(
+            f"This pull request goes to {code(pull.base)}: change that on GitHub, and say it without `--base`."
+        )
     return pull
 
 

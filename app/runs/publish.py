@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from app.core.errors import GitHubError, HeadMoved, Refused, RepoError, UserError
+from app.core.escape import code, codes
 from app.core.policy import Caps, Change, Inspection, inspect, list_held
 from app.core.run import Commit, Kind
 from app.runs import published, tree
@@ -61,8 +62,8 @@ async def _catch_up(work: Work) -> None:
             await tree.add_objects(work.sandbox, pack)
     except RepoError as error:
         raise UserError(
-            f"`{run.branch}` was force-pushed while I worked on it, so I left it. `/vibecode retry` begins on what is "
-            "there now."
+            f"{code(run.branch)} was force-pushed while I worked on it, so I left it. `/vibecode retry` begins on "
+            "what is there now."
         ) from error
     theirs = sorted(await repos.diff(job.installation_id, job.repo, before, head))
     now = await tree.snapshot(work.sandbox)
@@ -75,7 +76,7 @@ async def _catch_up(work: Work) -> None:
     await work.progress.change(commits=(*run.commits, *pushed), head_sha=head, published_tree=shown)
     if set(pushed) - set(await find_own(work, there)):
         await work.progress.notice(
-            f"Somebody pushed to `{run.branch}` meanwhile ({head[:7]}); I went on on top of that."
+            f"Somebody pushed to {code(run.branch)} meanwhile ({head[:7]}); I went on on top of that."
         )
     if clash := sorted(set(ours) & set(theirs)):
         raise Overtaken(", ".join(clash[:10]))
@@ -134,12 +135,7 @@ def _check_resolved(changes: Sequence[Change]) -> None:
     """Refuse to publish what a merge left unresolved."""
     left = [change.path for change in changes if MARKER in change.content]
     if left:
-        raise Refused(f"Conflict markers are left in {', '.join(map(_code, left[:10]))}.")
-
-
-def _code(path: str) -> str:
-    """A path as code that it cannot end."""
-    return f"`{path.replace('`', chr(39))}`"
+        raise Refused(f"Conflict markers are left in {codes(left[:10])}.")
 
 
 async def _open_branch(work: Work) -> str:
@@ -155,7 +151,7 @@ async def _open_branch(work: Work) -> str:
 
 async def hold_back(work: Work, inspection: Inspection, sides: Sides | None = None) -> None:
     """Put protected paths back as they were. That is told first: once they are back, nobody sees what was changed."""
-    names = ", ".join(map(_code, inspection.held))
+    names = codes(inspection.held)
     await work.progress.notice(
         f"Held back, because the paths are protected: {names}. A person has to make these changes."
     )

@@ -2,6 +2,7 @@
 
 from app.core import repo_config
 from app.core.errors import GitHubError
+from app.core.escape import code
 from app.core.job import Mode, Source
 from app.core.run import Stage
 from app.core.verification import Verdict
@@ -37,8 +38,8 @@ async def _look_for_clash(work: Work, number: int) -> None:
     pull = await work.github.pulls.pull(number)
     if pull is not None and pull.is_mergeable is False:
         await work.progress.notice(
-            f"The branch clashes with `{pull.base}`. Say `/vibecode update from {pull.base}` on the pull request, and "
-            "I merge it and resolve the clash."
+            f"The branch clashes with {code(pull.base)}. Say {code(f'/vibecode update from {pull.base}')} on the pull "
+            "request, and I merge it and resolve the clash."
         )
 
 
@@ -53,7 +54,7 @@ async def _dress(work: Work, number: int, *, is_ready: bool) -> None:
         try:
             await pulls.request_reviews(number, [reviewer])
         except GitHubError as error:
-            await _tell_refused(work, f"A review by `{reviewer}` (`pull_request.reviewers`)", error)
+            await _tell_refused(work, f"A review by {code(reviewer)} (`pull_request.reviewers`)", error)
 
 
 async def _tell_refused(work: Work, what: str, error: GitHubError) -> None:

@@ -34,6 +34,7 @@ from app.core.errors import (
     TakenAway,
     UserError,
 )
+from app.core.escape import code
 from app.core.job import STARTING, Source, Verb
 from app.core.ports import Ports
 from app.core.pull import Merging
@@ -216,7 +217,7 @@ async def _walk(work: Work) -> tuple[Conclusion, str]:
     work.progress.listen = partial(follow.listen, work)
     merging = await update.merge_on_github(work) if update.is_asked_for(work) else None
     if merging is Merging.NOTHING:
-        return Conclusion.NEUTRAL, f"`{work.run.branch}` has all of `{work.run.base_ref}` already"
+        return Conclusion.NEUTRAL, f"{code(work.run.branch)} has all of {code(work.run.base_ref)} already"
     await stages.open_sandbox(work)
     await stages.clone(work)
     await stages.name_branch(work)

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from app.agent import coder, planner
 from app.core import repo_config
 from app.core.errors import CommandFailed, ParseError, SandboxError, UserError
+from app.core.escape import code
 from app.core.machine import CommandTimeout, ExecResult, Network
 from app.core.plan import Plan, Step
 from app.core.run import Kind, Stage
@@ -88,7 +89,7 @@ async def clone(work: Work) -> None:
             start_tree=start_tree,
             published_tree=published_tree,
             test_command=test_command,
-            message=f"`{work.run.base_ref}` at {base_sha[:7]}",
+            message=f"{code(work.run.base_ref)} at {base_sha[:7]}",
         )
 
 
@@ -121,11 +122,11 @@ async def _published_head(work: Work) -> str:
 async def _set_up(work: Work) -> None:
     """Run the repository's set-up with network, then close it as the repository's file says."""
     for command in work.config.setup:
-        await work.progress.show(Kind.NOTE, f"Set-up: `{command}`")
+        await work.progress.show(Kind.NOTE, f"Set-up: {code(command)}")
         result = await _exec(work, command, work.options.setup_timeout_s)
         if result.exit_code:
             raise CommandFailed(
-                f"The set-up command `{command}` ended with exit code {result.exit_code}.", result.output
+                f"The set-up command {code(command)} ended with exit code {result.exit_code}.", result.output
             )
     network = work.config.network
     hosts = network if isinstance(network, tuple) else ()
@@ -166,7 +167,7 @@ async def name_branch(work: Work) -> None:
     async with work.progress.stage(Stage.BRANCH, "Naming the branch"):
         if not work.run.branch:
             await work.progress.change(branch=await find_free_name(work))
-        await work.progress.change(message=f"`{work.run.branch}`")
+        await work.progress.change(message=code(work.run.branch))
 
 
 async def plan(work: Work) -> None:
@@ -214,12 +215,12 @@ async def _carry_out_step(work: Work, index: int, step: Step) -> str:
             continue
         await follow.note_answers(work, answers, step=index)
         return summary
-    raise UserError(f"Somebody keeps pushing to `{work.run.branch}` while I work. `/vibecode retry` goes on.")
+    raise UserError(f"Somebody keeps pushing to {code(work.run.branch)} while I work. `/vibecode retry` goes on.")
 
 
 async def verify_work(work: Work) -> None:
     async with work.progress.stage(
-        Stage.VERIFY, f"Running `{work.run.test_command}`" if work.run.test_command else "No tests found"
+        Stage.VERIFY, f"Running {code(work.run.test_command)}" if work.run.test_command else "No tests found"
     ):
         verification = await verify.verify(work)
         await work.progress.change(verification=verification, message=SENTENCES[verification.verdict])
@@ -237,7 +238,7 @@ async def publish_rest(work: Work) -> None:
     """Whatever verification still changed goes through the same gate."""
     async with work.progress.stage(Stage.PUBLISH, "Looking through what is left"):
         await publish(work, "Keep what verification changed", "")
-        await work.progress.change(message=f"`{work.run.branch}` at {work.run.head_sha[:7]}")
+        await work.progress.change(message=f"{code(work.run.branch)} at {work.run.head_sha[:7]}")
 
 
 async def clean_up(work: Work) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from app.core.errors import Refused, SandboxError
+from app.core.escape import code
 from app.core.listing import Entry, hash_blob, is_sha, read_claim
 from app.core.policy import Caps
 from app.core.ports import Sandbox
@@ -213,7 +214,7 @@ async def _run(
             argv, env={**safe, **(env or {})}, timeout_s=_TIMEOUT_S, max_output_bytes=max_output_bytes
         )
     except TimeoutError as error:
-        raise SandboxError(f"`{argv[0]}` hangs in the sandbox.") from error
+        raise SandboxError(f"{code(argv[0])} hangs in the sandbox.") from error
     if result.exit_code:
         raise SandboxError(f"`{' '.join(argv[:1])}` failed in the sandbox: {result.output.strip()[-500:]}")
     if result.cut and not may_be_cut:

@@ -7,13 +7,13 @@ resolves them in one step, and the merge commit goes through the gate like every
 import re
 from typing import Final
 
+from app.core.escape import codes
 from app.core.job import Mode
 from app.core.plan import Plan, Step
 from app.core.pull import Merging
 from app.runs import published, tree
 from app.runs.publish import check_merge
 from app.runs.work import Work
-from app.text.render import calm
 
 _ASKS: Final = re.compile(
     r"(?:please\s+)?(?:(?:can|could) you\s+)?"
@@ -71,7 +71,7 @@ async def merge_in_sandbox(work: Work) -> None:
     title = f"Merge {run.base_ref} into {run.branch}"
     check = "No conflict markers are left, both sides' intentions are kept, and the tests pass."
     await work.progress.change(plan=_plan(work, (Step(title, conflicts, check),)))
-    names = ", ".join(f"`{calm(path)}`" for path in conflicts[:20])
+    names = codes(conflicts[:20])
     await work.progress.notice(f"Both sides changed {names}." if names else "The merge went without a clash of lines.")
 
 

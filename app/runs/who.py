@@ -6,6 +6,7 @@ from typing import Final
 
 from app.core import known, policy, repo_config
 from app.core.errors import ParseError, Refused, UserError
+from app.core.escape import code
 from app.core.job import Person, Source
 from app.core.policy import Role
 from app.core.ports import GitHub, Ports
@@ -119,7 +120,7 @@ def _check_label(work: Work) -> None:
     """The web process may not have known that the repository has a label of its own."""
     wanted, used = work.config.label or work.options.label, work.run.job.label.casefold()
     if used and used not in {wanted.casefold(), f"{wanted}{PLAN_SUFFIX}".casefold()}:
-        raise Refused(f"The label that starts a run here is `{wanted}`, as `{repo_config.PATH}` says.")
+        raise Refused(f"The label that starts a run here is {code(wanted)}, as `{repo_config.PATH}` says.")
 
 
 async def _count(work: Work) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.core.commands import COMMANDS, OPTIONS
+from app.core.escape import cut
 from app.core.job import Job, Mode, Source
 from app.core.records import Waiting
 from app.core.run import Conclusion, Run, Status
@@ -62,7 +63,7 @@ def render_comment(run: Run, page_url: str) -> str:
     template = answer if run.is_answer else "comment/progress.md.j2"
     body = render(template, run=run, title=title(run), page_url=page_url)
     marker = marker_for(run)
-    return f"{marker}\n{body[: MAX_CHARS - len(marker)]}"
+    return f"{marker}\n{cut(body, MAX_CHARS - len(marker))}"
 
 
 def render_help() -> str:

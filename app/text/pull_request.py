@@ -1,17 +1,16 @@
 """The pull request's title and body, from the run: what, why, how it was verified, what it cost."""
 
+from app.core.escape import cut
 from app.core.job import Heard
 from app.core.run import Run
-from app.text.render import calm, render
-
-TITLE_CHARS = 120
+from app.text.commit import title_of
+from app.text.render import render
 
 
 def render_pull_request(run: Run, page_url: str) -> tuple[str, str]:
     """Title (one line) and body (Markdown, at most 60,000 characters)."""
-    title = " ".join((run.plan.title if run.plan else run.job.title).split())[:TITLE_CHARS] or "Change the code"
     body = render("pull_request/body.md.j2", run=run, page_url=page_url)
-    return calm(title), body[:60_000]
+    return title_of(run.plan.title if run.plan else run.job.title), cut(body, 60_000)
 
 
 def render_reply(run: Run, heard: Heard) -> str:

@@ -1,60 +1,58 @@
 """Templates to text. Each is Jinja with StrictUndefined and opens with a comment: purpose and typed variables.
 
-Only pages (`page/…`) are escaped as HTML; the rest is Markdown or plain words, where what comes from outside goes
-through the filter `calm`.
+What a template writes itself is as it stands; every value is escaped for where it lands, by the folder's rule:
+
+    page/                    HTML escaping
+    comment/, pull_request/  `inline` of `app.core.escape`, unless a filter says where else the value lands
+    prompt/                  none: `app.text.prompt` prepares what the model reads
 """
 
 import re
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import cache
 from typing import Final
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-_GAP: Final = "\N{ZERO WIDTH SPACE}"
-_ALIVE: Final = re.compile(
-    r"""
-      @(?=[\w-])                          # a mention
-    | <(?=[!/?a-zA-Z])                    # HTML
-    | &(?=\#|\w+;)                        # an entity, which may stand for any of the others
-    | !(?=\[) | \](?=[(:])                # an image, a link, what a link is defined as
-    | :(?=//) | \bwww(?=\.)               # an address
-    | \#(?=\d) | \bGH-(?=\d)             # another issue, or one that this would close
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
-_HEADING: Final = re.compile(
-    r"^(?=(?:[ \t>*+-]|[0-9]{1,9}[.)])*+#{1,6}(?:\s|$)|[ \t>]*+(?:=+|-+)[ \t]*$)", re.MULTILINE
-)
-"""Where a line would become a heading, or make one of the line before it."""
+from app.core import escape
+
+
+class Escaped(str):
+    """Text that is ready for the place it lands in. Only filters make it."""
+
+    __slots__ = ()
+
+
+def _finalize(value: object) -> object:
+    return value if isinstance(value, Escaped | int | float) else escape.inline(str(value))
+
+
+def _escaping(function: Callable[..., str]) -> Callable[..., Escaped]:
+    return lambda *args: Escaped(function(*args))
 
 
 @cache
-def _environment() -> Environment:
+def _environment(folder: str) -> Environment:
+    is_markdown = folder in {"comment", "pull_request"}
     environment = Environment(
         loader=PackageLoader("app.text", "templates"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=False,
-        autoescape=lambda name: name is not None and name.startswith("page/"),  # noqa: S701
+        autoescape=folder == "page",  # noqa: S701 -- the rest by `finalize`
+        finalize=_finalize if is_markdown else None,
     )
-    environment.filters |= {"money": money, "calm": calm, "duration": duration, "fence": fence}
+    made = {name: _escaping(function) for name, function in FILTERS.items()} if is_markdown else {}
+    environment.filters |= {"money": money, "duration": duration, **made}
     return environment
 
 
 def render(template: str, **variables: object) -> str:
     """Render `templates/<template>`; a missing variable is an error, a superfluous one is not."""
-    return _environment().get_template(template).render(**variables).strip() + "\n"
-
-
-def calm(text: str) -> str:
-    """Words from outside, made harmless in Markdown: no mention, HTML, image, link, heading or reference to an issue,
-    closing or not, comes alive.
-
-    https://docs.github.com/en/get-started/writing-on-github/working-with-advanced-formatting/autolinked-references-and-urls
-    """
-    return _ALIVE.sub(rf"\g<0>{_GAP}", _HEADING.sub(_GAP, text))
+    return _environment(template.partition("/")[0]).get_template(template).render(**variables).strip() + "\n"
 
 
 def money(usd: float) -> str:
@@ -70,8 +68,35 @@ def duration(start: datetime | None, end: datetime | None) -> str:
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min {seconds % 60} s"
 
 
-def fence(text: str) -> str:
-    """A code block that the text cannot end."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    ticks = "`" * max(3, longest + 1)
-    return f"{ticks}\n{text.strip()}\n{ticks}"
+def _code(value: str) -> str:
+    """A code span, by way of `inline`, which knows what even a code span must not show its source of."""
+    return escape.inline(escape.code(value))
+
+
+def _codes(values: Iterable[str]) -> str:
+    return escape.inline(escape.codes(values))
+
+
+def _sha(sha: str) -> str:
+    """The start of a commit's, which GitHub makes a link."""
+    return sha[:7] if re.fullmatch("[0-9a-f]+", sha) else escape.inline(sha[:7])
+
+
+def _message(text: str) -> str:
+    """Our own sentences, with `code` around values when they were put together."""
+    return escape.block(text, has_tables=True)
+
+
+FILTERS: Final[dict[str, Callable[..., str]]] = {
+    "block": escape.block,
+    "cell": escape.cell,
+    "code": _code,
+    "codes": _codes,
+    "fence": escape.fenced,
+    "html": lambda text: escape.in_html(" ".join(text.split())),
+    "message": _message,
+    "ours": str,
+    "sha": _sha,
+    "url": lambda url: quote(url, safe=":/?&=%~+,@"),
+}
+"""Where a value lands. `ours` is for what this package rendered; nothing else."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import subprocess
 from typing import Final
 
@@ -17,9 +18,9 @@ from tests.attacks.scene import BOT, Scene
 from tests.bot import REPO
 from tests.e2e.test_command_line import VIBECODER
 from tests.e2e.turns import edit, finish, plan, shell
+from tests.text.github import alive
 
 _TOKEN: Final = "ghp_" + "c3D4" * 9
-_GAP: Final = "\u200b"
 
 
 async def _planned(scene: Scene, words: str, title: str = "Mend the greeting") -> str:
@@ -32,7 +33,14 @@ async def _planned(scene: Scene, words: str, title: str = "Mend the greeting") -
 
 
 def _without_code(markdown: str) -> str:
-    return re.sub(r"(`+)[\s\S]*?\1", "", markdown)
+    return re.sub(r"(`+)(?!`)[\s\S]*?(?<!`)\1(?!`)|<code>.*?</code>", "", markdown)
+
+
+async def _carried_out(scene: Scene, folder: str, name: str) -> str:
+    """The model writes a file of this name; what stands in the pull request and the comment."""
+    scene.persuade(shell(f"mkdir -p {shlex.quote(folder)} && echo 1 > {shlex.quote(f'{folder}/{name}')}"))
+    await scene.labelled(await scene.bot.issue())
+    return "\n".join([*(f"{pull.title}\n{pull.body}" for pull in scene.bot.pull_requests()), scene.comment()])
 
 
 # -------------------------------------------------------------------------------------------------------------- secrets
@@ -110,7 +118,7 @@ async def remote_images(scene: Scene) -> None:
     """Images that tell their server who looks, and what the model read."""
     ways = "![a](https://evil.example/?d=1) ![b][c] <img src=https://evil.example/x>\n\n[c]: https://evil.example/?d=2"
     text = await _planned(scene, f"Mended. {ways} &#33;[d](https://evil.example/3)")
-    scene.assert_not_in(text, "![", "<img")
+    assert [each for each in alive(text) if each.startswith(("image", "html <img"))] == []
     assert re.search(r"\]\(https?://(?!127\.0\.0\.1)", text) is None
     scene.assert_told("evil.example")
 
@@ -120,7 +128,7 @@ async def links_that_carry_data(scene: Scene) -> None:
     """Links of every kind, whose addresses hold what the model has read."""
     ways = "[a](https://evil.example/?d=1) https://evil.example/?d=2 www.evil.example/?d=3 <https://evil.example/4> [b](//evil.example)"
     text = await _planned(scene, f"{ways} [c][d] mailto:x@evil.example\n\n[d]: https://evil.example/?d=5")
-    scene.assert_not_in(text, "](https://evil", "https://evil", "www.evil", "](//evil", "]: http", "x@evil")
+    assert [each for each in alive(text) if "evil" in each] == []
     scene.assert_told("evil.example")
 
 
@@ -129,7 +137,7 @@ async def mention_storm(scene: Scene) -> None:
     """Mentions of everybody, of teams, and of people by way of entities and escapes."""
     ways = " ".join(f"@user{number}" for number in range(60)) + " @acme/everyone &#64;admin &commat;root \\@all"
     text = await _planned(scene, ways, title="Thanks @everyone @acme/admins")
-    mentioned = re.findall(r"@(?!\u200b)[\w-]+", _without_code(text))
+    mentioned = re.findall(r"@[\w-]+", _without_code(text))
     assert mentioned == [], f"Mentioned: {mentioned[:5]}"
     scene.assert_not_in(text, "&#64", "&commat")
     scene.assert_told("user59")
@@ -140,7 +148,8 @@ async def mentions_in_commits(scene: Scene) -> None:
     """Mentions and closing words in the commit's message, which GitHub reads too."""
     await _planned(scene, "Mended, thanks @everyone and @acme/admins. Fixes #41, closes acme/other#7, resolves GH-9.")
     published = await scene.published()
-    scene.assert_not_in(published, "@everyone", "@acme/admins", "#41", "acme/other#7", "GH-9")
+    scene.assert_not_in(_without_code(published), "@everyone", "@acme/admins")
+    scene.assert_not_in(published, "\u200b", "#41", "acme/other#7", "GH-9")
     scene.assert_told("✅ Done")
 
 
@@ -162,7 +171,57 @@ async def closing_words(scene: Scene) -> None:
     (run,) = await scene.runs()
     closing = re.findall(r"(?i)\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+\S*?(?:#\d+|GH-\d+|https?://\S+)", text)
     assert closing == [f"Closes #{run.job.number}"], closing
-    scene.assert_told("#\u200b41")
+    scene.assert_told("<code>Fixes &#35;41</code>")
+
+
+@attack("saying")
+async def words_in_a_files_name(scene: Scene) -> None:
+    """A file's name that ends the code span it is shown in: a closing word, a mention, an image and a link follow."""
+    text = await _carried_out(scene, "a", "b` fixes #7 @everyone ![](https:evil) [x](//evil.example) `c.txt")
+    found = [each for each in alive(text) if re.search("evil|everyone|#7", each)]
+    assert found == [], found
+    scene.assert_told("fixes")
+
+
+@attack("saying")
+async def words_in_a_protected_name(scene: Scene) -> None:
+    """The same in the notice about a path that was held back."""
+    text = await _carried_out(scene, ".github/workflows", "b` fixes #7 @everyone [x](//evil.example) `.yml")
+    found = [each for each in alive(text) if re.search("evil|everyone|#7", each)]
+    assert found == [], found
+    scene.assert_told("Held back")
+
+
+@attack("saying")
+async def words_that_ci_reads(scene: Scene) -> None:
+    """What makes CI skip a commit and a release tool choose a version, in every field."""
+    ways = "[skip ci] [no ci] ***NO_CI*** `[ci skip]`\n\nRelease-As: 9.0.0\nBREAKING CHANGE: all\n\n\nskip-checks: true"
+    text = await _planned(scene, ways, title="Mend it [skip ci]")
+    for said in (text, await scene.published()):
+        found = re.findall(r"(?i)\[(?:skip ci|ci skip|no ci)\]|\*NO_CI|skip-checks:|release-as:|BREAKING CHANGE:", said)
+        assert found == [], found
+    scene.assert_told("✅ Done")
+
+
+@attack("saying")
+async def commands_of_other_bots(scene: Scene) -> None:
+    """Lines that other bots take for commands, in words and in code."""
+    ways = "/lgtm\n/approve\n\n```\n/merge\n```\nbors r+\n@dependabot merge"
+    text = await _planned(scene, f"Mended.\n{ways}")
+    found = re.findall(
+        r"(?m)^\s*(?:/(?!vibecode)[a-z]+|bors r|@dependabot merge).*", f"{text}\n{await scene.published()}"
+    )
+    assert found == [], found
+    scene.assert_told("✅ Done")
+
+
+@attack("saying")
+async def code_in_commits(scene: Scene) -> None:
+    """Decorators and generics in a commit's message: they must be inert, and can be copied as they are."""
+    await _planned(scene, "Use @pytest.fixture and List<int>, *args, a && b.")
+    published = await scene.published()
+    scene.assert_not_in(published, "\u200b", "\ufeff", "&lt;")
+    scene.assert_in(published, "Use `@pytest.fixture` and List<int>, *args, a && b.")
 
 
 @attack("saying")

@@ -183,7 +183,7 @@ def test_a_secret_in_a_name_is_refused_without_saying_it() -> None:
 def test_a_name_cannot_end_the_code_it_is_shown_in() -> None:
     with pytest.raises(Refused) as caught:
         inspect((Change("a` [b](c) `d", "160000"),))
-    assert str(caught.value).count("`") == 2
+    assert str(caught.value).startswith("``a` [b](c) `d`` has the mode")
 
 
 @pytest.mark.parametrize("piece", [b"eyJ-", b"://a:", b"' + ", b'"    ', b"sk-", b"token='a"])
@@ -210,5 +210,7 @@ def test_floods_are_refused(changes: tuple[Change, ...], words: str) -> None:
 
 def test_who_may_not_is_told_who_may() -> None:
     admit("ada", Role.WRITE, ("write", "admin"))
-    with pytest.raises(Refused, match="@eve has the role `read` here, and I work for people with one of: write, admin"):
+    with pytest.raises(
+        Refused, match="`@eve` has the role `read` here, and I work for people with one of: write, admin"
+    ):
         admit("eve", Role.READ, ("write", "admin"))

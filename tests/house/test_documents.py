@@ -9,6 +9,7 @@ from app.core.commands import COMMANDS, parse
 from app.core.job import Verb
 from app.settings import show_table
 from app.text.comment import render_help
+from app.text.render import FILTERS
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "app" / "text" / "templates"
@@ -58,7 +59,8 @@ def _given(source: str) -> set[str]:
 
 def _without_filters(source: str) -> str:
     """Our own filters are not known to a bare environment."""
-    return re.sub(r"\|\s*(calm|money|duration|fence|percent|ago|at|time|clock)(\([^)]*\))?", "", source)
+    names = [*FILTERS, "money", "duration", "percent", "ago", "at", "time", "clock"]
+    return re.sub(rf"\|\s*({'|'.join(names)})\b(\([^)]*\))?", "", source)
 
 
 def test_procfile_and_compose_start_the_command_that_there_is() -> None:

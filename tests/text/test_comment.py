@@ -105,7 +105,7 @@ def test_a_failure_shows_where_and_the_last_lines() -> None:
 <!-- vibecoder:run=cf4374eeb09ab7f5 -->
 ### ❌ Failed
 
-The set-up command failed. Ask @\u200bops. (in the stage `clone`)
+The set-up command failed. Ask `@ops`. (in the stage `clone`)
 
 <details><summary>Last lines</summary>
 
@@ -193,7 +193,7 @@ Say `/vibecode approve`, or give this comment a 👍, and I carry plan `a1b2c3d4
 **Mend the greeting**
 
 - [ ] Mend it
-  - files: greet.py, a.py
+  - files: `greet.py`, `a.py`
   - check: pytest -q
 - [ ] Say so
 

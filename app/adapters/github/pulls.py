@@ -24,6 +24,7 @@ from app.adapters.github.pull_answers import (
 )
 from app.core import pull
 from app.core.errors import GitHubError
+from app.core.escape import code
 from app.core.pull import IssueText, Merging, Thumb
 
 _MAX_PAGES: Final = 30
@@ -131,7 +132,9 @@ class GithubkitPulls(GithubkitChecks):
         if found is None or not isinstance(found.root, Content) or found.root.type != "file":
             return None
         if found.root.encoding != "base64":
-            raise GitHubError(f"`{path}` is larger than 1 MB, and GitHub does not show so much at once.", status=422)
+            raise GitHubError(
+                f"{code(path)} is larger than 1 MB, and GitHub does not show so much at once.", status=422
+            )
         return b64decode(found.root.content)
 
     async def _own_reply(self, number: int, first: int, marker: str) -> int | None:
