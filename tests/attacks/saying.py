@@ -177,16 +177,16 @@ async def closing_words(scene: Scene) -> None:
 @attack("saying")
 async def words_in_a_files_name(scene: Scene) -> None:
     """A file's name that ends the code span it is shown in: a closing word, a mention, an image and a link follow."""
-    text = await _carried_out(scene, "a", "b` fixes #7 @everyone ![](https:evil) [x](//evil.example) `c.txt")
+    text = await _carried_out(scene, "a", "b` fixes #7 @everyone ![](evil) `c.txt")
     found = [each for each in alive(text) if re.search("evil|everyone|#7", each)]
     assert found == [], found
-    scene.assert_told("fixes")
+    scene.assert_in(text, "c&#46;txt")
 
 
 @attack("saying")
 async def words_in_a_protected_name(scene: Scene) -> None:
     """The same in the notice about a path that was held back."""
-    text = await _carried_out(scene, ".github/workflows", "b` fixes #7 @everyone [x](//evil.example) `.yml")
+    text = await _carried_out(scene, ".github/workflows", "b` fixes #7 @everyone [x](evil) `.yml")
     found = [each for each in alive(text) if re.search("evil|everyone|#7", each)]
     assert found == [], found
     scene.assert_told("Held back")
