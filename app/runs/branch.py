@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from app.core.errors import UserError
+from app.core.escape import code
 from app.core.job import Job, job_key
 from app.core.policy import BRANCH_PREFIX
 from app.core.run import Commit, Run
@@ -49,7 +50,7 @@ async def find_free_name(work: Work) -> str:
         name = wanted if number == 1 else f"{wanted}-{number}"
         if name != work.run.branch and await work.github.head(name) is None:
             return name
-    raise UserError(f"There are {MAX_NAMES} branches named `{wanted}…` already. Please delete them.")
+    raise UserError(f"There are {MAX_NAMES} branches named {code(wanted + '…')} already. Please delete them.")
 
 
 async def is_own(work: Work, commits: Iterable[Commit]) -> bool:

@@ -9,6 +9,7 @@ retry, budget ─▶ did somebody who could not have started it change title, te
 from typing import Final
 
 from app.core.errors import UserError
+from app.core.escape import code
 from app.core.job import Verb
 from app.core.run import Run
 from app.core.triggers import MAX_BODY_CHARS, MAX_TITLE_CHARS
@@ -37,7 +38,7 @@ async def check_text(work: Work, earlier: Run) -> None:
     edited, by_stranger = await _find_edits(work, earlier)
     late = [each.author for each in await list_remarks(work, earlier.job) if is_since(each, earlier.text_at)]
     strangers = sorted({person.login for person in await find_strangers(work, late)})
-    changes = [*edited, *(f"a comment by `{login}`" for login in strangers[:MAX_NAMED])]
+    changes = [*edited, *(f"a comment by {code(login)}" for login in strangers[:MAX_NAMED])]
     if len(strangers) > MAX_NAMED:
         changes.append(f"comments by {len(strangers) - MAX_NAMED} others")
     if not changes:

@@ -127,7 +127,7 @@ def check_merge(work: Work, sides: Sides) -> None:
     """
     held = list_held(sides.both, protected=work.config.protected)
     if held:
-        names = ", ".join(_code(path) for path in held[:10])
+        names = codes(held[:10])
         raise Refused(f"Both sides changed {names}, which is protected: a person has to merge these branches.")
 
 

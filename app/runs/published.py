@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from app.core.errors import Refused, RepoError, UserError
+from app.core.escape import code
 from app.core.listing import Entry, Files, Published, States, compare, folders_of, is_path
 from app.core.policy import ABSENT, MODES, Caps, Change, Inspection
 from app.runs import tree
@@ -118,7 +119,9 @@ async def read_sides(work: Work) -> Sides:
     await ensure_fetched(work, run.merges, run.base_ref)
     base = await repos.merge_base(job.installation_id, job.repo, run.head_sha, run.merges)
     if base is None:
-        raise UserError(f"`{run.branch}` and `{run.base_ref}` are too far apart for me: please merge them by hand.")
+        raise UserError(
+            f"{code(run.branch)} and {code(run.base_ref)} are too far apart for me: please merge them by hand."
+        )
     own = await repos.diff(job.installation_id, job.repo, base, run.head_sha)
     if odd := [path for path in own if not is_path(path)]:
         raise UserError(f"The branch changes {odd[0]!a}, whose name is not UTF-8: please merge by hand.")
