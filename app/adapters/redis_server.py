@@ -2,7 +2,7 @@
 
 In a session of its own it survives Ctrl-C, so that a worker can still put its jobs back. It is shared by every process
 that enters the same folder, and ends with the last of them. Who uses it is known from shared locks on `users`, which
-the kernel lets go when a process is killed: a server whose users were all killed is simply taken up by who comes next.
+the kernel releases when a process is killed: a guard that waits for them all to be released ends the server then.
 Its users watch over it: when it is gone, one of them starts it again, and nothing that it acknowledged is missing.
 With `appendfsync always`: where a disk is busy, `everysec` has the server answer before it has written at all.
 
@@ -22,8 +22,9 @@ import logging
 import os
 import signal
 import tempfile
+from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import copyfile, rmtree
@@ -45,6 +46,16 @@ LOOK_S: Final = 0.5
 """How often its users look whether it is still there."""
 MAX_SOCKET_PATH_BYTES: Final = 103
 """macOS allows 103, Linux 107 (unix(7))."""
+
+_START_GUARD: Final = """command -v flock >/dev/null && flock -x "$3" sh -c "$1" sh "$2" "$4" &"""
+"""program, pid, users, pidfile."""
+_GUARD: Final = """[ "$(cat "$2" 2>/dev/null)" = "$1" ] && kill "$1" 2>/dev/null || exit 0
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+  sleep 0.1
+  kill -0 "$1" 2>/dev/null || exit 0
+done
+"""
+"""pid, pidfile. Runs once `users` is held by nobody else, and holds it until the server is gone."""
 
 logger = logging.getLogger(__name__)
 
@@ -81,14 +92,16 @@ class EmbeddedRedis:
             self.folder.chmod(0o700)
         except OSError as error:
             raise UserError(f"The embedded Redis cannot use {self.folder}: {error.strerror}.") from error
-        async with self._alone():
+        async with self._alone(), AsyncExitStack() as undo:
+            use = undo.enter_context((self.folder / "users").open("ab"))
+            await self._acquire(use, fcntl.LOCK_SH)  # first: a guard that has it is ending the server
             socket = self._socket()
             if not await _listens(socket):
                 await self._start(socket)
             self._pid = await self._read_pid(socket)
             self.url = f"unix://{quote(str(socket))}"
-            self._use = (self.folder / "users").open("ab")
-            fcntl.flock(self._use, fcntl.LOCK_SH)
+            self._use = use
+            undo.pop_all()
         self._watching = asyncio.create_task(self._watch(socket), name=f"watch {self.folder}")
         return self
 
@@ -100,7 +113,7 @@ class EmbeddedRedis:
             if self._use is None:
                 return
             with self._use:
-                is_last = _locks(self._use)
+                is_last = _locks(self._use, fcntl.LOCK_EX)
             self._use = None
             if is_last:
                 self._pid = self.pid
@@ -134,12 +147,15 @@ class EmbeddedRedis:
     async def _alone(self) -> AsyncIterator[None]:
         """Start and stop one at a time."""
         with (self.folder / "lock").open("ab") as lock:
-            until = asyncio.get_running_loop().time() + START_S + LOAD_S
-            while not _locks(lock):
-                if asyncio.get_running_loop().time() > until:
-                    raise StoreError(f"Another process has been starting or stopping {self.folder} for too long.")
-                await asyncio.sleep(0.02)
+            await self._acquire(lock, fcntl.LOCK_EX)
             yield
+
+    async def _acquire(self, file: IO[bytes], kind: int) -> None:
+        until = asyncio.get_running_loop().time() + START_S + LOAD_S
+        while not _locks(file, kind):
+            if asyncio.get_running_loop().time() > until:
+                raise StoreError(f"Another process has been starting or stopping {self.folder} for too long.")
+            await asyncio.sleep(0.02)
 
     def _socket(self) -> Path:
         """Where the server listens: in the folder, or in a temporary one that the folder points to."""
@@ -175,11 +191,21 @@ class EmbeddedRedis:
             pid = _spawn(argv, log)
         except OSError as error:
             raise StoreError(f"The embedded Redis did not start: {error}.") from error
+        await self._guard(pid)
         until = asyncio.get_running_loop().time() + START_S
         while not await _listens(socket):
             if _has_ended(pid) or asyncio.get_running_loop().time() > until:
                 raise self._trouble("did not start")
             await asyncio.sleep(0.01)
+
+    async def _guard(self, pid: int) -> None:
+        """Have the server ended once all its users were killed. A host without flock(1) does without a guard."""
+        files = (str(self.folder / "users"), str(self.folder / "redis.pid"))
+        starting = await asyncio.create_subprocess_exec(
+            *("sh", "-c", _START_GUARD, "sh", _GUARD, str(pid), *files),
+            stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, env={}, start_new_session=True,
+        )  # fmt: skip
+        await starting.wait()
 
     async def _read_pid(self, socket: Path) -> int:
         """The number of the process that answers here, once it has loaded its data."""
@@ -283,9 +309,9 @@ async def _client(socket: Path) -> AsyncIterator[Any]:
         await client.aclose(close_connection_pool=False)
 
 
-def _locks(file: IO[bytes]) -> bool:
+def _locks(file: IO[bytes], kind: int) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -39,6 +39,10 @@ async def client(server: EmbeddedRedis) -> AsyncIterator[Any]:
         yield redis
 
 
+def client_of(folder: Path) -> Any:
+    return Redis(unix_socket_path=str(folder / "redis.sock"), socket_timeout=5)
+
+
 @asynccontextmanager
 async def another_process(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
     """A process that has the folder entered, and the server it uses."""
@@ -135,15 +139,28 @@ async def test_another_process_shares_it_and_may_end_it(tmp_path: Path) -> None:
     assert not is_alive(pid)
 
 
-async def test_a_server_whose_users_were_killed_is_taken_up(tmp_path: Path) -> None:
+async def test_a_server_whose_users_were_all_killed_ends_and_keeps_its_data(tmp_path: Path) -> None:
     async with another_process(tmp_path) as (process, pid):
+        async with client_of(tmp_path) as redis:
+            await redis.set("kept", "yes")
         process.kill()
-    assert is_alive(pid)
+    async with asyncio.timeout(20):
+        while is_alive(pid):  # noqa: ASYNC110 -- nobody tells of it
+            await asyncio.sleep(0.02)
 
+    async with EmbeddedRedis(tmp_path) as server, client(server) as redis:
+        assert server.pid != pid
+        assert await redis.get("kept") == b"yes"
+
+
+async def test_a_server_lives_on_while_one_of_its_users_does(tmp_path: Path) -> None:
     async with EmbeddedRedis(tmp_path) as server:
+        async with another_process(tmp_path) as (process, pid):
+            process.kill()
+            await process.wait()
+        async with client(server) as redis:
+            assert await redis.ping()
         assert server.pid == pid
-
-    assert not is_alive(pid)
 
 
 async def test_a_killed_server_leaves_a_clean_exit_and_its_data(tmp_path: Path) -> None:
