@@ -317,6 +317,13 @@ def why_not_isolated() -> str:
     return LocalSandboxes.probe()
 
 
+def why_unfiltered() -> str:
+    """What is missing when local sandboxes' system calls are not filtered on this machine; empty when they are."""
+    from app.adapters.sandbox.local import LocalSandboxes
+
+    return LocalSandboxes.why_unfiltered()
+
+
 @asynccontextmanager
 async def open_local(settings: Settings, repository: Path) -> AsyncIterator[tuple[Ports, Records]]:
     """Everything for one run on a local repository: no GitHub, no Redis, nothing kept.

@@ -105,6 +105,12 @@ _NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
     "iopl": (172, None),
     "ioperm": (173, None),
     "vmsplice": (278, 75),
+    "statmount": (457, 457),
+    "listmount": (458, 458),
+    "open_tree_attr": (467, 467),
+    "fanotify_init": (300, 262),
+    "lookup_dcookie": (212, 18),
+    "quotactl_fd": (443, 443),
 }
 
 
@@ -128,6 +134,16 @@ def fail_with(number: int = errno.EPERM) -> int:
     return _ERRNO | (number & 0xFFFF)
 
 
+def number_of(call: str) -> int | None:
+    """The call's number on this machine; None where there is no such call.
+
+    Raises:
+        LookupError: no table for this architecture, or for the call.
+    """
+    _ = _AUDIT[machine := platform.machine()]
+    return _NUMBERS[call][list(_AUDIT).index(machine)]
+
+
 def compile_filter(rules: Sequence[Rule], *, default: int) -> bytes:
     """The program for this machine's architecture; the first rule that matches decides.
 
@@ -144,8 +160,7 @@ def compile_filter(rules: Sequence[Rule], *, default: int) -> bytes:
     if machine == "x86_64":
         program += [_jump(_JUMP_AT_LEAST, _X32_BIT, 0, 1), _statement(_RETURN, KILL)]
     for rule in rules:
-        number = _NUMBERS[rule.call][list(_AUDIT).index(machine)]
-        if number is not None:
+        if (number := number_of(rule.call)) is not None:
             program += _compiled(rule, number)
     return b"".join([*program, _statement(_RETURN, default)])
 

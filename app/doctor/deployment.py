@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MIN_SECRET_CHARS: Final = 20
 _SANDBOX_S: Final = 120.0
+_FILTER_FIX: Final = "Use another machine, or E2B (SANDBOX=e2b), for code that you do not trust."
 _REDIS_FIX: Final = (
     "Put it in its redis.conf or your provider's settings; without REDIS_URL, one set up well is embedded."
 )
@@ -119,6 +120,8 @@ def sandbox_check(settings: Settings) -> Look:
             await machine.close()
         if any(info.id == machine.id for info in await sandboxes.list()):
             troubles.append(Trouble(f"The sandbox {machine.id} could not be ended.", "End it by hand; it costs."))
+        if _kind(settings) == "bubblewrap" and (lack := await asyncio.to_thread(wiring.why_unfiltered)):
+            troubles.append(Trouble(lack, _FILTER_FIX, is_warning=True))
         return f"{_kind(settings)}: made, used and ended in {time.monotonic() - began:.1f} s", troubles
 
     return look

@@ -1,6 +1,7 @@
 """What hostile code inside a local sandbox cannot do, and what the worker leaves behind when it dies."""
 
 import asyncio
+import ctypes
 import os
 import signal
 import sys
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from app.adapters import seccomp
 from app.adapters.sandbox.local import LocalSandbox, LocalSandboxes
 from app.adapters.sandbox.watch import MIB
 from app.core.errors import SandboxError
-from app.core.machine import Network
+from app.core.machine import CommandTimeout, Network
+from tests import kernel
 
 
 @pytest.fixture
@@ -25,6 +28,16 @@ def provider(isolation: None, tmp_path: Path) -> LocalSandboxes:
         max_file_bytes=20 * MIB,
         max_disk_bytes=64 * MIB,
     )
+
+
+@pytest.fixture(params=[True, False], ids=["isolated", "unisolated"])
+async def either(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[LocalSandbox]:
+    """A machine with isolation, and one without."""
+    made = await LocalSandboxes(tmp_path / "machines", isolation=request.param).create(
+        key="one", metadata={}, timeout_s=300
+    )
+    yield made
+    await made.close()
 
 
 @pytest.fixture
@@ -293,3 +306,98 @@ async def test_no_isolation_is_never_silent(tmp_path: Path, caplog: pytest.LogCa
 
 async def test_machines_are_for_their_owner_only(provider: LocalSandboxes, sandbox: LocalSandbox) -> None:
     assert [oct(path.stat().st_mode)[-3:] for path in (provider.root, provider.root / sandbox.id)] == ["700", "700"]
+
+
+# ------------------------------------------------------------------------------------------------------------ one path
+
+
+async def test_the_work_tree_has_one_path_everywhere(either: LocalSandbox) -> None:
+    assert either.work_tree == "/work/repo"
+    await either.write("/work/repo/src/fail.py", b"print(__file__)\nraise SystemError\n")
+    ended = await either.exec(["python3", "/work/repo/src/fail.py"], cwd="/work/repo/src", env={"AT": "/work/home/x"})
+    assert ended.output.startswith("/work/repo/src/fail.py\nTraceback")
+    assert 'File "/work/repo/src/fail.py", line 2' in ended.output
+    command = 'cd /work/repo && pwd -P; cd src; pwd -P; echo $HOME; echo "$AT"; ls -d /work/repo/src -d'
+    ended = await either.exec(["sh", "-c", command], env={"AT": "/work/home/x"})
+    assert ended.output.split() == ["/work/repo", "/work/repo/src", "/work/home", "/work/home/x", "/work/repo/src"]
+
+
+async def test_the_hosts_paths_are_never_shown(either: LocalSandbox, tmp_path: Path) -> None:
+    commands = ["cat /proc/self/mountinfo", "env", "pwd -P; ls nowhere; cat /work/repo/nowhere", "df . /work/home"]
+    for command in commands:
+        _, output = await sh(either, command)
+        assert "machines" not in output.replace("/sandbox-machines", ""), output
+        assert either.id not in output
+    await sh(either, "{ cat /proc/self/mountinfo; pwd -P; } > table")
+    assert either.id not in (await either.read("table")).decode()
+    with pytest.raises(CommandTimeout) as caught:
+        await sh(either, "pwd -P; sleep 30", timeout_s=1)
+    assert caught.value.output == "/work/repo\n"
+    with pytest.raises(OSError, match="cannot be written") as failed:
+        await either.write("/proc/self/nowhere/x", b"")
+    assert str(tmp_path) not in str(failed.value)
+
+
+async def test_bytes_that_are_no_text_are_read_as_they_are(either: LocalSandbox) -> None:
+    data = b"\xff /sandboxes/" + either.id.encode() + b"/repo"
+    await either.write("pack", data)
+    assert await either.read("pack") == data
+
+
+# -------------------------------------------------------------------------------------------------- keys, system calls
+
+
+async def test_no_command_shares_a_session_keyring(either: LocalSandbox) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(seccomp.number_of("add_key"), b"user", b"of-the-host", b"host's secret", 13, -3) < 0:
+        pytest.skip("this machine has no keyrings for us")
+    for _ in range(2):
+        ended = await either.exec(["python3", "-c", kernel.keys("of-the-host")])
+        assert ended.output == "nothing\n"
+
+
+@pytest.mark.parametrize("name", ["keys", "key-users"])
+async def test_what_the_kernel_tells_of_keys_is_masked(sandbox: LocalSandbox, name: str) -> None:
+    code, _ = await sh(sandbox, f"cat /proc/{name}")
+    assert code == 1
+
+
+async def test_system_calls_that_reach_too_far_are_refused(sandbox: LocalSandbox) -> None:
+    ended = await sandbox.exec(["python3", "-c", kernel.refusals()])
+    told = dict(line.split(": ") for line in ended.output.splitlines())
+    assert {*kernel.REFUSED} - {*told} == set()
+    assert set(told.values()) == {"EPERM", "ENOSYS"}, told
+
+
+async def test_only_sockets_of_this_machine_and_of_the_internet_can_be_had(sandbox: LocalSandbox) -> None:
+    ended = await sandbox.exec(["python3", "-c", kernel.families()])
+    assert {*ended.output.splitlines()} <= {"1 any", "2 any", "10 any", "16 0"}
+    assert "1 any" in ended.output
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import threading; t = threading.Thread(target=print, args=['ok']); t.start(); t.join()",
+        "import multiprocessing as m; p = m.Pool(2); print('ok' if p.map(abs, [-1]) == [1] else ''); p.terminate()",
+        "import subprocess; subprocess.run(['echo', 'ok'])",
+        "import socket; socket.if_nameindex(); socket.socketpair(); socket.getaddrinfo('localhost', 1); print('ok')",
+        "import asyncio; asyncio.run(asyncio.sleep(0)); print('ok')",
+        "import ctypes; print('ok' if ctypes.CDLL(None).ptrace(0, 0, 0, 0) == 0 else 'cannot be traced')",
+    ],
+)
+async def test_what_programs_need_is_allowed(sandbox: LocalSandbox, program: str) -> None:
+    ended = await sandbox.exec(["python3", "-c", program])
+    assert (ended.exit_code, ended.output) == (0, "ok\n")
+
+
+async def test_where_no_filter_can_be_built_sandboxes_work_and_say_so(
+    provider: LocalSandboxes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    made = await provider.create(key="one", metadata={}, timeout_s=60)
+    _, output = await sh(made, "grep Seccomp: /proc/self/status; ls /proc/self/fd/3 2>&1")
+    assert "Seccomp:\t0" in output
+    assert "not filtered" in caplog.text
+    assert "not filtered" in LocalSandboxes.why_unfiltered()
+    await made.close()

@@ -6,7 +6,10 @@ What the commands printed goes to the model; the timeline, which the operator an
 # ruff: noqa: ASYNC110, ASYNC221, ASYNC240, E501 -- commands stay as they are typed; in a world of its own an attack may block
 
 import asyncio
+import ctypes
 import os
+import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -18,16 +21,19 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from app import wiring
+from app.adapters import seccomp
 from app.core.errors import UserError
 from app.core.run import Run
 from app.demo.model import Turn, tool
 from app.settings import Settings
+from tests import kernel
 from tests.attacks.attack import attack
 from tests.attacks.scene import Scene
 from tests.bot import REPO
 from tests.e2e.turns import edit, finish, plan, shell
 
 _CANARY: Final = "host-canary-4242"
+_SESSION_KEYRING: Final = -3
 
 
 async def _assert_shown(scene: Scene, *commands: str) -> None:
@@ -279,6 +285,49 @@ async def signals_to_the_host(scene: Scene) -> None:
     assert (await scene.client.get("/readyz")).status_code == 200
     await _assert_shown(scene, f"$ kill -9 {os.getpid()}")
     scene.assert_told("✅ Done")
+
+
+@attack("sandbox")
+async def keyrings(scene: Scene) -> None:
+    """Reads a key of the host's from the kernel's keyrings, and leaves one behind for the next command."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    number = seccomp.number_of("add_key")
+    assert libc.syscall(number, b"user", _CANARY.encode(), b"host's secret", 13, _SESSION_KEYRING) > 0
+    python = shlex.join(["python3", "-c", kernel.keys(_CANARY)])
+    heard = await scene.tried(f"{python}; cat /proc/keys /proc/key-users", f"echo again; {python}")
+    scene.assert_in(heard, "nothing")
+    scene.assert_not_in(heard, "FOUND", "host's secret", "left behind'", "keyring   ")
+
+
+@attack("sandbox")
+async def system_calls(scene: Scene) -> None:
+    """Makes the system calls that have led out of sandboxes before."""
+    heard = await scene.tried(shlex.join(["python3", "-c", kernel.refusals()]))
+    told = dict(re.findall(r"^([a-z0-9_ ]+): ([A-Z]+)$", heard, re.MULTILINE))
+    assert {*kernel.REFUSED} <= {*told}, heard[-2_000:]
+    made = {name: how for name, how in told.items() if how not in {"EPERM", "ENOSYS"}}
+    assert made == {}, made
+
+
+@attack("sandbox")
+async def odd_sockets(scene: Scene) -> None:
+    """Opens sockets that know no network namespace or much of the kernel: to the hypervisor, packets, crypto, radio."""
+    heard = await scene.tried(shlex.join(["python3", "-c", kernel.families()]))
+    opened = set(re.findall(r"^(\d+) (any|\d+)$", heard, re.MULTILINE))
+    assert opened <= {("1", "any"), ("2", "any"), ("10", "any"), ("16", "0")}, sorted(opened)
+    assert ("1", "any") in opened, heard[-2_000:]
+
+
+@attack("sandbox")
+async def host_paths(scene: Scene) -> None:
+    """Has the host's paths posted: from the kernel's table of mounts, from a file with it, from a failing test."""
+    look = "cat /proc/self/mountinfo; df; cp /proc/self/mountinfo table.txt; bash -c 'cd nowhere'; pwd -P"
+    read = tool("read", path="table.txt", start=None, end=None)
+    run = await scene.asked(shell(look), read, shell("rm table.txt; python3 nowhere.py"))
+    data = str(scene.bot.settings.data_dir)
+    for text in (scene.heard(), *(await scene.said()).values()):
+        scene.assert_not_in(text, f"{data}/sandboxes", "/sandboxes/local-", run.sandbox_id or "local-")
+    scene.assert_in(scene.heard(), "/work/repo /work/repo")
 
 
 # -------------------------------------------------------------------------------------------------- tricking the worker

@@ -272,7 +272,7 @@ async def test_a_machine_is_destroyed_while_it_works(provider: SandboxProvider, 
     await provider.kill(sandbox.id)
     async with asyncio.timeout(10):
         ended = (await asyncio.gather(running, return_exceptions=True))[0]
-    assert isinstance(ended, SandboxError) or ended == (137, "")
+    assert isinstance(ended, SandboxError) or ended in {(137, ""), (137, "Killed\n")}  # a shell may still tell
 
 
 async def test_closing_deletes_whatever_was_made_and_may_be_repeated(sandbox: Sandbox) -> None:

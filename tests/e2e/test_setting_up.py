@@ -17,6 +17,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
+from app import wiring
 from app.adapters.connection import open_redis
 from app.demo.github import DemoGitHub
 from app.demo.loopback import free_port
@@ -534,3 +535,15 @@ async def test_keys_that_the_sandbox_would_show_are_told_of(bot: Bot, tmp_path: 
     assert what == (
         f"{tools}/.env would be shown to the agent, as {tools} is. Move it elsewhere, or take {tools} off PATH."
     )
+
+
+async def test_a_machine_without_a_filter_of_system_calls_is_told_of(
+    bot: Bot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if wiring.why_not_isolated():
+        pytest.skip("needs bubblewrap")
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    bot.model.says(READY)
+    found = await visit(bot, tmp_path, SANDBOX="local")
+    assert found.states["sandbox"] == "warning"
+    assert "not filtered on this machine" in found.trouble("sandbox")[0]

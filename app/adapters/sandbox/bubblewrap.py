@@ -2,7 +2,8 @@
 
     /usr /bin /lib …     the host's, read-only          /work/repo  /work/home  /tmp  /dev/shm   the machine's own
     /etc                 a dozen harmless files         the toolchains given by name             read-only
-    /proc                this pid namespace's, read-only: with uid 0 behind the mask its switches would be the host's
+    /proc                this pid namespace's, read-only: with uid 0 behind the mask its switches would be the host's;
+                         what it tells of the whole host is masked
 
 Everything else of the host does not exist.
 """
@@ -17,6 +18,8 @@ from typing import Final
 WORK_TREE: Final = "/work/repo"
 HOME: Final = "/work/home"
 UID: Final = "1000"
+FILTER_FD: Final = 3
+"""Where bubblewrap reads the filter of system calls."""
 
 _SYSTEM: Final = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _ETC: Final = (
@@ -47,6 +50,7 @@ _ISOLATION: Final = (
     *("--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--as-pid-1", "--clearenv"),
     *("--cap-drop", "ALL", "--uid", UID, "--gid", UID, "--hostname", "sandbox"),
 )
+_PROC_OF_THE_HOST: Final = ("keys", "key-users", "timer_list", "sched_debug", "latency_stats")
 _NO_NESTING: Final = "--disable-userns"  # since 0.8; older ones live without it
 _MISSING: Final = "bubblewrap is not installed. Install it: apt-get install bubblewrap (or dnf, pacman, apk add)."
 _SWITCHES: Final = {
@@ -108,20 +112,23 @@ def argv(
     read_only: Sequence[Path],
     *,
     masked: Iterable[Path] = (),
+    is_filtered: bool,
     has_network: bool,
 ) -> list[str]:
     """All but the environment and the command, which follows a `--`. `isolation` is what `isolation()` found.
 
-    `masked` are folders within what is shown that appear empty.
+    `masked` are folders within what is shown that appear empty. With `is_filtered` whoever starts it opens the filter
+    of system calls as `FILTER_FD`.
     """
     etc = {f"/etc/{name}": folders.etc / name for name in _ETC_OWN}
     if has_network:
         etc["/etc/resolv.conf"] = Path("/etc/resolv.conf")
     return [
         *("bwrap", *isolation, *(["--share-net"] if has_network else [])),
+        *(("--seccomp", str(FILTER_FD)) if is_filtered else ()),
         *_system(),
         *_mounted("--ro-bind-try", etc),
-        *("--proc", "/proc", "--dev", "/dev"),
+        *_kernel(),
         *_mounted("--bind", folders.mounts),
         *_mounted("--ro-bind-try", {str(path): path for path in read_only}),
         *(part for path in masked for part in ("--tmpfs", str(path), "--remount-ro", str(path))),
@@ -149,11 +156,16 @@ def probe() -> str:
     return f"{_OTHERWISE} ({complaint})"
 
 
-def _try(options: Sequence[str]) -> str:
+def can_filter(program: bytes, options: Sequence[str]) -> bool:
+    """Whether system calls can be filtered here, with the options of an isolation that works. Starts `bwrap`."""
+    return bool(program) and _try((*options, "--seccomp", "0"), program) == ""
+
+
+def _try(options: Sequence[str], stdin: bytes = b"") -> str:
     """What bubblewrap complains of; empty when it works."""
-    command = ["bwrap", *options, *_system(), "--proc", "/proc", "--dev", "/dev", "--remount-ro", "/proc", "--", "true"]
+    command = ["bwrap", *options, *_system(), *_kernel(), "--remount-ro", "/proc", "--", "true"]
     try:
-        ended = subprocess.run(command, capture_output=True, check=False, timeout=10)
+        ended = subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return "" if ended.returncode == 0 else ended.stderr.decode(errors="replace").strip() or "bwrap failed"
@@ -164,6 +176,13 @@ def _system() -> Iterator[str]:
         if path.is_symlink():
             yield from ("--symlink", str(path.readlink()), str(path))
     yield from _mounted("--ro-bind-try", {str(path): path for path in system_mounts()})
+
+
+def _kernel() -> Iterator[str]:
+    yield from ("--proc", "/proc", "--dev", "/dev")
+    for path in (Path("/proc", name) for name in _PROC_OF_THE_HOST):
+        if path.exists():
+            yield from ("--ro-bind", "/dev/null", str(path))
 
 
 def _mounted(option: str, paths: Mapping[str, Path]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """A local machine as it lies on disk, so that any worker process, also a later one, can find, use and destroy it.
 
 <root>/<id>/machine.json      what `Record` holds; never seen from inside
+<root>/<id>/seccomp.bpf       the filter of system calls; empty where there is none
 <root>/<id>/{repo,home,tmp,shm,etc}
 """
 
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -83,9 +85,22 @@ class Machine:
 
     def save(self, record: Record) -> None:
         """Replace the record in one move."""
-        new = self.folder / f"{_FILE}.{os.getpid()}"
-        new.write_bytes(_RECORD.dump_json(record))
-        new.replace(self.folder / _FILE)
+        self._replace(_FILE, _RECORD.dump_json(record))
+
+    @property
+    def filter(self) -> Path:
+        """The file with the filter of system calls."""
+        return self.folder / "seccomp.bpf"
+
+    def keep_filter(self, program: bytes) -> None:
+        """Have commands run under this filter from now on. A machine that is gone stays so."""
+        with suppress(FileNotFoundError):
+            self._replace(self.filter.name, program)
+
+    def _replace(self, name: str, data: bytes) -> None:
+        new = self.folder / f"{name}.{os.getpid()}"
+        new.write_bytes(data)
+        new.replace(self.folder / name)
 
     def keep_until(self, moment: datetime) -> None:
         record = self.load()
@@ -99,7 +114,7 @@ class Machine:
             subprocess.run([*command, "--", self.folder], capture_output=True, check=False, timeout=600)
         cgroup.remove(self.cgroup)
         if self.folder.exists():
-            raise SandboxError(f"The sandbox's folder {self.folder} cannot be deleted. Delete it by hand.")
+            raise SandboxError(f"The sandbox {self.id} cannot be deleted. Delete its folder in DATA_DIR by hand.")
 
 
 def create(root: Path, key: str, metadata: Mapping[str, str], timeout_s: float) -> Machine:

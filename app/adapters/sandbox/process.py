@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
+from app.adapters.sandbox.keyring import renew_session_keyring
 from app.adapters.sandbox.output import CappedOutput, Ended
+from app.adapters.sandbox.paths import Paths, Stream
 from app.adapters.sandbox.watch import Watch
 from app.core.errors import SandboxError
 
@@ -27,12 +29,16 @@ _LATE_OUTPUT_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run. `stdin` None is the empty file; `watch` is given when the argv is bubblewrap's."""
+    """What to run. `paths` tells what to call the host's in its output; None leaves it as it is.
+
+    `stdin` None is the empty file; `watch` is given when the argv is bubblewrap's.
+    """
 
     argv: Sequence[str]
     env: Mapping[str, str]
     timeout_s: float
     limit: int
+    paths: Paths | None = None
     stdin: IO[bytes] | None = field(default=None, repr=False)
     watch: Watch | None = None
 
@@ -40,12 +46,17 @@ class Command:
 class _Reader(asyncio.Protocol):
     """Takes what comes out of the pipe until everybody has closed it."""
 
-    def __init__(self, output: CappedOutput) -> None:
+    def __init__(self, output: CappedOutput, paths: Paths | None) -> None:
         self._output = output
+        self._stream = Stream(paths) if paths is not None else None
         self.closed = asyncio.Event()
 
     def data_received(self, data: bytes) -> None:
-        self._output.add(data)
+        self._output.add(self._stream.add(data) if self._stream is not None else data)
+
+    def end(self) -> None:
+        """Take what was held back; nothing that comes later counts."""
+        self._output.add(self._stream.rest() if self._stream is not None else b"")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed.set()
@@ -58,7 +69,7 @@ async def run(command: Command) -> Ended:
         OSError: it could not be started.
     """
     output = CappedOutput(command.limit)
-    reader = _Reader(output)
+    reader = _Reader(output, command.paths)
     receiving, sending = os.pipe()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: reader, os.fdopen(receiving, "rb", buffering=0)
@@ -71,6 +82,7 @@ async def run(command: Command) -> Ended:
         exit_code, why = await _until_ended(process, command)
         # A process that left its group may hold the pipe open for ever; it is not waited for.
         await _within(_LATE_OUTPUT_S, reader.closed.wait())
+        reader.end()
         output.add(f"\n[killed: {why}]\n".encode() if why else b"")
     finally:
         transport.close()
@@ -78,6 +90,7 @@ async def run(command: Command) -> Ended:
 
 
 async def _start(command: Command, sending: int) -> asyncio.subprocess.Process:
+    renew_session_keyring()
     return await asyncio.create_subprocess_exec(
         *command.argv,
         stdin=command.stdin or asyncio.subprocess.DEVNULL,
