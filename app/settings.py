@@ -90,6 +90,9 @@ class Settings:
     max_sandboxes: int = _setting(
         20, "Sandboxes that all runs of this deployment may have at a time, over all workers; 0: no limit"
     )
+    min_free_disk_mb: int = _setting(
+        512, "MiB that must be free where `DATA_DIR` is for a worker to take runs; 0: it does not look"
+    )
     drain_seconds: float = _setting(
         20.0, "How long runs may go on after SIGTERM before they are handed back to the queue"
     )

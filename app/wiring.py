@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
     from starlette.applications import Starlette
 
+    from app.adapters.disk import DiskRoom
     from app.adapters.doorbell import DoorbellWorker
     from app.adapters.github.app import GithubkitApp
     from app.adapters.github.pace import Turns
@@ -163,6 +164,14 @@ def setup_options(settings: Settings, also: Mapping[str, str] | None = None) -> 
     )
 
 
+def disk_room(settings: Settings) -> "DiskRoom":
+    """Whether this worker's disk has room for runs."""
+    from app.adapters.disk import DiskRoom
+
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return DiskRoom(settings.data_dir.resolve(), settings.min_free_disk_mb)
+
+
 def open_worker(settings: Settings, records: Records, carry_out: Callable[[str], Awaitable[None]]) -> "DoorbellWorker":
     """The queue's other end: it awaits `carry_out(job_id)` for each job. Signals are the caller's."""
     from app.adapters import doorbell
@@ -176,6 +185,7 @@ def open_worker(settings: Settings, records: Records, carry_out: Callable[[str],
         handle_signals=False,
     )
     worker.caps = _caps(settings)
+    worker.why_no_room = disk_room(settings).why_none_to_begin
     return worker
 
 

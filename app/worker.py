@@ -33,6 +33,7 @@ def options_of(settings: Settings) -> Options:
         public_url=settings.public_address if settings.page_secret.get_secret_value() else "",
         page_secret=settings.page_secret,
         gather_s=settings.gather_seconds,
+        why_no_room=wiring.disk_room(settings).why_none_to_go_on,
         worker=f"{socket.gethostname()}:{os.getpid()}",
     )
 

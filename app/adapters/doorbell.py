@@ -50,6 +50,9 @@ class DoorbellWorker(Worker):
         self._asides: set[str] = set()
         self.caps = Caps()
         """How many may be at work over all workers; to be set before it serves, the same for all."""
+        self.why_no_room: Callable[[], str] = str
+        """Why no run may begin on this machine, empty when one may; to be set before it serves."""
+        self._no_room = ""
         self._take = self.pool.register_script(read_script("line", "take"))
         self._finish = self.pool.register_script(read_script("finish"))
 
@@ -109,6 +112,7 @@ class DoorbellWorker(Worker):
     async def _poll_iteration(self) -> None:
         try:
             self._clear_away()
+            self._look_for_room()
             if self.allow_pick_jobs:
                 await self._take_jobs()
             await self.heart_beat()
@@ -124,6 +128,8 @@ class DoorbellWorker(Worker):
         if self.allow_pick_jobs and self._room > 0:
             redis: Any = self.pool
             await redis.execute_command("BLPOP", keys.BELL, IDLE_S)
+        elif self._no_room:
+            await asyncio.sleep(IDLE_S)
         elif self.tasks:
             await asyncio.wait(self.tasks.values(), timeout=IDLE_S / 2, return_when=asyncio.FIRST_COMPLETED)
         else:
@@ -142,7 +148,16 @@ class DoorbellWorker(Worker):
     @property
     def _room(self) -> int:
         """How many runs of work may start here now."""
-        return self.max_jobs - (self.job_counter - len(self._asides))
+        return 0 if self._no_room else self.max_jobs - (self.job_counter - len(self._asides))
+
+    def _look_for_room(self) -> None:
+        """Take no runs while the machine has no room for them: others may have, and this one goes on once it has."""
+        no_room = self.why_no_room()
+        if no_room and not self._no_room:
+            logger.error("This worker takes no runs until there is room. %s", no_room)
+        elif self._no_room and not no_room:
+            logger.warning("This worker takes runs again: there is room.")
+        self._no_room = no_room
 
     def _start(self, job_id: str, score: int, mark: str) -> None:
         self._marks[job_id] = mark

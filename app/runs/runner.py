@@ -13,6 +13,7 @@ A run is in progress until its last words are posted. A worker that dies leaves 
 """
 
 import asyncio
+import errno
 import logging
 from contextlib import suppress
 from datetime import timedelta
@@ -63,6 +64,7 @@ WAITS_S: Final = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 """How long a run waits for another system, the first time, the second, and so on; the last for all after."""
 MAX_WAITS: Final = 20
 """In a row, some 80 minutes; then the run fails."""
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 HAND_BACK_S: Final = 5.0
 
 
@@ -105,12 +107,24 @@ async def _carry_to_its_end(work: Work) -> None:
     """The attempt, and what is left to do when a limit or a person ends it from beside."""
     ports, run = work.ports, work.run
     try:
-        beat = Beat(stop_on_signal(work.progress, partial(grant, work)), work.hold_on, work.progress.check_time)
+        beat = Beat(stop_on_signal(work.progress, partial(grant, work)), work.hold_on, partial(_check, work))
         await hold(ports, run, _attempt(work), beat)
     except LimitReached as limit:
         await hold(ports, run, _end_over_budget(work, limit), Beat(stop_on_signal(None), work.hold_on))
     except Stopped as stop:
         await hold(ports, run, end(work, Conclusion.CANCELLED, str(stop)), Beat(stop_on_signal(None), work.hold_on))
+
+
+def _check(work: Work) -> None:
+    """May the run go on?
+
+    Raises:
+        LimitReached: its time is up.
+        OutsideError: this worker's disk is full.
+    """
+    work.progress.check_time()
+    if work.run.conclusion is None and (why := work.options.why_no_room()):
+        raise OutsideError(why, is_passing=True)
 
 
 async def _end_over_budget(work: Work, limit: LimitReached) -> None:
@@ -174,7 +188,7 @@ async def _attempt(work: Work) -> None:
 
 async def _walk_ladder(work: Work) -> None:
     try:
-        conclusion, message = await _walk(work)
+        conclusion, message = await _walk_with_room(work)
     except UserError as error:
         await _say_no(work, error)
     except LimitReached as limit:
@@ -197,6 +211,18 @@ async def _walk_ladder(work: Work) -> None:
         raise
     else:
         await end(work, conclusion, message)
+
+
+async def _walk_with_room(work: Work) -> tuple[Conclusion, str]:
+    """Walk; whatever fails while the disk is full is taken to fail because of that, and waits."""
+    try:
+        return await _walk(work)
+    except (UserError, OutsideError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise OutsideError("The worker's disk is full.", is_passing=True) from error
+        if why := work.options.why_no_room():
+            raise OutsideError(why, is_passing=True) from error
+        raise
 
 
 async def _say_no(work: Work, error: UserError) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from pydantic import SecretStr
@@ -45,6 +46,8 @@ class Options:
     test_timeout_s: float = 600.0
     setup_timeout_s: float = 900.0
     gather_s: float = 20.0
+    why_no_room: Callable[[], str] = str
+    """Why this worker has no room for a run that has begun; empty while it has."""
 
     def page_url(self, job_id: str) -> str:
         """Where the run can be followed; empty when this deployment serves no pages."""
