@@ -2,13 +2,13 @@
 
 `runs/runner.py` asks `admit` before a run begins; `runs/publish.py` obeys `inspect` before anything is written.
 
-    inspect(changes) ─┬─ refused   odd names or modes, submodules, links that leave the tree, floods, secrets
-                      ├─ held      protected paths: not published, and people are told
+    inspect(changes) ─┬─ refused   odd names or modes, submodules, links that leave the tree, floods
+                      ├─ held      protected paths, files with a new secret: not published, and people are told
                       └─ passed    the rest
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -18,7 +18,7 @@ from pathspec import GitIgnoreSpec
 
 from app.core.errors import Refused
 from app.core.escape import code
-from app.core.redact import find_secret, find_secrets
+from app.core.redact import OWN, find_secrets, join_literals
 from app.core.secret_rules import lock_files
 
 BRANCH_PREFIX: Final = "vibecode/"
@@ -83,11 +83,30 @@ class Caps:
 
 
 @dataclass(frozen=True, slots=True)
+class Leak:
+    """A file that would publish a secret. `line` is from 1; 0 says that it stands there in pieces, or in the name.
+
+    `kind` is what it looks like, never the value. `path` may hold it: redact it before it is shown.
+    """
+
+    path: str
+    line: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
-    """What the gate let through, and the paths it held back."""
+    """What the gate let through, and the paths it held back; those in `leaks` for the secret they hold."""
 
     passed: tuple[Change, ...]
     held: tuple[str, ...] = ()
+    leaks: tuple[Leak, ...] = ()
+
+    @property
+    def protected(self) -> tuple[str, ...]:
+        """What is held back for its path."""
+        leaky = {leak.path for leak in self.leaks}
+        return tuple(path for path in self.held if path not in leaky)
 
 
 def admit(login: str, role: Role, roles: Sequence[str]) -> None:
@@ -105,8 +124,16 @@ def admit(login: str, role: Role, roles: Sequence[str]) -> None:
         )
 
 
-def inspect(changes: Sequence[Change], *, protected: Sequence[str] = (), caps: Caps | None = None) -> Inspection:
-    """Judge what a run wants to publish.
+def inspect(
+    changes: Sequence[Change],
+    *,
+    protected: Sequence[str] = (),
+    samples: Sequence[str] = (),
+    find_own: Callable[[str], int | None] = lambda _: None,
+    caps: Caps | None = None,
+) -> Inspection:
+    """Judge what a run wants to publish. What `find_own` finds (the line of a value that the deployment must keep)
+    holds a file back always; what only looks like a secret does where it is new, and not in files that match `samples`.
 
     Raises:
         Refused: something in it must never be published. The text names the path (and line), never the value.
@@ -122,9 +149,12 @@ def inspect(changes: Sequence[Change], *, protected: Sequence[str] = (), caps: C
     _check_size(changes, caps)
     for change in changes:
         _check_mode(change)
-        _check_secrets(change)
-    held = list_held([change.path for change in changes], protected=protected)
-    return Inspection(tuple(change for change in changes if change.path not in held), tuple(held))
+    names = [change.path for change in changes]
+    held = set(list_held(names, protected=protected))
+    leaks = _find_leaks([change for change in changes if change.path not in held], samples, find_own)
+    held |= {leak.path for leak in leaks}
+    passed = tuple(change for change in changes if change.path not in held)
+    return Inspection(passed, tuple(path for path in names if path in held), leaks)
 
 
 def list_held(paths: Sequence[str], *, protected: Sequence[str] = ()) -> list[str]:
@@ -176,8 +206,6 @@ def _check_path(change: Change) -> None:
         or not path.isprintable()
         or "\N{REPLACEMENT CHARACTER}" in path
     )
-    if not change.is_deleted and (name := find_secret(path)) is not None:
-        raise Refused(f"A path holds what looks like {name}. Nothing was published.")
     if is_odd:
         raise Refused(f"The path {code(ascii(path))} is one I do not publish.")
 
@@ -207,10 +235,44 @@ def _check_mode(change: Change) -> None:
             raise Refused(f"The link {_shown(change)} leads to git's own files. I do not publish such links.")
 
 
-def _check_secrets(change: Change) -> None:
-    """Look through the text, and through what stands in it once the pieces of literals are put together. NULs hide
-    nothing: text in UTF-16 is full of them."""
-    text = change.content.replace(b"\0", b"").decode("utf-8", "replace")
-    for found in find_secrets(text, is_lock_file=lock_files().search(change.path) is not None):
-        where = f", line {found.line} holds" if found.line else " holds, in pieces,"
-        raise Refused(f"{_shown(change)}{where} what looks like {found.kind}. Nothing was published.")
+def _find_leaks(
+    changes: Sequence[Change], samples: Sequence[str], find_own: Callable[[str], int | None]
+) -> tuple[Leak, ...]:
+    """The first new secret of each file. New is a value that no changed or deleted file held before: an edited line
+    may keep the value it had, and a file may be renamed."""
+    before = "\n".join(
+        part for each in changes if each.old_mode != ABSENT for part in (each.path, _text(each.old_content))
+    )
+    old = f"{before}\n{join_literals(before)}"
+    spec = GitIgnoreSpec.from_lines(samples)
+    leaks = []
+    for change in changes:
+        if change.is_deleted:
+            continue
+        text = _text(change.content)
+        line = find_own(text)
+        if line is None and change.old_mode == ABSENT and find_own(change.path) is not None:
+            line = 0
+        if line is not None:
+            leaks.append(Leak(change.path, line, OWN))
+        elif not spec.match_file(change.path) and (leak := _find_leak(change, text, old)):
+            leaks.append(leak)
+    return tuple(leaks)
+
+
+def _find_leak(change: Change, text: str, old: str) -> Leak | None:
+    if change.old_mode == ABSENT:
+        for found in find_secrets(change.path):
+            if found.value not in old:
+                return Leak(change.path, 0, f"{found.kind} (in its name)")
+    is_lock_file = lock_files().search(change.path) is not None
+    fresh = (found for found in find_secrets(text, is_lock_file=is_lock_file) if found.value not in old)
+    first = next(fresh, None)
+    if first is None:
+        return None
+    return Leak(change.path, first.line, first.kind if first.line else f"{first.kind} (in pieces)")
+
+
+def _text(content: bytes | None) -> str:
+    """Without NULs, which hide nothing: text in UTF-16 is full of them."""
+    return (content or b"").replace(b"\0", b"").decode("utf-8", "replace")

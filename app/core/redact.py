@@ -48,7 +48,7 @@ class Redactor:
         """The text with every known value and every known shape replaced by `MASK`."""
         return self._remembered(text) if len(text) <= _SHORT_CHARS else self._redact(text)
 
-    def holds_own(self, text: str) -> int | None:
+    def find_own(self, text: str) -> int | None:
         """The line, from 1, where a value that this process knows begins; None when none is there.
 
         A short word that stands in for a key which is not needed does not count: it may stand in any text.
@@ -69,9 +69,14 @@ def find_secrets(text: str, *, is_lock_file: bool = False) -> Iterator[Found]:
     for start, kind, value in _apart(text, is_lock_file):
         seen.add(value)
         yield Found(kind, value, text.count("\n", 0, start) + 1)
-    joined = _JOINT.sub("", text)
+    joined = join_literals(text)
     if joined != text:
         yield from (Found(kind, value, 0) for _, kind, value in _apart(joined, is_lock_file) if value not in seen)
+
+
+def join_literals(text: str) -> str:
+    """The text with what is written in pieces put together."""
+    return _JOINT.sub("", text)
 
 
 def _apart(text: str, is_lock_file: bool) -> Iterator[tuple[int, str, str]]:

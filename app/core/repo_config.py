@@ -52,7 +52,8 @@ class PullRequestSection(_Section):
 class RepoConfig(_Section):
     """The file, read. `network` is what the sandbox may reach while the agent works; set-up always has it. `comments`
     says whose comments on the issue the agent is given. `people` (logins) may ask whatever their role is, and so may
-    `bots` (`renovate[bot]`). An empty `label` is the deployment's."""
+    `bots` (`renovate[bot]`). In files that match `samples`, what looks like a secret is none. An empty `label` is the
+    deployment's."""
 
     label: str = Field(default="", max_length=50)
     plan: Literal["auto", "approve"] = "auto"
@@ -62,6 +63,7 @@ class RepoConfig(_Section):
     network: Literal["none", "all"] | tuple[str, ...] = "none"
     comments: Literal["members", "everyone"] = "members"
     protected: tuple[str, ...] = Field(default=(), max_length=200)
+    samples: tuple[str, ...] = Field(default=(), max_length=200)
     budget: BudgetSection = BudgetSection()
     ci_fix_attempts: int = Field(default=2, ge=0, le=10)
     roles: tuple[RoleName, ...] = Field(default=("write", "maintain", "admin"), min_length=1)

@@ -3,13 +3,15 @@
 What the gate holds back is put back in the sandbox too, so that what is tested is what is published.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from app.core.errors import GitHubError, HeadMoved, Refused, RepoError, UserError
 from app.core.escape import code, codes
-from app.core.policy import Caps, Change, Inspection, inspect, list_held
+from app.core.policy import Caps, Change, Inspection, Leak, inspect, list_held
 from app.core.run import Commit, Kind
 from app.runs import published, tree
 from app.runs.branch import find_free_name, find_own, is_own
@@ -22,25 +24,36 @@ MARKER: Final = b"<<<<<<< ours"
 """What `tree.merge` leaves where both sides changed the same lines."""
 
 
+class SecretsFound(Exception):
+    """Files hold what must not be published. They are as they were left, so that whoever made them can take it out."""
+
+    def __init__(self, leaks: Sequence[Leak]) -> None:
+        super().__init__(describe_leaks(leaks))
+
+
 class Overtaken(Exception):
     """Somebody pushed changes to the very files that were changed here. Theirs are in the work tree now."""
 
 
-async def publish(work: Work, subject: str, body: str, *, step: int | None = None) -> Commit | None:
+async def publish(
+    work: Work, subject: str, body: str, *, step: int | None = None, may_fix: bool = False
+) -> Commit | None:
     """Put what the sandbox changed since the last commit on the branch; None when there is nothing to put.
 
     Safe to repeat: the commit expects the head that the run knows. When somebody pushed meanwhile, it goes on top.
+    Files with a secret are put back as they were, or raised where the agent `may_fix` them.
 
     Raises:
+        SecretsFound: some files hold one; nothing was written.
         Refused: the gate said no; nothing was written.
         LeaseLost: another worker holds the run; nothing was written.
         Overtaken: somebody pushed changes to the same files; nothing was written.
     """
     try:
-        return await _publish(work, subject, body, step)
+        return await _publish(work, subject, body, step, may_fix=may_fix)
     except HeadMoved:
         await _catch_up(work)
-        return await _publish(work, subject, body, step)
+        return await _publish(work, subject, body, step, may_fix=may_fix)
 
 
 async def _catch_up(work: Work) -> None:
@@ -83,10 +96,11 @@ async def _catch_up(work: Work) -> None:
     await tree.lay_over(work.sandbox, now, ours)
 
 
-async def _publish(work: Work, subject: str, body: str, step: int | None) -> Commit | None:
+async def _publish(work: Work, subject: str, body: str, step: int | None, *, may_fix: bool) -> Commit | None:
     """Look, inspect, commit.
 
     Raises:
+        SecretsFound: some files hold one, and the agent may fix that.
         HeadMoved: somebody else pushed to the branch.
     """
     now = await tree.snapshot(work.sandbox)
@@ -99,7 +113,11 @@ async def _publish(work: Work, subject: str, body: str, step: int | None) -> Com
     if not changes.new and not merges:
         return None
     _check_resolved(changes.new)
-    inspection = inspect(changes.new, protected=work.config.protected)
+    config, find_own = work.config, work.redactor.find_own
+    look = partial(inspect, changes.new, protected=config.protected, samples=config.samples, find_own=find_own)
+    inspection = await asyncio.to_thread(look)
+    if inspection.leaks and may_fix:
+        raise SecretsFound(inspection.leaks)
     if inspection.held:
         await hold_back(work, inspection, sides)
         now = await tree.snapshot(work.sandbox)
@@ -150,14 +168,33 @@ async def _open_branch(work: Work) -> str:
 
 
 async def hold_back(work: Work, inspection: Inspection, sides: Sides | None = None) -> None:
-    """Put protected paths back as they were. That is told first: once they are back, nobody sees what was changed."""
-    names = codes(inspection.held)
-    await work.progress.notice(
-        f"Held back, because the paths are protected: {names}. A person has to make these changes."
-    )
+    """Put paths back as they were. That is told first: once they are back, nobody sees what was changed."""
+    if inspection.protected:
+        names = codes(inspection.protected)
+        await work.progress.notice(
+            f"Held back, because the paths are protected: {names}. A person has to make these changes."
+        )
+        work.progress.tell(
+            f"These paths are protected and were put back as they were: {names}. Do not change them again."
+        )
+    if inspection.leaks:
+        what = work.redactor.redact(describe_leaks(inspection.leaks))
+        await work.progress.notice(
+            f"Held back, and put back as it was: {what}. If it is a real secret, revoke it. If it is a sample, a "
+            "maintainer can list the file under `samples` in `.github/vibecode.yml` and comment `/vibecode retry`."
+        )
+        work.progress.tell(f"These files were left out of the commit and put back as they were: {what}.")
     own = [path for path in inspection.held if not sides or path in sides.own]
     await tree.lay_over(work.sandbox, work.run.published_tree, own)
     if sides:
         brought = [path for path in inspection.held if path not in sides.own]
         await tree.lay_over(work.sandbox, work.run.start_tree, brought)
-    work.progress.tell(f"These paths are protected and were put back as they were: {names}. Do not change them again.")
+
+
+def describe_leaks(leaks: Sequence[Leak]) -> str:
+    """Where what stands, without the value; redact it, for a path may hold one."""
+    told = [
+        f"{code(leak.path)}{f', line {leak.line}' if leak.line else ''} holds what looks like {leak.kind}"
+        for leak in leaks[:10]
+    ]
+    return "; ".join(told) + (f"; and {len(leaks) - 10} more files" if len(leaks) > 10 else "")

@@ -3,6 +3,7 @@
 # ruff: noqa: E501 -- hostile words stay as they are said
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -60,6 +61,27 @@ async def every_secret_by_the_model(scene: Scene) -> None:
     )
     await scene.labelled(await scene.bot.issue())
     await scene.assert_unsaid(*secrets)
+    scene.assert_told("[redacted]")
+
+
+@attack("saying")
+async def own_secret_in_other_forms(scene: Scene) -> None:
+    """A model that has learned the deployment's key says it encoded, reversed and in pieces."""
+    key = scene.bot.settings.openai_api_key.get_secret_value()
+    raw = key.encode()
+    forms = [
+        base64.b64encode(raw).decode(),
+        base64.b64encode(b"x" + raw).decode()[4:],
+        raw.hex(),
+        key[::-1],
+        "%".join(f"{byte:02x}" for byte in raw),
+    ]
+    words = " ".join([*forms, "-".join(key)])
+    scene.model.says(
+        plan(words[:100], title=words[:100], summary=words), edit("helo", "hello"), say(words), finish(words)
+    )
+    await scene.labelled(await scene.bot.issue())
+    await scene.assert_unsaid(*(form[4:-4] for form in forms), "-".join(key)[4:-4])
     scene.assert_told("[redacted]")
 
 

@@ -169,19 +169,72 @@ async def test_a_protected_path_is_held_back_and_named(bot: Bot) -> None:
     assert "Held back, because the paths are protected: `.github/workflows/ci.yml`" in comment.body
 
 
-async def test_a_secret_is_never_published(bot: Bot) -> None:
+async def test_only_the_file_with_a_secret_is_held_back_after_the_agent_could_fix_it(bot: Bot) -> None:
     token = "ghp_" + "a1" * 18
-    bot.model.says(plan("Mend the greeting"), write("config.py", f'TOKEN = "{token}"\n'), finish("Mended."))
+    bot.model.says(
+        plan("Mend the greeting"),
+        edit("helo", "hello"),
+        write("config.py", f'TOKEN = "{token}"\n'),
+        *[finish("Mended.")] * 3,
+    )
     issue = await bot.issue()
     await bot.label(issue)
     (run,) = await bot.work()
 
-    assert run.conclusion is Conclusion.FAILURE
-    assert await bot.github.head(REPO, run.branch) is None
-    assert bot.pull_requests() == []
+    assert run.conclusion is Conclusion.SUCCESS
+    diff = await bot.show_diff(run.branch)
+    assert "hello" in diff
+    assert "config.py" not in diff
     (comment,) = bot.comments(issue)
     assert "`config.py`, line 1 holds what looks like a GitHub token" in comment.body
+    assert "`samples` in `.github/vibecode.yml`" in comment.body
     assert token not in comment.body
+    told = [text for request in bot.model.requests for text in [str(request)] if "Secrets are never published" in text]
+    assert told, "The agent was not told."
+
+
+async def test_the_agent_takes_a_secret_out_and_the_file_is_published(bot: Bot) -> None:
+    token = "ghp_" + "a1" * 18
+    bot.model.says(
+        plan("Mend the greeting"),
+        edit("helo", "hello"),
+        write("config.py", f'TOKEN = "{token}"\n'),
+        finish("Mended."),
+        write("config.py", 'import os\n\nTOKEN = os.environ["TOKEN"]\n'),
+        finish("Mended."),
+    )
+    issue = await bot.issue()
+    await bot.label(issue)
+    (run,) = await bot.work()
+
+    assert run.conclusion is Conclusion.SUCCESS
+    assert '+TOKEN = os.environ["TOKEN"]' in await bot.show_diff(run.branch)
+    (comment,) = bot.comments(issue)
+    assert "Held back" not in comment.body
+
+
+async def test_an_edited_line_beside_a_sample_key_becomes_a_pull_request(bot: Bot) -> None:
+    docs = (
+        "# Configuration\n\nAda says helo.\n\n"
+        "SECRET_KEY = '192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf'\n"
+    )
+    await bot.github.push(REPO, "main", {"docs/config.md": docs}, message="Document the key", by="maintainer")
+    bot.model.says(
+        plan("Mend the docs"),
+        edit("Ada says helo.", "Ada says hello.", path="docs/config.md"),
+        edit("SECRET_KEY = '", "SECRET_KEY='", path="docs/config.md"),
+        finish("Mended."),
+    )
+    issue = await bot.issue()
+    await bot.label(issue)
+    (run,) = await bot.work()
+
+    assert run.conclusion is Conclusion.SUCCESS
+    diff = await bot.show_diff(run.branch)
+    assert "+Ada says hello." in diff
+    assert "+SECRET_KEY='192b9bdd" in diff
+    (comment,) = bot.comments(issue)
+    assert "Held back" not in comment.body
 
 
 async def test_nothing_to_do_is_said(bot: Bot) -> None:
