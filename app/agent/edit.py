@@ -4,13 +4,18 @@ Line endings are the file's: a passage written with `\\n` matches `\\r\\n`, and 
 """
 
 import re
+from bisect import bisect_left
 from difflib import SequenceMatcher, get_close_matches
+from heapq import nlargest
 from typing import Final
 
 NEAR_MISSES: Final = 3
 _MAX_LINES: Final = 8_000
 _MAX_LINE_CHARS: Final = 300
 _MAX_SHOWN_LINES: Final = 20
+_MAX_COMPARED: Final = 50
+_MAX_PASSAGE_CHARS: Final = 20_000
+_MIN_LIKENESS: Final = 0.6
 _LINE_NUMBER: Final = re.compile(r"^ *\d+(\t|→|: )")
 
 
@@ -29,17 +34,36 @@ def replace(text: str, old: str, new: str, *, everywhere: bool = False) -> str:
         raise NoEdit("`old` is empty. To make a file or replace all of it, use `write`.")
     if old == new:
         raise NoEdit("`old` and `new` are the same: nothing would change.")
-    matches = list(re.finditer(re.escape(old).replace("\\\n", "\r?\n"), text))
-    if not matches:
+    places = _find(text, old)
+    if not places:
         raise NoEdit(_not_found(text.replace("\r\n", "\n"), old))
-    if len(matches) > 1 and not everywhere:
-        raise NoEdit(_not_unique(text, [match.start() for match in matches]))
+    if len(places) > 1 and not everywhere:
+        raise NoEdit(_not_unique(text, [start for start, _ in places]))
     written = in_style_of(text, new)
-    parts, end = [], 0
-    for match in matches:
-        parts += [text[end : match.start()], written]
-        end = match.end()
-    return "".join([*parts, text[end:]])
+    parts, done = [], 0
+    for start, end in places:
+        parts += [text[done:start], written]
+        done = end
+    return "".join([*parts, text[done:]])
+
+
+def _find(text: str, old: str) -> list[tuple[int, int]]:
+    """Where `old` stands, from and to, in the text as it is. Takes time linear in both, whatever they are."""
+    bare = text.replace("\r\n", "\n")
+    starts, start = [], bare.find(old)
+    while start >= 0:
+        starts.append(start)
+        start = bare.find(old, start + len(old))
+    if len(bare) == len(text):
+        return [(start, start + len(old)) for start in starts]
+    newlines, position = [], -1  # where, in `bare`, a `\r` was taken out
+    for line in text.split("\r\n")[:-1]:
+        position += len(line) + 1
+        newlines.append(position)
+    return [
+        (start + bisect_left(newlines, start), start + len(old) + bisect_left(newlines, start + len(old)))
+        for start in starts
+    ]
 
 
 def in_style_of(text: str, new: str) -> str:
@@ -74,9 +98,17 @@ def _not_found(text: str, old: str) -> str:
 
 
 def _same_but_for_spaces(lines: list[str], wanted: list[str]) -> list[int]:
-    bare, sought = ["".join(line.split()) for line in lines], ["".join(line.split()) for line in wanted]
-    span = len(sought)
-    return [start for start in range(len(bare) - span + 1) if bare[start : start + span] == sought][:NEAR_MISSES]
+    bare, sought = (f"\n{_without_spaces(text)}\n" for text in (lines, wanted))
+    starts: list[int] = []
+    start = bare.find(sought)
+    while start >= 0 and len(starts) < NEAR_MISSES:
+        starts.append(bare.count("\n", 0, start))
+        start = bare.find(sought, start + 1)
+    return starts
+
+
+def _without_spaces(lines: list[str]) -> str:
+    return "\n".join("".join(line.split()) for line in lines)
 
 
 def _alike(lines: list[str], wanted: list[str]) -> list[int]:
@@ -87,11 +119,21 @@ def _alike(lines: list[str], wanted: list[str]) -> list[int]:
     for index, line in enumerate(lines[:_MAX_LINES]):
         if len(line) <= _MAX_LINE_CHARS:
             places.setdefault(line.strip(), []).append(index)
-    close = get_close_matches(sought, places, n=NEAR_MISSES, cutoff=0.6)
+    matcher = SequenceMatcher(b=sought)
+
+    def looks_alike(line: str) -> float:
+        matcher.set_seq1(line)
+        return matcher.quick_ratio() if matcher.real_quick_ratio() >= _MIN_LIKENESS else 0.0
+
+    # The true ratio costs up to some 10 ms a line, so only the best by the quick one are asked for it.
+    likely = nlargest(_MAX_COMPARED, places, key=looks_alike)
+    close = get_close_matches(sought, likely, n=NEAR_MISSES, cutoff=_MIN_LIKENESS)
     starts = {max(0, index - anchor) for line in close for index in places[line][:NEAR_MISSES]}
+    passage = "\n".join(wanted)[:_MAX_PASSAGE_CHARS]
 
     def likeness(start: int) -> float:
-        return SequenceMatcher(None, "\n".join(wanted), "\n".join(lines[start : start + len(wanted)])).quick_ratio()
+        found = "\n".join(lines[start : start + len(wanted)])[:_MAX_PASSAGE_CHARS]
+        return SequenceMatcher(None, passage, found).quick_ratio()
 
     return sorted(starts, key=likeness, reverse=True)[:NEAR_MISSES]
 

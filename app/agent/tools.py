@@ -3,6 +3,7 @@
 The only exception that leaves is `SandboxError`: the machine is gone.
 """
 
+import asyncio
 import posixpath
 import re
 from collections.abc import Sequence
@@ -30,7 +31,6 @@ _ENVIRONMENT: Final = {"PAGER": "cat", "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT"
 
 _RIPGREP: Final = ("--no-config", "-nH", "--no-heading", "--color=never", "--hidden", "--glob=!.git", "--sort=path")
 _ESCAPES: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)")
-_OVERWRITTEN: Final = re.compile(r"[^\n]*\r(?!\n|$)")
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -211,7 +211,9 @@ class Workbench:
         if len(data) > MAX_FILE_BYTES or _is_binary(data):
             raise _Failed(f"{path} is binary or larger than {MAX_FILE_BYTES:,} bytes: change it with a command.")
         text = data.decode(errors="surrogateescape")
-        new = replace(text, call.old, call.new, everywhere=bool(call.replace_all)).encode(errors="surrogateescape")
+        # in a thread: looking for what comes nearest takes a while in a large file
+        changed = await asyncio.to_thread(replace, text, call.old, call.new, everywhere=bool(call.replace_all))
+        new = changed.encode(errors="surrogateescape")
         await self._sandbox.write(path, new)
         return f"Edited {path}.{await self._judge(path, data, new)}"
 
@@ -308,5 +310,6 @@ def _first_that_fit(lines: Sequence[str]) -> int:
 
 def _plain(output: str) -> str:
     """Terminal output as it would be read: no colours, nothing that was overwritten, no control characters."""
-    shown = _CONTROLS.sub("", _OVERWRITTEN.sub("", _ESCAPES.sub("", output)).replace("\r\n", "\n"))
-    return reveal(shown)
+    lines = _ESCAPES.sub("", output).split("\n")
+    shown = "\n".join(line.removesuffix("\r").rpartition("\r")[2] for line in lines)
+    return reveal(_CONTROLS.sub("", shown))

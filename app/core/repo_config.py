@@ -18,6 +18,8 @@ from app.core.parsed import YamlFile
 
 PATH: Final = ".github/vibecode.yml"
 INSTRUCTION_FILES: Final = ("AGENTS.md", "CLAUDE.md", "CONTRIBUTING.md")
+MAX_READ_BYTES: Final = 100_000
+"""More than the file may have, so that a longer one is refused and not cut."""
 _MAX_KEY_CHARS: Final = 100
 
 Command = Annotated[str, Field(min_length=1, max_length=2_000)]

@@ -127,6 +127,21 @@ def sandbox_check(settings: Settings) -> Look:
     return look
 
 
+def parsers_check() -> Look:
+    """The process that reads hostile text starts and answers, and how it is confined."""
+
+    async def look() -> tuple[str, list[Trouble]]:
+        async with wiring.open_parsers() as parsers:
+            await parsers.load_json(b"{}")
+            if parsers.is_filtered:
+                return "read text without environment, files or network, under a seccomp filter", []
+        what = "Parsers run with limits and without secrets, but without a seccomp filter."
+        fix = "Use Linux on x86_64 or arm64, and a container runtime that allows seccomp."
+        return "read text without environment and files", [Trouble(what, fix, is_warning=True)]
+
+    return look
+
+
 def _kind(settings: Settings) -> str:
     if settings.sandbox == "auto":
         return "E2B" if settings.e2b_api_key.get_secret_value() else "bubblewrap"

@@ -11,7 +11,7 @@ from rich.markup import escape
 from app.core.errors import UserError, VibecoderError
 from app.core.redact import Redactor
 from app.doctor.delivery import delivery_check
-from app.doctor.deployment import redis_check, sandbox_check, settings_check
+from app.doctor.deployment import parsers_check, redis_check, sandbox_check, settings_check
 from app.doctor.finding import Finding, Look, Skip, State, Trouble
 from app.doctor.model import model_check
 from app.doctor.registration import AppChecks
@@ -19,7 +19,7 @@ from app.settings import Settings, load
 
 CHECKS: Final = (
     *("settings", "Redis", "the App's key", "installations", "permissions and events", "webhook"),
-    *("a signed delivery", "GitHub's deliveries", "sandbox", "model"),
+    *("a signed delivery", "GitHub's deliveries", "sandbox", "parsers", "model"),
 )
 TIMEOUT_S: Final = 60.0
 _MARKS: Final = {State.OK: "green", State.WARNING: "yellow", State.FAILED: "red", State.SKIPPED: "dim"}
@@ -27,6 +27,7 @@ _SIGNS: Final = {State.OK: "✓", State.WARNING: "!", State.FAILED: "✗", State
 _FIXES: Final = {
     "Redis": "Check REDIS_URL, or unset it for the embedded one.",
     "sandbox": "Mend that, or set E2B_API_KEY to have sandboxes elsewhere.",
+    "parsers": "Look for limits on memory or processes of this account.",
     "model": "Check OPENAI_API_KEY, OPENAI_BASE_URL, MODEL and MODEL_API.",
 }
 
@@ -36,7 +37,8 @@ def looks(settings: Settings) -> tuple[Look, ...]:
     app = AppChecks(settings)
     of_app = (app.key, app.tokens, app.rights, app.webhook)
     here = (settings_check(settings), redis_check(settings))
-    return (*here, *of_app, delivery_check(settings), app.deliveries, sandbox_check(settings), model_check(settings))
+    last = (sandbox_check(settings), parsers_check(), model_check(settings))
+    return (*here, *of_app, delivery_check(settings), app.deliveries, *last)
 
 
 async def examine(settings: Settings, show: Callable[[Finding], None]) -> list[Finding]:

@@ -50,7 +50,7 @@ def _calls(settings: Settings, reply: Reply) -> list[Trouble]:
         return [Trouble(f"{settings.model} answered in words and called no tool: {reply.answer.text[:80]!r}.", fix)]
     try:
         arguments = json.loads(calls[0].arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         arguments = None
     if calls[0].name != TOOL.name or not isinstance(arguments, dict) or "word" not in arguments:
         return [Trouble(f"{settings.model} called {calls[0].name[:80]!r} with {calls[0].arguments[:80]!r}.", fix)]

@@ -138,7 +138,8 @@ async def _adopt_branch(work: Work) -> None:
 
 async def _read_config(work: Work, sha: str) -> None:
     job = work.run.job
-    raw = await work.ports.repos.read(job.installation_id, job.repo, sha, repo_config.PATH)
+    path, most = repo_config.PATH, repo_config.MAX_READ_BYTES
+    raw = await work.ports.repos.read(job.installation_id, job.repo, sha, path, max_bytes=most)
     work.config = await parse(work.ports, job.repo, raw)
 
 

@@ -94,6 +94,12 @@ def test_arguments_given_as_an_object_become_text() -> None:
     )
 
 
+def test_arguments_without_a_bottom_go_back_empty() -> None:
+    calls = (ToolCall("c1", "ls", "[" * 100_000),)
+    body = body_of((Answer("", calls),), [], "m", for_openai=False)
+    assert '"arguments": "{}"' in json.dumps(body)
+
+
 def test_calls_without_an_id_or_with_the_same_get_one_each() -> None:
     calls = [
         {"function": {"name": "ls", "arguments": None}},

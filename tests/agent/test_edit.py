@@ -1,5 +1,7 @@
 """Replacing a passage, and what is said when it is not there."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,6 +99,28 @@ def test_backslashes_and_patterns_are_taken_literally() -> None:
 def test_a_huge_file_is_searched_for_near_misses() -> None:
     text = "\n".join(f"value_{index} = compute({index}) + offset" for index in range(20_000))
     assert "What comes nearest" in refusal(text, "value_777 = computed(777) + offsets")
+
+
+def test_mixed_line_endings_are_matched_as_they_stand() -> None:
+    text = "a\r\nb\nc\r\nd\n"
+    assert replace(text, "b\nc", "x") == "a\r\nx\r\nd\n"
+    assert replace(text, "\nc\n", "-") == "a\r\nb-d\n"
+    assert replace(text, "\n", "+", everywhere=True) == "a+b+c+d+"
+
+
+HOPELESS = {
+    "one long line": ("x" * 1_500_000, "x" * 40_000 + "y"),
+    "lines that are all alike": ("\n".join(f"{number}{'ab' * 95}" for number in range(8_000)), "ba" * 95 + "c"),
+    "many short lines": ("a\n" * 1_000_000, "a\n" * 400_000 + "b"),
+}
+
+
+@pytest.mark.parametrize("name", HOPELESS)
+def test_a_passage_that_is_nearly_there_very_often_costs_little(name: str) -> None:
+    text, old = HOPELESS[name]
+    began = time.process_time()
+    assert "not in the file" in refusal(text, old)
+    assert time.process_time() - began < 3  # quadratic, it would be minutes
 
 
 @given(st.text(alphabet="ab\n(\\"), st.text(alphabet="ab\n(\\", min_size=1), st.text(alphabet="ab\n(\\"))

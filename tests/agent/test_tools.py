@@ -1,6 +1,7 @@
 """What the model gets for its calls."""
 
 import re
+import time
 
 import pytest
 from inline_snapshot import snapshot
@@ -64,6 +65,21 @@ async def test_a_flood_is_cut_and_says_how_to_see_the_rest(workbench: Workbench)
 async def test_terminal_control_is_taken_out(workbench: Workbench) -> None:
     text = await done(workbench, Shell(command=r"printf '\033[31mred\033[0m\r\n10%%\r100%%\nnul\0\n'"))
     assert text.split("\n")[1:] == ["red", "100%", "nul"]
+
+
+async def test_a_long_line_of_output_costs_little(workbench: Workbench, sandbox: Sandbox) -> None:
+    await sandbox.write("long.txt", b"a" * 60_000)
+    began = time.process_time()
+    assert (await done(workbench, Search(pattern="a", path="long.txt"))).startswith("long.txt:1:aaa")
+    assert time.process_time() - began < 1  # quadratic, it was some seconds
+
+
+@pytest.mark.parametrize("path", ["a.yml", "a.js"])
+async def test_a_file_that_crashes_its_parser_is_written_and_told(workbench: Workbench, path: str) -> None:
+    content = "- " * 254 if path == "a.yml" else "{a:" * 100_000
+    assert "Its syntax could not be checked: " in await done(workbench, Write(path=path, content=content))
+    assert (await done(workbench, Write(path="b.py", content="x = 1\n"))).endswith("Syntax ok.")
+    assert await workbench.faults() == ""
 
 
 async def test_a_machine_that_is_gone_is_not_a_result(workbench: Workbench, sandbox: Sandbox) -> None:

@@ -10,7 +10,18 @@ from typing import Final
 
 from tests.attacks.scene import Scene
 
-GROUPS: Final = ("ingress", "authorization", "continuing", "reading", "sandbox", "gate", "saying", "budgets", "keys")
+GROUPS: Final = (
+    "ingress",
+    "authorization",
+    "continuing",
+    "reading",
+    "sandbox",
+    "gate",
+    "saying",
+    "budgets",
+    "keys",
+    "parsing",
+)
 ATTACKS: Final[dict[str, "Attack"]] = {}
 
 CarryOut = Callable[[Scene], Awaitable[None]]

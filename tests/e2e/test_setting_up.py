@@ -312,6 +312,7 @@ async def test_a_deployment_that_works_is_told_so(bot: Bot, tmp_path: Path) -> N
         "a signed delivery",
         "GitHub's deliveries",
         "sandbox",
+        "parsers",
         "model",
     ]
     assert "acme (1 repository)" in found.findings["installations"]["found"]

@@ -130,7 +130,7 @@ def _call(call: ToolCall) -> dict[str, object]:
     """A call as it is sent back. Arguments that are no JSON object make some servers fail for good: they go empty."""
     try:
         is_object = isinstance(json.loads(call.arguments), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         is_object = False
     arguments = call.arguments if is_object else "{}"
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}

@@ -45,7 +45,7 @@ PARSERS: Final[Mapping[str, Callable[..., object]]] = {
     "load_json": documents.load_json,
 }
 
-CPU_S: Final = 4
+CPU_S: Final = 3
 WALL_S: Final = 20.0
 MAX_MEMORY_BYTES: Final = 512 * 1024 * 1024
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
