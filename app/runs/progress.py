@@ -10,17 +10,22 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from app.core.budget import RAISED, Budget, check, wrap_up
 from app.core.conversation import Conversation, Reply
-from app.core.errors import OutsideError, RepositoryGone, TakenAway
+from app.core.errors import OutsideError, RepositoryGone, StoreError, TakenAway
 from app.core.ports import Clock
 from app.core.records import Store
 from app.core.redact import Redactor
 from app.core.run import PERCENT, Cost, Kind, Run, Stage, StageRecord, Status
 
 log = logging.getLogger(__name__)
+
+PATIENCE_S: Final = 10.0
+"""How long a write is repeated while the store does not answer: less than a lease lasts after a late renewal."""
+AGAIN_S: Final = 0.5
 
 Draw = Callable[[Run], Awaitable[int | None]]
 
@@ -54,8 +59,21 @@ class Progress:
         """
         async with self._saving:
             run = replace(self.run, **fields, updated_at=self._clock.now())
-            await self._store.save(run)
+            await self._patiently(partial(self._store.save, run))
             self.run = run
+
+    async def _patiently(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write, and again for a while when the store does not answer in time: every write here is repeatable, and a
+        slow store is no reason to lose what has been done. The lease outlasts it."""
+        until = self._clock.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return await write()
+            except StoreError as error:
+                if self._clock.monotonic() > until:
+                    raise
+                log.warning("written again", extra={"reason": str(error)})
+            await self._clock.sleep(AGAIN_S)
 
     async def change(self, **fields: Any) -> None:
         """Set fields of the run, save it, show it.
@@ -159,7 +177,7 @@ class Progress:
 
     async def keep(self, task: str, conversation: Conversation) -> None:
         """Keep the conversation, so that another worker can go on with it."""
-        await self._store.keep_conversation(self.run, task, conversation)
+        await self._patiently(partial(self._store.keep_conversation, self.run, task, conversation))
 
     async def show(self, kind: Kind, text: str) -> None:
         """Add a line to the timeline."""

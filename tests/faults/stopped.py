@@ -12,7 +12,7 @@ from tests.faults.script import FIRST
 from tests.faults.world import Asked, World
 
 AT_ONCE_S = 8.0
-"""A run that is handed back goes on sooner than this, the start of a process included."""
+"""A run that is handed back goes on sooner than this once a worker is ready; a lease lasts for longer."""
 
 
 async def _freeze(world: World, program: Program) -> None:
@@ -126,11 +126,14 @@ async def told_in_stage(world: World, stage: Stage) -> None:
     await worker.terminate()
     await world.story.mark("the worker has ended")
     await worker.start()
+    await world.story.mark("another worker is ready")
     await _at_once(world)
 
 
 async def _at_once(world: World) -> None:
     await world.settled()
+    for run in world.story.runs.values():
+        assert run.lost_workers == 0, f"{run.id} counts {run.lost_workers} lost workers: it was not handed back."
     recovery_s = world.story.recovery_s
     if recovery_s is not None:
         assert recovery_s < AT_ONCE_S, f"It went on after {recovery_s:.1f} s: it was not handed back."

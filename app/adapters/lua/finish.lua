@@ -8,7 +8,7 @@ if redis.call('GET', in_progress) ~= token then
   return 0
 end
 redis.call('DEL', in_progress, retry)
-if steps_aside == '1' then
+if steps_aside == '1' or is_over == '1' then
   redis.call('SREM', begun, id)
 end
 if is_over == '1' then
