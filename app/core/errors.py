@@ -6,7 +6,8 @@
     │   └── CommandFailed    a command of the repository's own file failed; carries its last lines
     ├── LimitReached         a budget ended; what was done is kept and handed over
     ├── Stopped              a person said stop
-    │   └── TakenAway        the repository was archived, the App uninstalled, and the like
+    │   ├── TakenAway        the repository was archived, the App uninstalled, and the like
+    │   └── Withdrawn        a role was taken away, the issue or pull request closed, the branch deleted
     ├── LeaseLost            another worker carries this run now; this one may write nothing more
     ├── PutOff               another system is away; the run goes on later, where it stopped
     ├── NotYet               what the run waits for takes its time; it looks again later
@@ -70,6 +71,10 @@ class TakenAway(Stopped):
     def __init__(self, words: str) -> None:
         VibecoderError.__init__(self, words)
         self.by = ""
+
+
+class Withdrawn(TakenAway):
+    """What the run stands on is no longer so: a role, an open issue or pull request, its branch. `words` say which."""
 
 
 class LeaseLost(VibecoderError):

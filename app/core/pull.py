@@ -89,6 +89,7 @@ class IssueText:
     body: str
     is_open: bool
     author: Person | None = None
+    is_locked: bool = False
 
 
 class Merging(StrEnum):
@@ -138,7 +139,7 @@ class Pulls(Protocol):
         """Who gave 👍 to an issue comment, oldest first, at most 100. Repeatable."""
 
     async def issue(self, number: int) -> IssueText | None:
-        """What an issue or pull request says now, None when there is none. Repeatable."""
+        """What an issue or pull request says now, None when there is none here (any more). Repeatable."""
 
     async def read_file(self, path: str) -> bytes | None:
         """A file's bytes at the default branch's head, at most 1 MB, without a clone; None when there is none.

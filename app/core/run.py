@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from app.core.conversation import Usage
-from app.core.job import Heard, Job
+from app.core.job import Heard, Job, Person
 from app.core.plan import Plan
 from app.core.pull import Diagnosis
 from app.core.verification import Verification
@@ -158,7 +158,8 @@ class Run:
     `earlier` is the id of the run that it goes on from. `asks_first`: a person must approve its plan before it is
     carried out, bound to `approval` (`core.plan.approval_of`). `previous` is the plan that its own takes the place of.
     `diagnosis` is of failed checks. `is_in_line`: its budget command turned out to be work, and waits its turn.
-    `as_of` is the moment whose text it uses, where that is another than its own job's.
+    `as_of` is the moment whose text it uses, where that is another than its own job's. `requested_by` asked for the
+    plan that its sender approved.
     """
 
     job: Job
@@ -216,6 +217,7 @@ class Run:
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
     before: str = ""
     as_of: datetime | None = None
+    requested_by: Person | None = None
 
     @property
     def text_at(self) -> datetime:

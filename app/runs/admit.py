@@ -18,6 +18,7 @@ from app.runs.branch import branch_name, find_own
 from app.runs.continuation import check_text
 from app.runs.follow import adopt, find_pull, is_follow_up
 from app.runs.money import reserve
+from app.runs.recheck import check_pull, find_closed, is_branch_gone
 from app.runs.thread import find_earlier, go_on, take_comment
 from app.runs.who import HOUR_S, check, parse
 from app.runs.work import Work
@@ -171,6 +172,9 @@ async def _go_on(work: Work, branch: str) -> None:
         raise UserError("There is no run here that could go on. `/vibecode` starts one.")
     if not earlier.may_go_on:
         raise UserError(f"There is nothing to go on with. {standing(earlier)}")
+    if words := await find_closed(work):
+        raise UserError(f"{words}, so nothing was started. Undo that and say it again.")
+    await check_pull(work, earlier)
     if not work.run.job.command.hands_over:
         await check_text(work, earlier)
-    await go_on(work, earlier)
+    await go_on(work, earlier, is_branch_gone=bool(earlier.commits) and await is_branch_gone(work, earlier))

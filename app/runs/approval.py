@@ -17,6 +17,7 @@ from app.core.job import Command, Job, Mode, Source, Verb
 from app.core.plan import approval_of
 from app.core.ports import Ports
 from app.core.run import Conclusion, Run
+from app.runs.recheck import may_still
 from app.runs.remarks import is_since, list_remarks, read_remarks
 from app.runs.work import Work
 
@@ -28,6 +29,9 @@ NONE_WAITS: Final = "No plan waits for approval here. `/vibecode plan` makes one
 TAKEN: Final = "This plan was approved already, and is carried out once. `/vibecode status` shows how far it is."
 REPLACED: Final = "That plan does not wait any more: it was approved, or other work took its place."
 CLOSED: Final = "This issue is closed, so its plan is not carried out. Open it again, then approve."
+NO_LONGER_MAY: Final = (
+    "`{}`, who asked for this plan, may no longer start runs here. `/vibecode plan` makes one that you ask for."
+)
 TOO_EARLY: Final = "This plan was posted after you approved. Read it, then say `/vibecode approve` again."
 CHANGED: Final = "The issue's text changed since the plan was made, so here is the plan again."
 NOT_HEARD: Final = "Comments written or edited since the plan was made are no part of it: `/vibecode plan` reads them."
@@ -84,6 +88,8 @@ async def take_plan(work: Work) -> None:
         raise UserError(CLOSED)
     if earlier.ended_at is not None and _is_before(job, earlier.ended_at):
         raise UserError(TOO_EARLY)
+    if not await may_still(work, earlier.job.sender):
+        raise UserError(NO_LONGER_MAY.format(earlier.job.sender.login))
     await work.progress.save(as_of=earlier.text_at)
     is_same = approval_of(job.title, job.body, await read_remarks(work), earlier.plan) == earlier.approval
     fields = _taken_over(earlier, job)
@@ -98,6 +104,7 @@ async def take_plan(work: Work) -> None:
         previous=None if is_same else earlier.plan,
         approval=earlier.approval if is_same else "",
         asks_first=not is_same,
+        requested_by=earlier.job.sender,
         **fields,
     )
 

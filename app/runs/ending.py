@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from app.core.errors import LeaseLost, OutsideError, RepositoryGone, SandboxError
+from app.core.job import Source
 from app.core.run import Conclusion, Failure, Run, Stage, Status
 from app.runs import follow, stages
 from app.runs.money import settle
@@ -31,7 +32,7 @@ async def end_idle(work: Work, idle: Run, message: str) -> bool:
         if held.sandbox_id:
             with suppress(SandboxError):
                 await work.ports.sandboxes.kill(held.sandbox_id)
-        await end(open_work(work.ports, work.options, held, work.github), Conclusion.CANCELLED, message)
+        await end_stopped(open_work(work.ports, work.options, held, work.github), message)
     except LeaseLost:
         return False
     finally:
@@ -59,6 +60,31 @@ async def end(work: Work, conclusion: Conclusion, message: str) -> None:
         ended_at=work.ports.clock.now(),
     )
     await say_last_words(work)
+
+
+async def end_stopped(work: Work, message: str) -> None:
+    """End a run from beside, with what it has on GitHub by GitHub's own answer: the stop may have come while that was
+    being made."""
+    try:
+        await _find_published(work)
+    except OutsideError as error:
+        log.warning("not looked up what is published", extra={"reason": str(error)})
+    await end(work, Conclusion.CANCELLED, message)
+
+
+async def _find_published(work: Work) -> None:
+    run, known = work.run, {commit.sha for commit in work.run.commits}
+    if not run.branch or run.job.source is Source.LOCAL:
+        return
+    head, since = await work.github.head(run.branch), run.head_sha or run.began_at or run.base_sha
+    if head is None:
+        return
+    if head != since:
+        found = [commit for commit in await work.github.commits(since, run.branch) if commit.sha not in known]
+        await work.progress.save(commits=(*run.commits, *found), head_sha=head)
+    made = await work.github.pull_request(run.branch)
+    if made is not None:
+        await work.progress.save(pull_request=made)
 
 
 async def say_last_words(work: Work) -> None:

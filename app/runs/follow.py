@@ -52,7 +52,10 @@ async def find_pull(work: Work) -> Pull:
         raise UserError(f"This pull request {what}; I follow up on my own only. On an issue, `/vibecode` starts a run.")
     if not pull.is_open:
         state = "merged" if pull.is_merged else "closed"
-        raise UserError(f"This pull request is {state}. Open an issue for what is left, and say `/vibecode` there.")
+        reopen = "" if pull.is_merged else " Reopen it and say that again."
+        raise UserError(
+            f"This pull request is {state}.{reopen} Open an issue for what is left, and say `/vibecode` there."
+        )
     if work.run.job.command.base not in {None, pull.base}:
         raise UserError(
             f"This pull request goes to {code(pull.base)}: change that on GitHub, and say it without `--base`."

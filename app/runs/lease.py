@@ -22,6 +22,8 @@ LEASE_S: Final = 30.0
 RENEW_S: Final = 10.0
 LISTEN_S: Final = 0.5
 """How often a run at work asks for signals; bounds how long a stop takes."""
+FINISH_S: Final = 4.0
+"""How long a stop waits for what is being written to GitHub."""
 
 T = TypeVar("T")
 
@@ -52,6 +54,19 @@ async def hold(ports: Ports, run: Run, work: Coroutine[None, None, T], beat: Bea
         for task in (at_work, keeper):
             task.cancel()
         await asyncio.wait({at_work, keeper})
+
+
+async def finish(write: Coroutine[None, None, T]) -> T:
+    """Let what is being written to GitHub come to its end and be put on record, also when the work is cancelled
+    meanwhile: a request that was sent may be carried out whoever waits for its answer. Waits a few seconds at most."""
+    task = asyncio.create_task(write)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=FINISH_S)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 async def _keep(ports: Ports, run: Run, beat: Beat) -> None:

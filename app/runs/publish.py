@@ -15,8 +15,9 @@ from app.core.policy import Caps, Change, Inspection, Leak, inspect, list_held
 from app.core.run import Commit, Kind
 from app.runs import published, tree
 from app.runs.branch import find_free_name, find_own, is_own
-from app.runs.lease import LEASE_S
+from app.runs.lease import LEASE_S, finish
 from app.runs.published import Sides
+from app.runs.recheck import check_still_wanted
 from app.runs.work import Work
 from app.text.commit import compose_message
 
@@ -123,16 +124,23 @@ async def _publish(work: Work, subject: str, body: str, step: int | None, *, may
         now = await tree.snapshot(work.sandbox)
     if not inspection.passed and not merges:
         return None
+    await check_still_wanted(work)
     await work.ports.store.renew(work.run, ttl_s=LEASE_S)
     head = await _open_branch(work)
     message = compose_message(
         work.run.job, work.redactor.redact(subject), work.redactor.redact(body), issue=work.run.closes
     )
     passed = changes.to_send(inspection)
-    commit = await work.github.commit(work.run.branch, head, message, passed, merged=merges)
-    commit = replace(commit, step=step, files=tuple(change.path for change in passed))
-    work.published = changes.base.with_commit(commit.sha, passed)
-    await work.progress.change(commits=(*work.run.commits, commit), head_sha=commit.sha, published_tree=now, merges="")
+
+    async def commit_and_note() -> Commit:
+        made = await work.github.commit(work.run.branch, head, message, passed, merged=merges)
+        made = replace(made, step=step, files=tuple(change.path for change in passed))
+        work.published = changes.base.with_commit(made.sha, passed)
+        commits = (*work.run.commits, made)
+        await work.progress.change(commits=commits, head_sha=made.sha, published_tree=now, merges="")
+        return made
+
+    commit = await finish(commit_and_note())
     await work.progress.show(Kind.NOTE, f"Published {commit.sha[:7]}: {commit.subject}")
     return commit
 

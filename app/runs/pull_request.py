@@ -6,6 +6,8 @@ from app.core.escape import code
 from app.core.job import Mode, Source
 from app.core.run import Stage
 from app.core.verification import Verdict
+from app.runs.lease import finish
+from app.runs.recheck import check_still_wanted
 from app.runs.work import Work
 from app.text.pull_request import render_pull_request
 
@@ -15,18 +17,21 @@ async def open_pull_request(work: Work, *, is_draft: bool = False) -> None:
     if work.run.job.source is Source.LOCAL:
         return
     async with work.progress.stage(Stage.PULL_REQUEST, "Opening the pull request"):
+        await check_still_wanted(work)
         run = work.run
         title, body = render_pull_request(run, work.page_url)
         verdict = run.verification.verdict if run.verification else Verdict.UNTESTED
         wants_draft = is_draft or verdict is Verdict.FAILING or run.job.command.draft or work.config.pull_request.draft
-        is_first = run.pull_request is None and run.job.mode in {Mode.AUTO, Mode.PLAN}
-        pull_request = await work.github.put_pull_request(
+        is_unseen = run.pull_request is None or run.pull_request.is_draft
+        is_first = is_unseen and run.job.mode in {Mode.AUTO, Mode.PLAN}
+        put = work.github.put_pull_request(
             branch=run.branch,
             base=run.base_ref,
             title=work.redactor.redact(title),
             body=work.redactor.redact(body),
             is_draft=wants_draft,
         )
+        pull_request = await finish(put)
         if is_first:
             await _dress(work, pull_request.number, is_ready=not is_draft)
         await work.progress.change(pull_request=pull_request, message=f"#{pull_request.number}")

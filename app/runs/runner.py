@@ -34,6 +34,7 @@ from app.core.errors import (
     StoreError,
     TakenAway,
     UserError,
+    Withdrawn,
 )
 from app.core.escape import code
 from app.core.job import STARTING, Source, Verb
@@ -46,7 +47,7 @@ from app.runs import approval, follow, stages, update
 from app.runs.admit import admit, is_flooding, is_nobodys
 from app.runs.answer import answer, grant_to_open
 from app.runs.checks import look_into, tell
-from app.runs.ending import end, fail, say_last_words
+from app.runs.ending import end, end_stopped, fail, say_last_words
 from app.runs.lease import Beat, hold, stop_on_signal
 from app.runs.money import grant
 from app.runs.publish import publish
@@ -112,7 +113,7 @@ async def _carry_to_its_end(work: Work) -> None:
     except LimitReached as limit:
         await hold(ports, run, _end_over_budget(work, limit), Beat(stop_on_signal(None), work.hold_on))
     except Stopped as stop:
-        await hold(ports, run, end(work, Conclusion.CANCELLED, str(stop)), Beat(stop_on_signal(None), work.hold_on))
+        await hold(ports, run, end_stopped(work, str(stop)), Beat(stop_on_signal(None), work.hold_on))
 
 
 def _check(work: Work) -> None:
@@ -202,7 +203,7 @@ async def _walk_ladder(work: Work) -> None:
             raise
         log.warning("run failed", extra={"reason": str(error), "stage": work.run.stage})
         await fail(work, Conclusion.FAILURE, str(error), kind="outside")
-    except (LeaseLost, NotYet, asyncio.CancelledError):
+    except (LeaseLost, NotYet, Stopped, asyncio.CancelledError):
         raise
     except Exception as bug:
         log.exception("bug", extra={"stage": work.run.stage})
@@ -313,6 +314,6 @@ async def _hand_over(work: Work) -> None:
             await publish(work, f"Begin: {step.title}", "Unfinished: the budget ended here.")
         if work.run.commits:
             await open_pull_request(work, is_draft=True)
-    except (UserError, OutsideError) as error:
+    except (UserError, OutsideError, Withdrawn) as error:
         log.warning("not handed over", extra={"reason": str(error)})
         await work.progress.notice(f"The last unfinished step could not be handed over: {error}")

@@ -1,11 +1,14 @@
 """A thread's runs: which are open, and which one a command goes on with."""
 
 from dataclasses import replace
+from typing import Any, Final
 
 from app.core.job import STARTING, Mode, Verb
 from app.core.run import Conclusion, Cost, Run, Status
 from app.runs.work import Work
 from app.text.comment import title
+
+BRANCH_GONE: Final = "The branch `{}` was deleted, so this starts over on a new one."
 
 
 async def find_open(work: Work, branch: str = "") -> list[Run]:
@@ -54,9 +57,9 @@ async def take_comment(work: Work, *, of_work: bool) -> None:
             return
 
 
-async def go_on(work: Work, earlier: Run) -> None:
+async def go_on(work: Work, earlier: Run, *, is_branch_gone: bool = False) -> None:
     """Take up a run that ended early: its plan, branch, finished steps and dollars spent. One that never had a plan
-    is asked for once more, as it was."""
+    is asked for once more, as it was. Without its branch, what was planned is begun anew."""
     job = work.run.job
     asked = earlier.job.command
     if earlier.job.number == job.number:
@@ -67,15 +70,14 @@ async def go_on(work: Work, earlier: Run) -> None:
         options = replace(job.command, base=asked.base, model=asked.model, draft=asked.draft)
         mode = Mode.AUTO if earlier.job.mode is Mode.PLAN else earlier.job.mode
         job = replace(job, mode=mode, command=replace(options, instruction=asked.instruction))
+    done = {} if is_branch_gone else _done(earlier)
+    notices = work.run.with_notice(BRANCH_GONE.format(earlier.branch)).notices if is_branch_gone else work.run.notices
     await work.progress.save(
+        **done,
         job=job,
         plan=earlier.plan,
+        notices=notices,
         base_ref=earlier.base_ref,
-        base_sha=earlier.base_sha if earlier.plan else "",
-        branch=earlier.branch,
-        head_sha=earlier.head_sha,
-        commits=earlier.commits,
-        steps_done=earlier.steps_done,
         verification=earlier.verification if job.command.hands_over else None,
         cost=Cost(usd=earlier.cost.usd, is_priced=earlier.cost.is_priced),
         granted_usd=earlier.granted_usd + job.command.add_usd,
@@ -92,3 +94,15 @@ async def go_on(work: Work, earlier: Run) -> None:
         diagnosis=earlier.diagnosis,
         as_of=earlier.text_at,
     )
+
+
+def _done(earlier: Run) -> dict[str, Any]:
+    """What a run has put on its branch."""
+    return {
+        "base_sha": earlier.base_sha if earlier.plan else "",
+        "branch": earlier.branch,
+        "head_sha": earlier.head_sha,
+        "commits": earlier.commits,
+        "steps_done": earlier.steps_done,
+        "pull_request": earlier.pull_request,
+    }

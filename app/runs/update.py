@@ -13,6 +13,7 @@ from app.core.plan import Plan, Step
 from app.core.pull import Merging
 from app.runs import published, tree
 from app.runs.publish import check_merge
+from app.runs.recheck import check_still_wanted
 from app.runs.work import Work
 
 _ASKS: Final = re.compile(
@@ -44,6 +45,7 @@ async def merge_on_github(work: Work) -> Merging:
     run = work.run
     if run.plan is not None or run.merges:
         return Merging.CONFLICT if run.merges else Merging.MERGED
+    await check_still_wanted(work)
     merging = await work.github.pulls.merge(run.branch, run.base_ref)
     if merging is Merging.NOTHING and await work.github.head(run.branch) != run.began_at:
         merging = Merging.MERGED  # by a worker that could not say so any more

@@ -12,7 +12,7 @@ from app.core.errors import LeaseLost, Stopped, StoreError
 from app.core.ports import Ports
 from app.core.records import Signal
 from app.core.run import Run
-from app.runs.lease import LEASE_S, RENEW_S, Beat, hold
+from app.runs.lease import LEASE_S, RENEW_S, Beat, finish, hold
 from tests.text.runs import JOB
 
 
@@ -106,3 +106,21 @@ async def test_the_sandbox_is_kept_alive_with_the_lease() -> None:
     with pytest.raises(Stopped):
         await hold(world, await held(store), until_cancelled(), Beat(nothing, renewed))
     assert world.clock.monotonic() == pytest.approx(3 * RENEW_S, abs=3)
+
+
+async def test_what_is_being_written_comes_to_its_end_when_the_work_is_cancelled() -> None:
+    begun, answered, noted = asyncio.Event(), asyncio.Event(), False
+
+    async def write() -> None:
+        nonlocal noted
+        begun.set()
+        await answered.wait()
+        noted = True
+
+    work = asyncio.create_task(finish(write()))
+    await begun.wait()
+    work.cancel()
+    asyncio.get_running_loop().call_soon(answered.set)
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert noted

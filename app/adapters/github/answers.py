@@ -152,6 +152,7 @@ class Issue(Answer):
     title: str
     body: str | None = None
     state: str = "open"
+    locked: bool = False
     user: Account | None = None
     pull_request: Mapping[str, object] | None = None
     updated_at: datetime | None = None

@@ -121,11 +121,16 @@ class GithubkitPulls(GithubkitChecks):
         return tuple(sorted(thumbs, key=lambda thumb: (thumb.created_at, thumb.id)))
 
     async def issue(self, number: int) -> IssueText | None:
-        found = await or_none(self._api.call("GET", f"{self._path}/issues/{number}", Issue))
+        try:
+            found = await or_none(self._api.call("GET", f"{self._path}/issues/{number}", Issue))
+        except GitHubError as error:
+            if error.status != 301:  # where an issue was transferred to
+                raise
+            return None
         if found is None:
             return None
         author = found.user.person if found.user is not None else None
-        return IssueText(found.title, found.body or "", found.state == "open", author)
+        return IssueText(found.title, found.body or "", found.state == "open", author, found.locked)
 
     async def read_file(self, path: str) -> bytes | None:
         found = await or_none(self._api.call("GET", f"{self._path}/contents/{quote(path)}", Contents))

@@ -1,0 +1,111 @@
+"""What a run stands on, looked up again before something is written."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, cast
+
+import pytest
+
+from app.adapters.memory import MemoryQueue, MemoryStore
+from app.core.budget import Budget
+from app.core.errors import Withdrawn
+from app.core.job import Person, Source
+from app.core.policy import Role
+from app.core.ports import GitHub
+from app.core.pull import IssueText, Pull
+from app.core.redact import Redactor
+from app.core.run import Commit, PullRequest, Run
+from app.runs.progress import Progress
+from app.runs.recheck import check_still_wanted
+from app.runs.work import Options, Work
+from tests.runs.test_lease import ports
+from tests.runs.test_publish import undrawn
+from tests.text.runs import JOB
+
+PULL = Pull(13, "Mend it", "", "", "vibecode/12-x", "a" * 40, "main", is_ours=True)
+BRANCH: Final[dict[str, Any]] = {"branch": "vibecode/12-x", "commits": (Commit("a" * 40, "Mend it"),)}
+ISSUE = replace(JOB, number=12, is_pull_request=False, source=Source.LABEL, sender=Person("ada", 7))
+
+
+@dataclass
+class There:
+    """GitHub, as it is now. `heads` are what each look at the branch shows."""
+
+    roles: dict[str, Role] = field(default_factory=lambda: {"ada": Role.WRITE, "mona": Role.WRITE})
+    text: IssueText | None = field(default_factory=lambda: IssueText("A typo", "", is_open=True))
+    found: Pull = PULL
+    heads: list[str | None] = field(default_factory=list)
+    looks: int = 0
+
+    @property
+    def pulls(self) -> "There":
+        return self
+
+    async def permission(self, person: Person) -> Role:
+        self.looks += 1
+        return self.roles.get(person.login, Role.NONE)
+
+    async def issue(self, _: int) -> IssueText | None:
+        return self.text
+
+    async def pull(self, _: int) -> Pull:
+        return self.found
+
+    async def head(self, _: str) -> str | None:
+        return self.heads.pop(0) if self.heads else "a" * 40
+
+
+async def check(there: There, run: Run) -> Run:
+    store = MemoryStore()
+    await MemoryQueue(store).put(run)
+    held = await store.acquire(run.id, worker="one", ttl_s=30)
+    assert held is not None
+    world = ports(store)
+    progress = Progress(held, store=store, clock=world.clock, redactor=Redactor(()), draw=undrawn, every_s=0)
+    work = Work(world, Options(Budget(1, 1, 1, 1)), cast(GitHub, there), progress, Redactor(()))
+    await check_still_wanted(work)
+    return work.run
+
+
+async def test_a_run_that_is_still_wanted_goes_on() -> None:
+    there = There()
+    await check(there, replace(Run(ISSUE), requested_by=Person("ada", 7)))
+    assert there.looks == 1, "one person is looked up once"
+
+
+async def test_the_operator_and_the_command_line_have_no_role_to_lose() -> None:
+    there = There(roles={})
+    await check(there, Run(replace(ISSUE, source=Source.API, sender=Person("operator"))))
+    await check(there, Run(replace(ISSUE, source=Source.LOCAL)))
+    assert there.looks == 0
+
+
+async def test_a_branch_that_is_not_visible_yet_was_not_deleted() -> None:
+    run = await check(There(heads=[None, "a" * 40]), replace(Run(ISSUE), **BRANCH))
+    assert run.commits
+
+
+ENDS: Final[dict[str, tuple[There, dict[str, Any], str]]] = {
+    "who asked may no more": (There(roles={"ada": Role.READ}), {}, "`ada` may no longer start runs here"),
+    "nor who asked for the plan": (There(), {"requested_by": Person("leaver", 9)}, "`leaver` may no longer"),
+    "deleted": (There(text=None), {}, "The issue was deleted or transferred"),
+    "closed": (There(text=IssueText("A typo", "", is_open=False)), {}, "The issue was closed"),
+    "locked": (There(text=IssueText("A typo", "", is_open=True, is_locked=True)), {}, "The conversation was locked"),
+    "pull request closed": (
+        There(found=replace(PULL, is_open=False)),
+        {"pull_request": PullRequest(13, "", "a" * 40)},
+        "#13 was closed",
+    ),
+    "pull request merged": (
+        There(found=replace(PULL, is_open=False, is_merged=True)),
+        {"job": replace(ISSUE, number=13, is_pull_request=True)},
+        "#13 was merged",
+    ),
+    "branch deleted": (There(heads=[None, None]), BRANCH, "The branch `vibecode/12-x` was deleted"),
+}
+
+
+@pytest.mark.parametrize("what", ENDS)
+async def test_a_run_ends_when_what_it_stands_on_is_taken_back(what: str) -> None:
+    there, fields, words = ENDS[what]
+    with pytest.raises(Withdrawn, match=words):
+        await check(there, replace(Run(ISSUE), **fields))
