@@ -9,6 +9,7 @@ from app.core.errors import LeaseLost, OutsideError, RepositoryGone, SandboxErro
 from app.core.job import Source
 from app.core.run import Conclusion, Failure, Run, Stage, Status
 from app.runs import follow, stages
+from app.runs.branch import find_own
 from app.runs.money import settle
 from app.runs.waiting import take_up
 from app.runs.work import Work, open_work
@@ -80,9 +81,10 @@ async def _find_published(work: Work) -> None:
     if head is None:
         return
     if head != since:
-        found = [commit for commit in await work.github.commits(since, run.branch) if commit.sha not in known]
-        await work.progress.save(commits=(*run.commits, *found), head_sha=head)
-    made = await work.github.pull_request(run.branch)
+        pushed = [commit for commit in await work.github.commits(since, run.branch) if commit.sha not in known]
+        found = await find_own(work, pushed)
+        await work.progress.save(commits=(*run.commits, *found), head_sha=head if found else run.head_sha)
+    made = await work.github.pull_request(run.branch) if work.run.commits else None
     if made is not None:
         await work.progress.save(pull_request=made)
 
