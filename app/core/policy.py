@@ -7,7 +7,6 @@
                       └─ passed    the rest
 """
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,21 +17,13 @@ from pathspec import GitIgnoreSpec
 
 from app.core.errors import Refused
 from app.core.escape import code
+from app.core.protected import elsewhere, fold_path, list_held
 from app.core.redact import OWN, find_secrets, join_literals
 from app.core.secret_rules import lock_files
 
 BRANCH_PREFIX: Final = "vibecode/"
 REGULAR, EXECUTABLE, SYMLINK, ABSENT = "100644", "100755", "120000", "000000"
 MODES: Final = frozenset({REGULAR, EXECUTABLE, SYMLINK, ABSENT})
-ALWAYS_PROTECTED: Final = (
-    "/.github",
-    "CODEOWNERS",
-    ".gitattributes",
-    ".gitmodules",
-    *("AGENTS.md", "AGENTS.override.md", "CLAUDE.md", "CLAUDE.local.md", "GEMINI.md", ".mcp.json"),
-    *("/.claude", "/.codex", "/.cursor", "/.gemini", ".cursorrules", ".windsurfrules", ".clinerules"),
-)
-"""Held back whatever the repository's file says, in the syntax of `.gitignore`: what runs or instructs elsewhere."""
 
 
 class Role(StrEnum):
@@ -128,11 +119,13 @@ def inspect(
     changes: Sequence[Change],
     *,
     protected: Sequence[str] = (),
+    request: str = "",
     samples: Sequence[str] = (),
     find_own: Callable[[str], int | None] = lambda _: None,
     caps: Caps | None = None,
 ) -> Inspection:
-    """Judge what a run wants to publish. What `find_own` finds (the line of a value that the deployment must keep)
+    """Judge what a run wants to publish. `protected` are the repository's own patterns, `request` the words of people
+    who may start runs. What `find_own` finds (the line of a value that the deployment must keep)
     holds a file back always; what only looks like a secret does where it is new, and not in files that match `samples`.
 
     Raises:
@@ -146,40 +139,26 @@ def inspect(
         )
     for change in changes:
         _check_path(change)
+    _check_names(changes)
     _check_size(changes, caps)
     for change in changes:
         _check_mode(change)
     names = [change.path for change in changes]
-    held = set(list_held(names, protected=protected))
+    held = set(list_held(names, protected, request))
     leaks = _find_leaks([change for change in changes if change.path not in held], samples, find_own)
     held |= {leak.path for leak in leaks}
     passed = tuple(change for change in changes if change.path not in held)
     return Inspection(passed, tuple(path for path in names if path in held), leaks)
 
 
-def list_held(paths: Sequence[str], *, protected: Sequence[str] = ()) -> list[str]:
-    """Which of these paths are protected, by whatever name they would be the same file elsewhere; in order. A file or
-    link that would take the place of a folder with such paths in it is one of them."""
-    # Apart, so that no `!pattern` of the repository's own lifts what always holds.
-    specs = [GitIgnoreSpec.from_lines(map(_fold, patterns)) for patterns in (ALWAYS_PROTECTED, protected)]
-    held = {path for path in paths if any(spec.match_file(name) for spec in specs for name in _names(path))}
-    return [path for path in paths if path in held or any(other.startswith(f"{path}/") for other in held)]
-
-
-def _names(path: str) -> tuple[str, str]:
-    """The path as every file system reads it, and something below it: protected may be what is in a folder."""
-    name = "/".join(_elsewhere(part) for part in path.split("/"))
-    return name, f"{name}/x"
-
-
-def _elsewhere(part: str) -> str:
-    """A name as file systems read it that ignore case, composition, and dots, blanks or a stream at its end."""
-    folded = _fold(part)
-    return folded.partition(":")[0].rstrip(" .") or folded
-
-
-def _fold(text: str) -> str:
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+def _check_names(changes: Sequence[Change]) -> None:
+    """Refuse new files that others' file systems take for another one of this change."""
+    there: dict[str, Change] = {}
+    for change in changes:
+        if not change.is_deleted:
+            other = there.setdefault(fold_path(change.path), change)
+            if other is not change and ABSENT in (other.old_mode, change.old_mode):
+                raise Refused(f"{code(other.path)} and {code(change.path)} are one file where case does not count.")
 
 
 def _check_size(changes: Sequence[Change], caps: Caps) -> None:
@@ -202,7 +181,7 @@ def _check_path(change: Change) -> None:
         or path.startswith("/")
         or str(PurePosixPath(path)) != path
         or "\\" in path
-        or any(part == ".." or _is_gits_own(_elsewhere(part)) for part in parts)
+        or any(part == ".." or _is_gits_own(elsewhere(part)) for part in parts)
         or not path.isprintable()
         or "\N{REPLACEMENT CHARACTER}" in path
     )
@@ -231,7 +210,7 @@ def _check_mode(change: Change) -> None:
             depth += -1 if part == ".." else 1
             if depth < 0 or target.startswith("/"):
                 raise Refused(f"The link {_shown(change)} leads out of the repository. I do not publish such links.")
-        if any(_is_gits_own(_elsewhere(part)) for part in PurePosixPath(target).parts):
+        if any(_is_gits_own(elsewhere(part)) for part in PurePosixPath(target).parts):
             raise Refused(f"The link {_shown(change)} leads to git's own files. I do not publish such links.")
 
 

@@ -11,11 +11,13 @@ from typing import Final
 
 from app.core.errors import GitHubError, HeadMoved, Refused, RepoError, UserError
 from app.core.escape import code, codes
-from app.core.policy import Caps, Change, Inspection, Leak, inspect, list_held
+from app.core.policy import Caps, Change, Inspection, Leak, inspect
+from app.core.protected import list_held, list_nameable
 from app.core.run import Commit, Kind
 from app.runs import published, tree
 from app.runs.branch import find_free_name, find_own, is_own
 from app.runs.lease import LEASE_S, finish
+from app.runs.naming import read_request
 from app.runs.published import Sides
 from app.runs.recheck import check_still_wanted
 from app.runs.work import Work
@@ -114,9 +116,10 @@ async def _publish(work: Work, subject: str, body: str, step: int | None, *, may
     if not changes.new and not merges:
         return None
     _check_resolved(changes.new)
+    request = await read_request(work, [change.path for change in changes.new])
     config, find_own = work.config, work.redactor.find_own
-    look = partial(inspect, changes.new, protected=config.protected, samples=config.samples, find_own=find_own)
-    inspection = await asyncio.to_thread(look)
+    look = partial(inspect, changes.new, protected=config.protected, request=request, samples=config.samples)
+    inspection = await asyncio.to_thread(look, find_own=find_own)
     if inspection.leaks and may_fix:
         raise SecretsFound(inspection.leaks)
     if inspection.held:
@@ -151,7 +154,7 @@ def check_merge(work: Work, sides: Sides) -> None:
     Raises:
         Refused: there is such a path.
     """
-    held = list_held(sides.both, protected=work.config.protected)
+    held = list_held(sides.both, work.config.protected)
     if held:
         names = codes(held[:10])
         raise Refused(f"Both sides changed {names}, which is protected: a person has to merge these branches.")
@@ -179,8 +182,10 @@ async def hold_back(work: Work, inspection: Inspection, sides: Sides | None = No
     """Put paths back as they were. That is told first: once they are back, nobody sees what was changed."""
     if inspection.protected:
         names = codes(inspection.protected)
+        nameable = codes(list_nameable(inspection.protected, work.config.protected))
+        way_on = f" I change {nameable} only when a `/vibecode` request names it." if nameable else ""
         await work.progress.notice(
-            f"Held back, because the paths are protected: {names}. A person has to make these changes."
+            f"Held back, because the paths are protected: {names}. A person has to make these changes.{way_on}"
         )
         work.progress.tell(
             f"These paths are protected and were put back as they were: {names}. Do not change them again."

@@ -79,6 +79,82 @@ def test_what_would_take_the_place_of_a_folder_with_protected_paths_is_held_back
     assert inspection.passed == ()
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "docs/CODEOWNERS",
+        "a/b/.windsurf/rules/x.md",
+        "pkg/.cursor/rules/x.mdc",
+        ".claude/settings.json",
+        ".Roo/rules.md",
+        ".junie/guidelines.md",
+        "web/.kiro/steering/x.md",
+        "opencode.json",
+        "lib/Agents.MD",
+        "docs/contributing.rst",
+        ".vscode/tasks.json",
+        ".vscode",
+        ".devcontainer/devcontainer.json",
+        ".aider.conf.yml",
+        "copilot-instructions.md",
+        ".gitlab-ci.yml",
+        ".circleci/config.yml",
+        "ci/Jenkinsfile",
+        "azure-pipelines.yml",
+        ".woodpecker.yml",
+        ".husky/pre-commit",
+    ],
+)
+def test_what_steers_ci_agents_and_editors_is_held_back_at_any_depth(path: str) -> None:
+    for change in (Change(path, REGULAR, b"x"), Change(path, ABSENT, b"", REGULAR)):
+        assert inspect((change, Change("a.py", REGULAR))).held == (path,)
+
+
+@pytest.mark.parametrize("path", ["agents.py", "src/cursor/x.py", "docs/claude.html.txt", "github/x.yml", "drone.py"])
+def test_ordinary_names_are_not_held_back(path: str) -> None:
+    assert inspect((Change(path, REGULAR),)).held == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "request_", "is_held"),
+    [
+        ("AGENTS.md", "Please add a rule to AGENTS.md.", False),
+        ("lib/AGENTS.md", "Say so in `agents.md`", False),
+        ("AGENTS.md", "Mend docs/AGENTS.md", True),
+        ("docs/AGENTS.md", "Mend docs/AGENTS.md", False),
+        ("AGENTS.md", "> Please add a rule to AGENTS.md.\nNo.", True),
+        ("AGENTS.md", "Mend the greeting", True),
+        ("AGENTS.md", "Rename MYAGENTS.md and AGENTS.md.bak", True),
+        (".cursor/rules/x.mdc", "Tidy .cursor/", False),
+        (".cursor/rules/x.mdc", "Tidy .cursor/rules/y.mdc", True),
+        (".claude/settings.json", "Tidy settings.json", True),
+        (".vscode/tasks.json", "Add a task to .vscode/tasks.json", False),
+        (".github/workflows/ci.yml", "Mend .github/workflows/ci.yml", True),
+        (".github/vibecode.yml", "Mend .github/vibecode.yml", True),
+        ("CODEOWNERS", "Mend CODEOWNERS", True),
+        (".gitlab-ci.yml", "Mend .gitlab-ci.yml", True),
+    ],
+)
+def test_what_instructs_agents_is_changed_when_the_request_names_it(path: str, request_: str, is_held: bool) -> None:
+    assert bool(inspect((Change(path, REGULAR),), request=request_).held) is is_held
+
+
+def test_the_request_does_not_lift_what_the_repository_protects() -> None:
+    assert inspect((Change("AGENTS.md", REGULAR),), protected=("AGENTS.md",), request="Mend AGENTS.md").held
+
+
+def test_what_would_lie_in_the_place_of_a_protected_file_is_held_back() -> None:
+    gone, new = Change("db/a.sql", ABSENT, b"", REGULAR), Change("db/a.sql/x", REGULAR)
+    assert inspect((gone, new), protected=("*.sql", "!x")).passed == ()
+
+
+def test_new_names_that_are_one_file_elsewhere_are_refused() -> None:
+    with pytest.raises(Refused, match="one file where case does not count"):
+        inspect((Change("a/Read.me", REGULAR), Change("A/read.me", SYMLINK, b"x")))
+    renamed = (Change("readme.md", ABSENT, b"", REGULAR), Change("README.md", REGULAR))
+    assert inspect(renamed).passed == renamed
+
+
 def test_deleting_a_protected_path_is_held_back_too() -> None:
     assert inspect((Change("CODEOWNERS", ABSENT, b"", REGULAR),)).held == ("CODEOWNERS",)
 

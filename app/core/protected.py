@@ -1,0 +1,133 @@
+"""Paths that steer something else than the program: CI, reviews, git, and other people's agents and editors.
+
+They are held back under every name that they have on some file system. What instructs agents and editors may be changed
+when the request names it; what gives rights or runs with a repository's secrets never is.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import cache
+from typing import Final
+
+from pathspec import GitIgnoreSpec
+
+ALWAYS: Final = (
+    *("/.github", "CODEOWNERS", ".gitattributes", ".gitmodules", ".lfsconfig", ".mergify*", ".gitlab"),
+    *(".gitlab-ci*", "*.gitlab-ci.yml", ".travis.yml", ".circleci", "azure-pipelines*", ".azure-pipelines"),
+    *(".azuredevops", "Jenkinsfile*", "bitbucket-pipelines*", ".drone.*", "appveyor.y*ml", ".appveyor*", ".buildkite"),
+    *(".woodpecker*", ".cirrus*", ".teamcity", "cloudbuild*.y*ml", "cloudbuild*.json", "buildspec*.y*ml", ".semaphore"),
+    *(".gitea", ".forgejo", ".builds", ".build.yml", "bamboo-specs", "codemagic.y*ml", "bitrise.y*ml"),
+    *("renovate.json*", ".renovaterc*", "dependabot.y*ml"),
+)
+"""Whatever the repository's file or the request says, in the syntax of `.gitignore`."""
+
+UNLESS_NAMED: Final = (
+    *(
+        "AGENT.md",
+        "AGENTS.md",
+        "AGENTS.*.md",
+        "CLAUDE.md",
+        "CLAUDE.*.md",
+        "GEMINI.md",
+        "GEMINI.*.md",
+        "QWEN.md",
+        "WARP.md",
+    ),
+    *("CONTRIBUTING", "CONTRIBUTING.md*", "CONTRIBUTING.rst", "CONTRIBUTING.txt", "CONTRIBUTING.a*doc"),
+    *("CONTRIBUTING.markdown", "CONTRIBUTING.org", "CONTRIBUTING.*.md", "QWEN.md", "WARP.md"),
+    *("copilot-instructions.md", "*.instructions.md", ".copilot*", ".mcp.json", "opencode.json*", ".opencode*"),
+    *(".claude*", ".codex*", ".cursor*", ".gemini*", ".windsurf*", ".clinerules*", ".cline*", ".roo*", ".junie*"),
+    *(".kiro*", ".aider*", ".continue*", ".amazonq*", ".augment*", ".trae*", ".goose*", ".openhands*", ".qodo*"),
+    *(".pr_agent.toml", ".coderabbit.y*ml", ".vscode", "*.code-workspace", ".idea", ".zed"),
+    *(".devcontainer*", "devcontainer.json", ".gitpod*", ".idx", ".replit", ".envrc", ".exrc", ".nvimrc", ".nvim.lua"),
+    *(".dir-locals.el", ".pre-commit-config.y*ml", ".husky", "lefthook.*", ".lefthook*"),
+)
+"""Unless the request names them, in the same syntax."""
+
+
+def list_held(paths: Sequence[str], protected: Sequence[str] = (), request: str = "") -> list[str]:
+    """Which of these paths are held back, in order. `protected` are the repository's own patterns, `request` the words
+    of people who may start runs.
+
+    A file or link that would take the place of a folder with such a path in it is one of them, and so is what would lie
+    in the place of such a path.
+    """
+    # Apart, so that no `!pattern` of the repository's own lifts what always holds.
+    specs = (_always(), GitIgnoreSpec.from_lines(map(fold, protected)))
+    said = _readable(request)
+    held = {
+        path
+        for path in paths
+        if any(_matches(spec, path) for spec in specs) or (_matches(_unless(), path) and not _is_named(path, said))
+    }
+    above = {folder for path in held for folder in _folders(path)}
+    return [path for path in paths if path in held or path in above or not held.isdisjoint(_folders(path))]
+
+
+def list_nameable(paths: Sequence[str], protected: Sequence[str] = ()) -> list[str]:
+    """Which of these held paths a request may have changed by naming them."""
+    return [path for path in paths if _matches(_unless(), path) and not list_never([path], protected)]
+
+
+def list_never(paths: Sequence[str], protected: Sequence[str] = ()) -> list[str]:
+    """Which of these paths are held back whatever the request says."""
+    everything = "\n".join(paths)
+    return list_held(paths, protected, everything)
+
+
+def elsewhere(part: str) -> str:
+    """A name as file systems read it that ignore case, composition, and dots, blanks or a stream at its end."""
+    folded = fold(part)
+    return folded.partition(":")[0].rstrip(" .") or folded
+
+
+def fold(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def fold_path(path: str) -> str:
+    """The path as every file system reads it: two that are one file somewhere are equal."""
+    return "/".join(elsewhere(part) for part in path.split("/"))
+
+
+@cache
+def _always() -> GitIgnoreSpec:
+    return GitIgnoreSpec.from_lines(map(fold, ALWAYS))
+
+
+@cache
+def _unless() -> GitIgnoreSpec:
+    return GitIgnoreSpec.from_lines(map(fold, UNLESS_NAMED))
+
+
+def _matches(spec: GitIgnoreSpec, path: str) -> bool:
+    """Is the path protected, or may something below it be? What is there may be in the place of a folder."""
+    name = fold_path(path)
+    return spec.match_file(name) or spec.match_file(f"{name}/x")
+
+
+def _folders(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:end]) for end in range(1, len(parts))]
+
+
+def _readable(request: str) -> str:
+    """The request without what it quotes of others, folded."""
+    return fold("\n".join(line for line in request.splitlines() if not line.lstrip().startswith(">")))
+
+
+def _is_named(path: str, said: str) -> bool:
+    """Do these words have the path in them, or that part of it which makes it protected: the file's name, the folder's?
+
+    `docs/AGENTS.md` is no word about `AGENTS.md`, and `.cursor/rules` none about all of `.cursor`.
+    """
+    if not said:
+        return False
+    parts = fold_path(path).split("/")
+    names = {"/".join(parts[start:end]) for start in range(len(parts)) for end in range(start + 1, len(parts) + 1)}
+    return any(_is_said(name, said) for name in names if _matches(_unless(), name))
+
+
+def _is_said(name: str, said: str) -> bool:
+    return re.search(rf"(?<![\w/.-])(?:\./)?{re.escape(name)}(?![\w-]|\.\w|/[\w.])", said) is not None
