@@ -49,8 +49,8 @@ class LocalRepository:
         """Where it is fetched from: once open its git folder, as `path` may lie deep in its work tree."""
         return self._git_dir.resolve()
 
-    def open(self, installation_id: int, repo: str) -> AbstractAsyncContextManager[GitHub]:
-        """Open the repository, whatever the ids.
+    def open(self, installation_id: int, repo: str, *, unsure_s: float = 0.0) -> AbstractAsyncContextManager[GitHub]:
+        """Open the repository, whatever the ids. What is in it is visible at once.
 
         Raises:
             UserError: there is none at the path, or it has no commit yet.
@@ -125,7 +125,7 @@ class LocalRepository:
             raise UserError(f"The branch {code(branch)} of {self.path} has no commit yet; name another with --base.")
         return branch
 
-    async def head(self, branch: str) -> str | None:
+    async def head(self, branch: str, *, unlike: str = "") -> str | None:
         """The sha at the branch's head. See the port."""
         return await self._sha(f"refs/heads/{_checked(branch)}")
 

@@ -79,8 +79,12 @@ class GitHub(Protocol):
     async def default_branch(self) -> str:
         """The repository's default branch. Repeatable."""
 
-    async def head(self, branch: str) -> str | None:
-        """The sha at the branch's head, None when there is no such branch. Repeatable."""
+    async def head(self, branch: str, *, unlike: str = "") -> str | None:
+        """The sha at the branch's head, None when there is no such branch. Repeatable.
+
+        With `unlike`, the sha where the branch was last known to be: when an earlier request may have moved or made it,
+        it is looked at until it is elsewhere or that would be visible.
+        """
 
     async def create_branch(self, branch: str, sha: str) -> None:
         """Create the branch at `sha`. Repeatable: an existing branch is left where it is."""
@@ -124,8 +128,12 @@ class GitHub(Protocol):
 class GitHubApp(Protocol):
     """The App itself."""
 
-    def open(self, installation_id: int, repo: str) -> AbstractAsyncContextManager[GitHub]:
-        """Open one repository (`owner/name`) for one job, in the job's own task."""
+    def open(self, installation_id: int, repo: str, *, unsure_s: float = 0.0) -> AbstractAsyncContextManager[GitHub]:
+        """Open one repository (`owner/name`) for one job, in the job's own task.
+
+        For `unsure_s` from now, something that was asked for before may be there and not be visible yet: whatever is
+        looked up before it is created is looked up until then.
+        """
 
     async def repositories(self) -> tuple[tuple[int, str], ...]:
         """Installation id and `owner/name` of each repository the App works on, suspended ones left out; at most 1,000.

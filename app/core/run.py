@@ -20,6 +20,8 @@ from app.core.verification import Verification
 
 MAX_ACTIVITIES: Final = 200
 MAX_NOTICES: Final = 50
+SETTLE_S: Final = 15.0
+"""After so many seconds what was created on GitHub is taken to be visible to everybody who looks."""
 
 
 class Status(StrEnum):
@@ -157,6 +159,7 @@ class Run:
     added, `grants` the ids of the commands that did; `carried_usd` of its cost was spent by the runs it goes on with.
     `earlier` is the id of the run that it goes on from. `asks_first`: a person must approve its plan before it is
     carried out, bound to `approval` (`core.plan.approval_of`). `previous` is the plan that its own takes the place of.
+    `unsure_since`: when a request was last begun that creates something on GitHub and whose answer is not on record.
     `diagnosis` is of failed checks. `is_in_line`: its budget command turned out to be work, and waits its turn.
     `as_of` is the moment whose text it uses, where that is another than its own job's. `requested_by` asked for the
     plan that its sender approved.
@@ -216,6 +219,7 @@ class Run:
     is_muted: bool = False
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
     before: str = ""
+    unsure_since: datetime | None = None
     as_of: datetime | None = None
     requested_by: Person | None = None
 
@@ -266,6 +270,10 @@ class Run:
             Conclusion.TIMED_OUT,
             Conclusion.CANCELLED,
         }
+
+    def unsure_s(self, now: datetime) -> float:
+        """For how many seconds from now what this run asked GitHub to create may be there and not be visible."""
+        return 0.0 if self.unsure_since is None else max(0.0, SETTLE_S - (now - self.unsure_since).total_seconds())
 
     def with_activity(self, at: datetime, kind: Kind, text: str) -> "Run":
         """Add a line to the timeline; the oldest goes when there are too many."""

@@ -9,7 +9,8 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,8 +108,11 @@ def _parse_commit(sha: str, raw: str) -> Commit:
 class BareRepo:
     """One repository. Every method raises `GitFailed` when git does."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.path = path
+        self._monotonic = monotonic
+        self._moves: list[tuple[float, str, str | None]] = []
+        """When which ref was moved, and from where."""
 
     async def run(self, *argv: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
         """Run git in this repository and return what it printed."""
@@ -150,9 +154,15 @@ class BareRepo:
     async def head(self, branch: str) -> str | None:
         return await self.ref(f"refs/heads/{branch}")
 
+    async def shown_ref(self, name: str, lag_s: float) -> str | None:
+        """Where a ref was so many seconds ago."""
+        since = self._monotonic() - lag_s
+        return next((sha for at, moved, sha in self._moves if moved == name and at > since), await self.ref(name))
+
     async def update_ref(self, name: str, sha: str, expected: str) -> None:
         """Move a ref that stands at `expected` (`NO_OBJECT`: does not exist yet), or fail."""
         await self.run("update-ref", "--", name, sha, expected)
+        self._moves.append((self._monotonic(), name, None if expected == NO_OBJECT else expected))
 
     async def delete_ref(self, name: str) -> None:
         await self.run("update-ref", "-d", "--", name)

@@ -14,7 +14,8 @@ MAX_COMPARED: Final = 250
 
 
 async def resolve(call: Call, ref: str) -> str:
-    sha = await call.repo.git.resolve(ref)
+    git, lag_s = call.repo.git, call.world.lag_s
+    sha = await git.shown_ref(f"refs/heads/{ref}", lag_s) if await git.head(ref) else await git.resolve(ref)
     if sha is None:
         raise Refusal(422, f"No commit found for SHA: {ref}") if SHA.fullmatch(ref) else not_found()
     return sha
@@ -22,7 +23,7 @@ async def resolve(call: Call, ref: str) -> str:
 
 async def get_branch(call: Call) -> Response:
     name = call.part("branch")
-    sha = await call.repo.git.head(name)
+    sha = await call.repo.git.shown_ref(f"refs/heads/{name}", call.world.lag_s)
     if sha is None:
         raise Refusal(404, "Branch not found")
     return reply(await git_shapes.branch(call.shapes, call.repo, name, sha))

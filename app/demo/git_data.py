@@ -20,7 +20,7 @@ _MODES: Final = {"100644": "blob", "100755": "blob", "040000": "tree", "160000":
 
 async def get_ref(call: Call) -> Response:
     name = f"refs/{call.part('ref')}"
-    sha = await call.repo.git.ref(name)
+    sha = await call.repo.git.shown_ref(name, call.world.lag_s)
     if sha is None:
         raise not_found()
     return reply(git_shapes.ref(call.shapes, call.repo, name, sha))

@@ -126,6 +126,11 @@ class DemoGitHub:
         """Put its clock ahead of this machine's: what it says in `Date`, and when tokens begin and end."""
         self.world.ahead_s = self._front.ahead_s = seconds
 
+    def lags(self, seconds: float) -> None:
+        """Let reads over the API show what comments, pull requests and branches were so many seconds ago. What is
+        written counts at once, and so it does for git itself."""
+        self.world.lag_s = seconds
+
     # people ----------------------------------------------------------------------------------------------------
 
     def user(self, login: str, *, bot: bool = False) -> User:
@@ -165,7 +170,7 @@ class DemoGitHub:
     ) -> Repo:
         """Create a repository, the App installed on it; the first commit holds `files` and the folder `source`."""
         owner, _, name = full_name.partition("/")
-        git = BareRepo(self.root / owner / f"{name}.git")
+        git = BareRepo(self.root / owner / f"{name}.git", self.world.monotonic)
         await git.init(default_branch)
         account = self.user(owner)
         installation = self.world.installation(account)

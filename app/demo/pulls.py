@@ -12,7 +12,7 @@ from app.demo.world import PullRequest, Repo
 
 def find_pull(call: Call) -> PullRequest:
     pull = call.repo.issues.get(call.number("number"))
-    if not isinstance(pull, PullRequest):
+    if not isinstance(pull, PullRequest) or (call.request.method == "GET" and not call.world.is_shown(pull.id)):
         raise not_found()
     return pull
 
@@ -30,6 +30,7 @@ async def list_pulls(call: Call) -> Response:
         pull
         for pull in repo.pull_requests()
         if state in {"all", pull.state}
+        and call.world.is_shown(pull.id)
         and base in {"", pull.base}
         and (not colon or (owner.lower(), head) == ((pull.fork or repo).owner.login.lower(), pull.head))
     ]

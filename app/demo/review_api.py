@@ -16,7 +16,7 @@ from app.demo.world import PullRequest
 
 def _comment(call: Call) -> tuple[PullRequest, ReviewComment]:
     found = review.find(call.repo, call.number("id"))
-    if found is None:
+    if found is None or (call.request.method == "GET" and not call.world.is_shown(found[1].id)):
         raise not_found()
     return found
 
@@ -40,7 +40,8 @@ async def list_reviews(call: Call) -> Response:
 
 async def list_comments(call: Call) -> Response:
     pull = find_pull(call)
-    shown, links = page(call.request, review.comments(pull))
+    comments = [each for each in review.comments(pull) if call.world.is_shown(each.id)]
+    shown, links = page(call.request, comments)
     return reply([_shape(call, pull, comment) for comment in shown], headers=links)
 
 

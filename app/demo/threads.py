@@ -50,7 +50,7 @@ def _comment(call: Call) -> Comment:
 
 
 async def list_comments(call: Call) -> Response:
-    comments = call.repo.thread(call.issue().number)
+    comments = [each for each in call.repo.thread(call.issue().number) if call.world.is_shown(each.id)]
     since = call.query("since")
     if since:
         comments = [comment for comment in comments if call.shapes.comment(call.repo, comment)["updated_at"] >= since]

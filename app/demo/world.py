@@ -5,9 +5,11 @@ Everything lives in memory and is lost at the end; refs and commits live in the 
 
 import base64
 import itertools
+import math
 import secrets
+import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -218,6 +220,9 @@ class World:
     def __init__(self, app_id: int, app_slug: str, public_key_pem: str) -> None:
         self.url = ""
         self.ahead_s = 0.0
+        self.lag_s = 0.0
+        self.clock: Callable[[], float] = time.monotonic
+        self._made_at: dict[int, float] = {}
         self.app_id = app_id
         self.app_slug = app_slug
         self.public_key_pem = public_key_pem
@@ -235,8 +240,18 @@ class World:
         self.app_owner = self.user("app-owner")
         self.bot = self.user(f"{app_slug}[bot]", bot=True)
 
+    def monotonic(self) -> float:
+        """The moment, by a clock that a test may own."""
+        return self.clock()
+
     def next_id(self) -> int:
-        return next(self._ids)
+        number = next(self._ids)
+        self._made_at[number] = self.monotonic()
+        return number
+
+    def is_shown(self, number: int) -> bool:
+        """Do reads over the API show what has this id already?"""
+        return self.monotonic() - self._made_at.get(number, -math.inf) >= self.lag_s
 
     def user(self, login: str, *, bot: bool = False) -> User:
         """The account of that login, made on first use."""

@@ -13,6 +13,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 from app.core.errors import GitHubError, UserError
@@ -20,7 +21,7 @@ from app.core.escape import code
 from app.core.job import Heard, Job, Mode, Source, Verb
 from app.core.plan import Answered
 from app.core.pull import Pull
-from app.core.run import Conclusion, Run, Stage, Status
+from app.core.run import SETTLE_S, Conclusion, Run, Stage, Status
 from app.core.sanitize import clean, plain
 from app.runs.waiting import take_up
 from app.runs.who import may
@@ -44,7 +45,7 @@ async def find_pull(work: Work) -> Pull:
         UserError: it is none of ours, or nothing can be pushed to it any more.
     """
     number = work.run.job.number or 0
-    pull = await work.github.pulls.pull(number)
+    pull = await _read_pull(work, number)
     if pull is None:
         raise UserError(f"#{number} is no pull request any more.")
     if pull.is_fork or not pull.is_ours:
@@ -60,6 +61,14 @@ async def find_pull(work: Work) -> Pull:
         raise UserError(
             f"This pull request goes to {code(pull.base)}: change that on GitHub, and say it without `--base`."
         )
+    return pull
+
+
+async def _read_pull(work: Work, number: int) -> Pull | None:
+    """The pull request. What GitHub told us of a moment ago may not be visible yet."""
+    clock, until = work.ports.clock, work.run.job.created_at + timedelta(seconds=SETTLE_S)
+    while (pull := await work.github.pulls.pull(number)) is None and clock.now() < until:
+        await clock.sleep(1.0)
     return pull
 
 
@@ -195,6 +204,7 @@ async def answer_threads(work: Work) -> None:
     for heard in work.run.heard:
         if heard.source is Source.REMARK and heard.comment_id is not None and work.run.job.number is not None:
             marker = marker_of(heard.job_id)
+            await work.progress.begin_creating()
             body = f"{marker}\n{work.redactor.redact(render_reply(work.run, heard))}"
             await _put_reply(work, work.run.job.number, heard.comment_id, body, marker)
 

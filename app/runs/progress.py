@@ -75,6 +75,11 @@ class Progress:
                 log.warning("written again", extra={"reason": str(error)})
             await self._clock.sleep(AGAIN_S)
 
+    async def begin_creating(self) -> None:
+        """Put on record that something is about to be created on GitHub. Whoever saves what came of it takes
+        `unsure_since` back; who takes the run over before that looks for it until it would be visible."""
+        await self.save(unsure_since=self._clock.now())
+
     async def change(self, **fields: Any) -> None:
         """Set fields of the run, save it, show it.
 
@@ -115,6 +120,9 @@ class Progress:
         if not now and self._drawn_at is not None and moment - self._drawn_at < self._every_s:
             return
         self._drawn_at = moment
+        is_first = self.run.comment_id is None
+        if is_first:
+            await self.begin_creating()
         try:
             comment_id = await self._draw(self.run)
         except OutsideError as error:
@@ -123,7 +131,9 @@ class Progress:
             log.warning("comment not drawn", extra={"reason": str(error)})
             self._gone = error if isinstance(error, RepositoryGone) else self._gone
             return
-        if comment_id is not None and comment_id != self.run.comment_id:
+        if is_first:
+            await self.save(comment_id=comment_id, unsure_since=None)
+        elif comment_id is not None and comment_id != self.run.comment_id:
             await self.save(comment_id=comment_id)
 
     # ------------------------------------------------------------------------------------------- the agent's watcher

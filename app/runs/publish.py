@@ -129,6 +129,7 @@ async def _publish(work: Work, subject: str, body: str, step: int | None, *, may
         return None
     await check_still_wanted(work)
     await work.ports.store.renew(work.run, ttl_s=LEASE_S)
+    await work.progress.begin_creating()
     head = await _open_branch(work)
     message = compose_message(
         work.run.job, work.redactor.redact(subject), work.redactor.redact(body), issue=work.run.closes
@@ -140,7 +141,7 @@ async def _publish(work: Work, subject: str, body: str, step: int | None, *, may
         made = replace(made, step=step, files=tuple(change.path for change in passed))
         work.published = changes.base.with_commit(made.sha, passed)
         commits = (*work.run.commits, made)
-        await work.progress.change(commits=commits, head_sha=made.sha, published_tree=now, merges="")
+        await work.progress.change(commits=commits, head_sha=made.sha, published_tree=now, merges="", unsure_since=None)
         return made
 
     commit = await finish(commit_and_note())

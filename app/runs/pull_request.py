@@ -24,6 +24,7 @@ async def open_pull_request(work: Work, *, is_draft: bool = False) -> None:
         wants_draft = is_draft or verdict is Verdict.FAILING or run.job.command.draft or work.config.pull_request.draft
         is_unseen = run.pull_request is None or run.pull_request.is_draft
         is_first = is_unseen and run.job.mode in {Mode.AUTO, Mode.PLAN}
+        await work.progress.begin_creating()
         put = work.github.put_pull_request(
             branch=run.branch,
             base=run.base_ref,
@@ -32,6 +33,7 @@ async def open_pull_request(work: Work, *, is_draft: bool = False) -> None:
             is_draft=wants_draft,
         )
         pull_request = await finish(put)
+        await work.progress.save(unsure_since=None)
         if is_first:
             await _dress(work, pull_request.number, is_ready=not is_draft)
         await work.progress.change(pull_request=pull_request, message=f"#{pull_request.number}")

@@ -8,16 +8,11 @@
 A run of which one of these is no longer true ends as if it were stopped, and keeps what is published.
 """
 
-from typing import Final
-
 from app.core.errors import UserError, Withdrawn
 from app.core.job import Person, Source
-from app.core.run import Run
+from app.core.run import SETTLE_S, Run
 from app.runs.who import may
 from app.runs.work import Work
-
-VISIBLE_S: Final = 10.0
-"""How long GitHub may take to show a branch that was just made: only what is still missing then was deleted."""
 
 
 async def check_still_wanted(work: Work) -> None:
@@ -45,10 +40,10 @@ async def may_still(work: Work, person: Person) -> bool:
 
 
 async def is_branch_gone(work: Work, run: Run) -> bool:
-    """Was the branch deleted that a run put something on?"""
+    """Was the branch deleted that a run put something on? One that was just made may not be visible yet."""
     if await work.github.head(run.branch) is not None:
         return False
-    await work.ports.clock.sleep(VISIBLE_S)
+    await work.ports.clock.sleep(SETTLE_S)
     return await work.github.head(run.branch) is None
 
 

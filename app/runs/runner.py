@@ -80,7 +80,8 @@ async def carry_out(ports: Ports, options: Options, job_id: str) -> None:
         return
     log.info("run begins", extra={"attempt": run.attempt, "repo": run.job.repo, "lost_workers": run.lost_workers})
     try:
-        async with ports.github.open(run.job.installation_id, run.job.repo) as github:
+        unsure_s = run.unsure_s(ports.clock.now())
+        async with ports.github.open(run.job.installation_id, run.job.repo, unsure_s=unsure_s) as github:
             await _carry_out(open_work(ports, options, run, github))
     except LeaseLost:
         log.warning("lease lost", extra={"attempt": run.attempt})
@@ -144,6 +145,7 @@ async def _put_off(work: Work, error: OutsideError) -> PutOff:
     log.warning("run put off", extra={"reason": str(error), "after_s": after_s, "stage": run.stage})
     await work.progress.save(
         waits=run.waits + 1,
+        unsure_since=run.unsure_since and now,
         handed_back=run.handed_back + is_in_order,
         waited_s=run.waited_s + after_s,
         wake_at=now + timedelta(seconds=after_s),
@@ -173,7 +175,9 @@ async def _hand_back(work: Work) -> None:
     log.info("run handed back", extra={"stage": work.run.stage})
     with suppress(LeaseLost, StoreError, TimeoutError):
         async with asyncio.timeout(HAND_BACK_S):
-            await work.progress.save(handed_back=work.run.handed_back + 1)
+            now = work.ports.clock.now()
+            unsure_since = work.run.unsure_since and now
+            await work.progress.save(handed_back=work.run.handed_back + 1, unsure_since=unsure_since)
 
 
 async def _attempt(work: Work) -> None:

@@ -106,7 +106,7 @@ async def _published_head(work: Work) -> str:
     A commit that was published by a worker which died before it could say so is put on record here.
     """
     run = work.run
-    head = await work.github.head(run.branch) if run.branch else None
+    head = await work.github.head(run.branch, unlike=run.head_sha or run.base_sha) if run.branch else None
     if not head or head == run.base_sha:
         return ""
     head = await work.fetch(run.branch)

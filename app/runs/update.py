@@ -46,13 +46,14 @@ async def merge_on_github(work: Work) -> Merging:
     if run.plan is not None or run.merges:
         return Merging.CONFLICT if run.merges else Merging.MERGED
     await check_still_wanted(work)
+    await work.progress.begin_creating()
     merging = await work.github.pulls.merge(run.branch, run.base_ref)
-    if merging is Merging.NOTHING and await work.github.head(run.branch) != run.began_at:
+    if merging is Merging.NOTHING and await work.github.head(run.branch, unlike=run.began_at) != run.began_at:
         merging = Merging.MERGED  # by a worker that could not say so any more
     if merging is Merging.CONFLICT:
-        await work.progress.change(merges=run.base_sha)
+        await work.progress.change(merges=run.base_sha, unsure_since=None)
     if merging is Merging.MERGED:
-        await work.progress.change(plan=_plan(work, ()))
+        await work.progress.change(plan=_plan(work, ()), unsure_since=None)
     return merging
 
 

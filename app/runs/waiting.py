@@ -21,7 +21,7 @@ from app.core.policy import Role
 from app.core.ports import Ports
 from app.core.records import Reason, Store, Waiting
 from app.core.redact import Redactor
-from app.core.run import Run, Stage, Status
+from app.core.run import SETTLE_S, Run, Stage, Status
 from app.runs.lease import LEASE_S
 from app.runs.work import Options, draw
 from app.text.comment import render_place
@@ -36,6 +36,7 @@ DRAW_S: Final = 5.0
 MAX_DRAWN: Final = 10
 """In one round."""
 _DRAWING: Final = "drawing"
+_UNCLEAR: Final = "0 unclear"
 _HEARING: Final = {None, Stage.SANDBOX, Stage.CLONE, Stage.BRANCH, Stage.PLAN, Stage.STEPS}
 """Stages of a run that will yet hear what is said, or does."""
 
@@ -85,15 +86,17 @@ async def take_up(ports: Ports, options: Options, job_id: str) -> Run | None:
     run = await ports.store.acquire(job_id, worker=options.worker, ttl_s=LEASE_S)
     if run is None or run.attempt > 1 or run.comment_id is not None:
         return run
-    return replace(run, comment_id=await _find_comment(ports, job_id))
+    note = await _find_note(ports, job_id)
+    return replace(run, comment_id=_comment_in(note), unsure_since=ports.clock.now() if _is_unclear(note) else None)
 
 
-async def _find_comment(ports: Ports, job_id: str) -> int | None:
-    """The comment that showed the run's place, once it is drawn. One whose drawer died is found by its marker."""
+async def _find_note(ports: Ports, job_id: str) -> str:
+    """What is noted of the comment that showed the run's place, once it is drawn. One whose drawer died is found by its
+    marker."""
     until = ports.clock.monotonic() + DRAW_S
     while (note := await ports.store.recall(_name(job_id))) == _DRAWING and ports.clock.monotonic() < until:
         await ports.clock.sleep(0.05)
-    return _comment_in(note)
+    return note
 
 
 async def _show(ports: Ports, options: Options, waiting: Waiting) -> bool:
@@ -104,13 +107,13 @@ async def _show(ports: Ports, options: Options, waiting: Waiting) -> bool:
         return True
     if not await store.claim(_name(job_id), ttl_s=DRAW_S):
         return False
-    after = before
+    after = before if _comment_in(before) else _UNCLEAR
     await store.note(_name(job_id), _DRAWING)
     try:
         run = await store.load(job_id)
         if run is None or run.attempt or run.job.number is None or run.job.sender.is_bot:
             return True
-        comment_id = await _draw(ports, options, run, waiting, _comment_in(before))
+        comment_id = await _draw(ports, options, run, waiting, before)
         after = f"{comment_id or 0} {_place(waiting)}"
         return True
     finally:
@@ -118,14 +121,15 @@ async def _show(ports: Ports, options: Options, waiting: Waiting) -> bool:
             await store.note(_name(job_id), after)
 
 
-async def _draw(ports: Ports, options: Options, run: Run, waiting: Waiting, comment_id: int | None) -> int | None:
+async def _draw(ports: Ports, options: Options, run: Run, waiting: Waiting, before: str) -> int | None:
+    unsure_s = SETTLE_S if _is_unclear(before) else 0.0
     async with (
-        asyncio.timeout(DRAW_S),
-        ports.github.open(run.job.installation_id, run.job.repo) as github,
+        asyncio.timeout(DRAW_S + unsure_s),
+        ports.github.open(run.job.installation_id, run.job.repo, unsure_s=unsure_s) as github,
     ):
         if await github.permission(run.job.sender) in {Role.NONE, Role.READ}:
             return None
-        shown = replace(run, message=render_place(waiting, run.job), comment_id=comment_id)
+        shown = replace(run, message=render_place(waiting, run.job), comment_id=_comment_in(before))
         return await draw(github, options, Redactor(ports.secrets), shown)
 
 
@@ -135,6 +139,11 @@ def _place(waiting: Waiting) -> str:
 
 def _name(job_id: str) -> str:
     return f"place of {job_id}"
+
+
+def _is_unclear(note: str) -> bool:
+    """May there be a comment that nobody knows the id of?"""
+    return note in {_DRAWING, _UNCLEAR}
 
 
 def _comment_in(note: str) -> int | None:

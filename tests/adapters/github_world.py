@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from app.adapters.github.app import GithubkitApp
 from app.adapters.github.pace import Pace
 from app.adapters.github.retry import Retry
+from app.adapters.github.sight import Sight
 from app.adapters.github.tokens import WORK
 from app.core.ports import GitHub
 
@@ -44,10 +45,24 @@ def leaping_pace(_: int) -> Pace:
     return Pace(monotonic=count(0, 3_600).__next__)
 
 
+def leaping_sight(unsure_s: float) -> Sight:
+    """One that never waits: five seconds pass from each look at the clock to the next."""
+    return Sight(unsure_s, monotonic=count(0, 5).__next__, sleep=_no_sleep)
+
+
+async def _no_sleep(_: float) -> None:
+    return
+
+
 @cache
 def _app(app_id: str, server_url: str, pace: Callable[[int], Pace] | None) -> GithubkitApp:
     return GithubkitApp(
-        app_id, private_key(), server_url=server_url, timeout_s=2.0, retry=Retry(first_wait_s=0.0), pace=pace
+        app_id,
+        private_key(),
+        server_url=server_url,
+        timeout_s=2.0,
+        retry=Retry(first_wait_s=0.0, sight=leaping_sight),
+        pace=pace,
     )
 
 

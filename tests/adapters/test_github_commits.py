@@ -1,5 +1,7 @@
 """Commits: on the expected head or not at all, never twice, with the right modes."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -8,6 +10,7 @@ import pytest
 from app.core.errors import GitHubError, HeadMoved
 from app.core.policy import Change
 from app.core.run import Commit
+from tests.adapters import github_world
 from tests.adapters.github_world import (
     HEAD,
     NEXT,
@@ -17,7 +20,6 @@ from tests.adapters.github_world import (
     TOKENS,
     World,
     git_commit,
-    open_world,
     ref,
     refused,
 )
@@ -34,6 +36,14 @@ PLAIN = [
 MADE = {"oid": NEXT, "url": f"https://github.com/{REPO}/commit/{NEXT}", "signature": {"isValid": True}}
 COMMIT = Commit(NEXT, "Fix the typo", ("greet.py", "new \xe4.bin", "old.sh"), is_verified=True, url=str(MADE["url"]))
 STALE = {"type": "STALE_DATA", "message": f'Expected branch to point to "{HEAD}" but it did not.  Pull and try again.'}
+
+
+@asynccontextmanager
+async def open_world() -> AsyncIterator[World]:
+    """Wherever the branch is instead of where it is expected, it went on from there."""
+    async with github_world.open_world() as world:
+        world.router.get(path__regex=rf"^{PATH}/compare/").respond(json={"status": "ahead", "commits": []})
+        yield world
 
 
 def made() -> httpx.Response:

@@ -18,12 +18,12 @@ from typing import Final
 
 import click
 
-from tests.faults import clock, deliveries, disk, follow_up, github, killed, model, redis, sandbox, stopped
+from tests.faults import clock, deliveries, disk, follow_up, github, killed, lag, model, redis, sandbox, stopped
 from tests.faults.fault import FAULTS, Fault
 from tests.faults.truth import Finding, check
 from tests.faults.world import World
 
-MODULES: Final = (killed, stopped, redis, github, model, sandbox, deliveries, clock, disk, follow_up)
+MODULES: Final = (killed, stopped, redis, github, model, sandbox, deliveries, clock, disk, follow_up, lag)
 AT_ONCE: Final = 3
 
 

@@ -62,7 +62,7 @@ async def in_a_row(world: World, way: str, times: int) -> None:
     ordered = world.github.fails(*CALLS["commit"], **WAYS[way])
     ordered.times = times
     await world.ask()
-    await world.until_hit(ordered)
+    await world.until_hit(ordered, limit_s=200)  # after each two it is looked for, until it would be visible
     await world.story.mark(f"the commit failed {times} times: {way}")
 
 
@@ -119,7 +119,7 @@ for _way in ("409", "422"):
         add(Fault(f"github-{_way}-at-{_call}", partial(once, way=_way, calls=(_call,))))
 for _call in ("token", "fetch", "comment", "commit", "pull-request"):
     add(Fault(f"github-hanging-at-{_call}", partial(once, way="hanging", calls=(_call,)), limit_s=150, waits=True))
-add(Fault("github-500-at-commit-6-times", partial(in_a_row, way="500", times=6), limit_s=150, waits=True))
+add(Fault("github-500-at-commit-6-times", partial(in_a_row, way="500", times=6), limit_s=250, waits=True))
 add(Fault("github-lost-answer-at-commit-twice", partial(in_a_row, way="lost-answer", times=2), limit_s=150))
 add(
     Fault(

@@ -201,9 +201,9 @@ class World:
     async def until_in(self, asked: Asked, stage: Stage) -> None:
         await self.until(lambda: (run := self.run(asked)) is not None and run.stage is stage, f"the stage {stage}")
 
-    async def until_hit(self, refusal: Refusal) -> None:
+    async def until_hit(self, refusal: Refusal, limit_s: float = MOMENT_S) -> None:
         """Wait until an ordered failure of GitHub's has come to pass as often as it was to."""
-        await self.until(lambda: refusal.times == 0, f"{refusal.method} {refusal.path.pattern} at GitHub")
+        await self.until(lambda: refusal.times == 0, f"{refusal.method} {refusal.path.pattern} at GitHub", limit_s)
 
     async def holder(self, asked: Asked) -> Program:
         """The worker that carries the run."""

@@ -206,6 +206,9 @@ class ComparedCommit(Answer):
 
 
 class Comparison(Answer):
+    """`status`: is the second of the two `ahead` of the first, `behind`, `identical`, or have they `diverged`?"""
+
+    status: str = ""
     commits: tuple[ComparedCommit, ...]
 
 

@@ -64,13 +64,14 @@ class GithubkitApp:
         self._paces: dict[int, Pace] = {}
 
     @asynccontextmanager
-    async def open(self, installation_id: int, repo: str) -> AsyncIterator[GitHub]:
+    async def open(self, installation_id: int, repo: str, *, unsure_s: float = 0.0) -> AsyncIterator[GitHub]:
         """Open one repository. No request is sent until the first call."""
         pace = self._pace(installation_id)
         async with self._connection.open(self._auth) as app:
             tokens = Tokens(app, installation_id, repo)
             async with self._connection.open(InstallationAuth(tokens), pace, repo) as api:
-                yield GithubkitRepository(repo, app_id=self._app_id, api=api, app=app, tokens=tokens)
+                sight = self._connection.retry.sight(unsure_s)
+                yield GithubkitRepository(repo, app_id=self._app_id, api=api, app=app, tokens=tokens, sight=sight)
 
     async def repositories(self) -> tuple[tuple[int, str], ...]:
         """All repositories that can be written to. See the port."""

@@ -7,11 +7,13 @@ branch is moved to it.
 
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 from app.adapters.github.address import path_part, repo_path
-from app.adapters.github.answers import CreatedCommit, GitCommit, GitObject, Ref
+from app.adapters.github.answers import Comparison, CreatedCommit, GitCommit, GitObject, Ref
 from app.adapters.github.api import Api, is_unclear
+from app.adapters.github.sight import Sight
 from app.core.errors import GitHubError, HeadMoved
 from app.core.policy import Change
 from app.core.run import Commit
@@ -29,10 +31,13 @@ mutation ($input: CreateCommitOnBranchInput!) {
 class Branch:
     """One branch of one repository."""
 
-    def __init__(self, api: Api, repo: str, name: str, *, bot: Callable[[], Awaitable[str]], merged: str = "") -> None:
+    def __init__(
+        self, api: Api, repo: str, name: str, *, bot: Callable[[], Awaitable[str]], sight: Sight, merged: str = ""
+    ) -> None:
         """`bot` tells the login that the App commits under; `merged` is the second parent of what is committed."""
         self._merged = merged
         self._bot = bot
+        self._sight = sight
         self._api = api
         self._repo = repo
         self._name = name
@@ -49,11 +54,16 @@ class Branch:
             return None
         return ref.object.sha
 
+    async def head_unlike(self, known: str) -> str | None:
+        """The sha it points to, None when that is the known one or there is no branch to be seen."""
+        head = await self.head()
+        return None if head == known else head
+
     async def commit(self, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
         """Put one commit on the branch.
 
-        When the head moved, or the ending is unclear, the branch is looked at: the commit may be there already. It is
-        tried once more only when the branch still is where it was.
+        When the head moved, or the ending is unclear, the branch is looked at, until what may have become of it is
+        visible: the commit may be there already. It is tried once more only when the branch still is where it was.
 
         Raises:
             HeadMoved: the branch is not at `expected_head`.
@@ -64,6 +74,7 @@ class Branch:
         except GitHubError as error:
             if not _may_have_landed(error):
                 raise
+            self._sight.doubt()
         if (landed := await self._landed(expected_head, message, changes)) is not None:
             return landed
         try:
@@ -94,8 +105,7 @@ class Branch:
         return _commit(made.oid, message, changes, is_verified=is_verified, url=made.url)
 
     async def _put_objects(self, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
-        if await self.head() != expected_head:
-            raise self._moved(expected_head)
+        await self._check_head(expected_head)
         tree_sha = await self._write_tree(expected_head, changes)
         wanted = {"message": message, "tree": tree_sha, "parents": self._parents(expected_head)}
         made = await self._api.call("POST", f"{self._git}/commits", GitCommit, body=wanted)
@@ -137,8 +147,8 @@ class Branch:
         Raises:
             HeadMoved: the branch's head is another commit than this one of ours.
         """
-        head = await self.head()
-        if head is None or head == expected_head:
+        head = await self._sight.find(partial(self._moved_head, expected_head))
+        if head is None:
             return None
         found = await self._read(head)
         is_same = [each.sha for each in found.parents] == self._parents(expected_head)
@@ -147,6 +157,34 @@ class Branch:
         if not is_same or found.tree.sha != await self._write_tree(expected_head, changes):
             raise self._moved(expected_head)
         return _of_objects(found, message, changes)
+
+    async def _check_head(self, expected_head: str) -> None:
+        """See that the branch is where it is expected. Where it was before may still be shown for a while.
+
+        Raises:
+            HeadMoved: it is elsewhere.
+        """
+        head = await self.head()
+        if head == expected_head:
+            return
+        if head is None or await self._is_behind(head, expected_head):
+            self._sight.doubt()
+            head = await self._sight.find(partial(self._head_if, expected_head))
+        if head != expected_head:
+            raise self._moved(expected_head)
+
+    async def _head_if(self, wanted: str) -> str | None:
+        head = await self.head()
+        return head if head == wanted else None
+
+    async def _moved_head(self, expected_head: str) -> str | None:
+        """The head when it has gone on from where it was expected or went elsewhere; None for what it was before."""
+        head = await self.head_unlike(expected_head)
+        return None if head is None or await self._is_behind(head, expected_head) else head
+
+    async def _is_behind(self, head: str, expected_head: str) -> bool:
+        path = f"{repo_path(self._repo)}/compare/{path_part(f'{expected_head}...{head}')}"
+        return (await self._api.call("GET", path, Comparison)).status == "behind"
 
     def _parents(self, expected_head: str) -> list[str]:
         return [expected_head, *([self._merged] if self._merged else [])]

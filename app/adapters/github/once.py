@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from app.adapters.github.api import is_unclear
+from app.adapters.github.sight import Sight
 from app.core.errors import GitHubError
 
 T = TypeVar("T")
@@ -19,18 +20,25 @@ async def or_none(call: Awaitable[T]) -> T | None:
         return None
 
 
-async def look_then_create(look: Callable[[], Awaitable[T | None]], create: Callable[[], Awaitable[T]]) -> T:
-    """Create only what is not there; after an unclear ending look again first, and create at most twice."""
+async def look_then_create(
+    look: Callable[[], Awaitable[T | None]], create: Callable[[], Awaitable[T]], sight: Sight
+) -> T:
+    """Create only what is not there; after an unclear ending look again first, and create at most twice.
+
+    That GitHub says it exists already is proof: then it is looked for until it is visible.
+    """
     for _ in range(2):
-        if (found := await look()) is not None:
+        if (found := await sight.find(look)) is not None:
             return found
         try:
             return await create()
         except GitHubError as error:
             if not is_unclear(error) and not is_taken(error):
                 raise
+            sight.doubt()
             fault = error
-    if (found := await look()) is not None:
+    found = await (sight.find(look) if is_taken(fault) else look())
+    if found is not None:
         return found
     raise fault
 

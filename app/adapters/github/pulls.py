@@ -2,6 +2,7 @@
 
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
@@ -22,6 +23,7 @@ from app.adapters.github.pull_answers import (
     ReviewComment,
     ReviewComments,
 )
+from app.adapters.github.sight import Sight
 from app.core import pull
 from app.core.errors import GitHubError
 from app.core.escape import code
@@ -33,11 +35,12 @@ _MAX_PAGES: Final = 30
 class GithubkitPulls(GithubkitChecks):
     """Implements the port `Pulls`."""
 
-    def __init__(self, api: Api, repo: str, *, bot: Callable[[], Awaitable[str]]) -> None:
+    def __init__(self, api: Api, repo: str, *, bot: Callable[[], Awaitable[str]], sight: Sight) -> None:
         """`bot` tells the login that the App acts under."""
         super().__init__(api, repo)
         self._repo = repo
         self._bot = bot
+        self._sight = sight
 
     async def pull(self, number: int) -> pull.Pull | None:
         found = await or_none(self._api.call("GET", f"{self._path}/pulls/{number}", Pull))
@@ -63,7 +66,7 @@ class GithubkitPulls(GithubkitChecks):
 
     async def put_reply(self, number: int, comment_id: int, body: str, *, marker: str) -> None:
         comments = f"{self._path}/pulls/comments"
-        answered = await self._api.call("GET", f"{comments}/{comment_id}", ReviewComment)
+        answered = await self._find_comment(f"{comments}/{comment_id}")
         # GitHub takes no replies to replies.
         first = answered.in_reply_to_id or answered.id
 
@@ -77,7 +80,7 @@ class GithubkitPulls(GithubkitChecks):
             path = f"{self._path}/pulls/{number}/comments/{first}/replies"
             return await self._api.call("POST", path, ReviewComment, body={"body": body})
 
-        await look_then_create(edit_own, create)
+        await look_then_create(edit_own, create, self._sight)
 
     async def react_to_review_comment(self, content: str, comment_id: int) -> None:
         path = f"{self._path}/pulls/comments/{comment_id}/reactions"
@@ -141,6 +144,14 @@ class GithubkitPulls(GithubkitChecks):
                 f"{code(path)} is larger than 1 MB, and GitHub does not show so much at once.", status=422
             )
         return b64decode(found.root.content)
+
+    async def _find_comment(self, path: str) -> ReviewComment:
+        """A comment that we were told of. It may be new, and not visible yet."""
+        read = partial(self._api.call, "GET", path, ReviewComment)
+        if (found := await or_none(read())) is None:
+            self._sight.doubt()
+            found = await self._sight.find(lambda: or_none(read()))
+        return found or await read()
 
     async def _own_reply(self, number: int, first: int, marker: str) -> int | None:
         async for page in self._api.pages(

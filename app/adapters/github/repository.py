@@ -1,6 +1,7 @@
 """One repository as the App's installation sees it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from pydantic import SecretStr
@@ -23,6 +24,7 @@ from app.adapters.github.labels import find_labelled
 from app.adapters.github.once import is_taken, look_then_create, or_none
 from app.adapters.github.pull_answers import Pull, Pulls
 from app.adapters.github.pulls import GithubkitPulls
+from app.adapters.github.sight import Sight
 from app.adapters.github.tokens import READ, Tokens
 from app.core.errors import GitHubError
 from app.core.job import Person, Remark, read_job_key
@@ -38,15 +40,16 @@ _MAX_PAGES: Final = 30
 class GithubkitRepository:
     """Implements the port `GitHub`."""
 
-    def __init__(self, repo: str, *, app_id: str, api: Api, app: Api, tokens: Tokens) -> None:
+    def __init__(self, repo: str, *, app_id: str, api: Api, app: Api, tokens: Tokens, sight: Sight) -> None:
         self.repo = repo
         self._path = repo_path(repo)
         self._app_id = app_id
         self._api = api
         self._app = app
         self._tokens = tokens
+        self._sight = sight
         self._bot_login = ""
-        self.pulls = GithubkitPulls(api, repo, bot=self.login)
+        self.pulls = GithubkitPulls(api, repo, bot=self.login, sight=sight)
 
     async def login(self) -> str:
         if not self._bot_login:
@@ -81,7 +84,7 @@ class GithubkitRepository:
             path = f"{self._path}/issues/{number}/comments"
             return (await self._api.call("POST", path, Comment, body={"body": body})).id
 
-        return await look_then_create(edit_own, create)
+        return await look_then_create(edit_own, create, self._sight)
 
     async def remarks(self, number: int) -> tuple[Remark, ...]:
         said = [comment.remark async for comment in self._comments(number, _REMARK_PAGES)]
@@ -90,8 +93,10 @@ class GithubkitRepository:
     async def default_branch(self) -> str:
         return (await self._api.call("GET", self._path, Repository)).default_branch
 
-    async def head(self, branch: str) -> str | None:
-        return await self._branch(branch).head()
+    async def head(self, branch: str, *, unlike: str = "") -> str | None:
+        there = self._branch(branch)
+        moved = await self._sight.find(partial(there.head_unlike, unlike)) if unlike else None
+        return moved or await there.head()
 
     async def create_branch(self, branch: str, sha: str) -> None:
         body = {"ref": f"refs/heads/{branch}", "sha": sha}
@@ -142,13 +147,13 @@ class GithubkitRepository:
             wanted = {"title": title, "head": branch, "base": base, "body": body, "draft": is_draft}
             return _pull_request(await self._open_pull(wanted))
 
-        return await look_then_create(update, create)
+        return await look_then_create(update, create, self._sight)
 
     async def read_token(self) -> SecretStr:
         return (await self._tokens.mint(READ)).token
 
     def _branch(self, name: str, merged: str = "") -> Branch:
-        return Branch(self._api, self.repo, name, bot=self.login, merged=merged)
+        return Branch(self._api, self.repo, name, bot=self.login, sight=self._sight, merged=merged)
 
     async def _edit(self, comment_id: int, body: str) -> int | None:
         path = f"{self._path}/issues/comments/{comment_id}"

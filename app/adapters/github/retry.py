@@ -9,6 +9,7 @@ Everything else, and the last failure, goes to the caller.
 
 import logging
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -17,6 +18,7 @@ from githubkit.exception import GitHubException, RequestError, RequestFailed
 from githubkit.typing import RetryOption
 
 from app.adapters.github.refusal import limit_wait_s
+from app.adapters.github.sight import Sight
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +31,18 @@ token expires; a delivery may come twice anyway."""
 
 
 class Retry:
-    """githubkit's `auto_retry`: at most `repeats` times, waiting twice as long each time."""
+    """githubkit's `auto_retry`: at most `repeats` times, waiting twice as long each time. `sight` makes what decides
+    how often something is looked for, from the seconds for which it may not be visible yet."""
 
-    def __init__(self, *, repeats: int = 3, first_wait_s: float = 0.5, longest_wait_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        *,
+        repeats: int = 3,
+        first_wait_s: float = 0.5,
+        longest_wait_s: float = 10.0,
+        sight: Callable[[float], Sight] = Sight,
+    ) -> None:
+        self.sight = sight
         self._repeats = repeats
         self._first_wait_s = first_wait_s
         self._longest_wait_s = longest_wait_s
