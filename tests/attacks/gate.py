@@ -488,7 +488,7 @@ async def push_between_steps(scene: Scene) -> None:
     assert [commit.sha for commit in history][1] == theirs, "Their commit was overwritten."
     assert [commit.author for commit in run.commits if commit.sha == theirs] == ["colleague"], run.commits
     assert await _blob_in(scene, run, "theirs.txt") == "EVIL\n"
-    scene.assert_told(f"Somebody pushed to `{run.branch}` meanwhile ({theirs[:7]})")
+    scene.assert_told(f"Somebody pushed to `{run.branch}` meanwhile (`{theirs[:7]}`)")
 
 
 @attack("gate")
