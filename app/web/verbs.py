@@ -124,6 +124,7 @@ class Verbs:
             source=Source.API,
             sender=person,
             created_at=self.clock.now(),
+            asked_at=None,
             command=command,
             mode=Mode.AUTO,
             comment_id=None,
