@@ -8,10 +8,12 @@ from rich.status import Status as Spinner
 from rich.syntax import Syntax
 from rich.table import Table
 
+from app.core.escape import last_lines
 from app.core.job import Source
 from app.core.plan import Plan
 from app.core.run import Conclusion, Kind, Run, Status
 from app.text.comment import headline
+from app.text.render import spent
 
 _STYLES = {Kind.STAGE: "bold cyan", Kind.TOOL: "dim", Kind.MODEL: "", Kind.NOTE: "green"}
 _MAX_CHARS = 160
@@ -85,7 +87,7 @@ def show_end(console: Console, run: Run, diff: str = "") -> None:
         console.print(f"Verdict: [bold]{run.verification.verdict}[/]")
         head = run.verification.runs[-1]
         if not head.passed:
-            console.print(_plain(head.tail[-_TAIL_CHARS:]), style="dim", markup=False, highlight=False)
+            console.print(_plain(last_lines(head.tail, _TAIL_CHARS)), style="dim", markup=False, highlight=False)
     for notice in run.notices:
         console.print(f"[yellow]{_safe(notice)}[/]")
     style = "bold green" if run.conclusion is Conclusion.SUCCESS else "bold yellow"
@@ -97,7 +99,7 @@ def show_end(console: Console, run: Run, diff: str = "") -> None:
     if run.failure is not None and run.failure.excerpt:
         console.print(_safe(run.failure.excerpt), style="dim")
     if run.status is Status.COMPLETED and run.cost.turns:
-        price = f"${run.cost.usd:.4f}" if run.cost.is_priced else "price not known"
+        price = spent(run.cost.usd, run.cost.is_priced)
         usage = run.cost.usage
         console.print(
             f"{run.model}: {run.cost.turns} turns, {usage.input_tokens:,} tokens in ({usage.cached_tokens:,} cached), "

@@ -168,6 +168,15 @@ def cut(markdown: str, max_chars: int) -> str:
     return markdown if len(markdown) <= max_chars else markdown[:max_chars].rpartition("\n")[0]
 
 
+def last_lines(text: str, max_chars: int) -> str:
+    """The last lines of an output, whole ones; of a last line that is longer than that, its end after an ellipsis."""
+    if len(text) <= max_chars:
+        return text
+    kept = text[-max_chars:]
+    whole = kept if text[-max_chars - 1] == "\n" else kept.partition("\n")[2]
+    return whole or f"…{kept[1:]}"
+
+
 # ---------------------------------------------------------------------------------------------------------------- code
 
 

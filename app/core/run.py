@@ -238,6 +238,11 @@ class Run:
         return self.issue if self.job.is_pull_request else self.job.number
 
     @property
+    def limit_usd(self) -> float:
+        """The dollars that it may spend with what people added, 0 where nothing limits it."""
+        return self.budget_usd and self.budget_usd + self.granted_usd
+
+    @property
     def is_suspect(self) -> bool:
         """Did a worker die with it? Asked before the run is taken up again."""
         return self.attempt > self.handed_back

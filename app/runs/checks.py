@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from app.core import policy
 from app.core.errors import GitHubError, NotYet, OutsideError, RepositoryGone
-from app.core.escape import code
+from app.core.escape import code, last_lines
 from app.core.evidence import find_evidence
 from app.core.job import STARTING, Source
 from app.core.policy import Role
@@ -141,7 +141,7 @@ async def _mend(work: Work, pull: Pull, failing: list[Check], how: str) -> Endin
         words = (
             f"I tried {times} to mend this, and it still fails. Over to you: `/vibecode` with a hint starts me again."
         )
-        excerpt = work.failing[0][1][-EXCERPT_CHARS:]
+        excerpt = last_lines(work.failing[0][1], EXCERPT_CHARS)
         await work.progress.save(failure=Failure("checks", words, excerpt=excerpt))
         return Conclusion.FAILURE, words
     await reserve(work)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from app.core.errors import LeaseLost, OutsideError, RepositoryGone, SandboxError
+from app.core.escape import last_lines
 from app.core.job import Source
 from app.core.run import Conclusion, Failure, Run, Stage, Status
 from app.runs import follow, stages
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 MAX_SILENCE: Final = timedelta(days=3)
 """How long last words are tried."""
+EXCERPT_CHARS: Final = 2_000
 ENDS_WELL: Final = frozenset({Conclusion.SUCCESS, Conclusion.NEUTRAL, Conclusion.ACTION_REQUIRED})
 
 
@@ -43,7 +45,7 @@ async def end_idle(work: Work, idle: Run, message: str) -> bool:
 
 async def fail(work: Work, conclusion: Conclusion, message: str, *, kind: str, excerpt: str = "") -> None:
     redact = work.redactor.redact
-    failure = Failure(kind, redact(message), work.run.stage, redact(excerpt))
+    failure = Failure(kind, redact(message), work.run.stage, last_lines(redact(excerpt), EXCERPT_CHARS))
     await work.progress.change(failure=failure)
     await end(work, conclusion, message)
 

@@ -59,7 +59,6 @@ from app.runs.work import Options, Work, open_work
 
 log = logging.getLogger(__name__)
 
-EXCERPT_CHARS: Final = 2_000
 MAX_LOST_WORKERS: Final = 3
 WAITS_S: Final = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 """How long a run waits for another system, the first time, the second, and so on; the last for all after."""
@@ -233,7 +232,7 @@ async def _walk_with_room(work: Work) -> tuple[Conclusion, str]:
 async def _say_no(work: Work, error: UserError) -> None:
     """What was asked for cannot be had."""
     conclusion = Conclusion.FAILURE if work.run.stages else Conclusion.SKIPPED
-    excerpt = error.output[-EXCERPT_CHARS:] if isinstance(error, CommandFailed) else ""
+    excerpt = error.output if isinstance(error, CommandFailed) else ""
     if not work.run.stages:
         await take_comment(work, of_work=False)
     await fail(work, conclusion, str(error), kind="request", excerpt=excerpt)

@@ -9,7 +9,7 @@ base with the changed tests: they must fail there, or they prove nothing
 from typing import Final
 
 from app.agent.coder import repair
-from app.core.escape import code
+from app.core.escape import code, last_lines
 from app.core.machine import CommandTimeout
 from app.core.repo_config import is_test
 from app.core.run import Kind
@@ -78,7 +78,7 @@ async def _run_on(work: Work, name: str, state: str, *, over: tuple[str, ...] = 
         exit_code, output, timed_out = 124, error.output, True
     seconds = round(work.ports.clock.monotonic() - began, 2)
     await work.progress.show(Kind.NOTE, f"{code(work.run.test_command)} on {name}: exit code {exit_code}, {seconds} s")
-    tail = work.redactor.redact(output.strip()[-TAIL_CHARS:])
+    tail = last_lines(work.redactor.redact(output.strip()), TAIL_CHARS)
     return SuiteRun(name, work.run.test_command, exit_code, seconds, tail, timed_out)
 
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
+from app.core.escape import last_lines
 from app.core.job import Heard, Place
 from app.core.plan import MAX_STEPS, Plan, Step
 from app.core.sanitize import plain
@@ -87,7 +88,7 @@ def ask_for_step(brief: Brief | None, plan: Plan, index: int) -> str:
 
 def ask_for_repair(brief: Brief | None, evidence: str) -> str:
     """The first message of the conversation that mends what verification found."""
-    return _render("repair", brief, evidence=_inert(evidence[-MAX_EVIDENCE_CHARS:]))
+    return _render("repair", brief, evidence=_inert(last_lines(evidence, MAX_EVIDENCE_CHARS)))
 
 
 def _render(template: str, brief: Brief | None, **variables: object) -> str:
@@ -112,7 +113,9 @@ def _made_inert(brief: Brief) -> Brief:
         sender=_name(brief.sender),
         pull=(_inert(brief.pull[0]), _inert(_shortened(brief.pull[1], MAX_FILE_CHARS))),
         heard=tuple(map(_heard, brief.heard)),
-        checks=tuple((_inert(name).replace('"', "'"), _inert(log[-MAX_EVIDENCE_CHARS:])) for name, log in brief.checks),
+        checks=tuple(
+            (_inert(name).replace('"', "'"), _inert(last_lines(log, MAX_EVIDENCE_CHARS))) for name, log in brief.checks
+        ),
     )
 
 

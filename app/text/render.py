@@ -46,7 +46,13 @@ def _environment(folder: str) -> Environment:
         finalize=_finalize if is_markdown else None,
     )
     made = {name: _escaping(function) for name, function in FILTERS.items()} if is_markdown else {}
-    environment.filters |= {"money": money, "duration": duration, **made}
+    environment.filters |= {
+        "money": money,
+        "spent": spent,
+        "duration": duration,
+        "last_lines": escape.last_lines,
+        **made,
+    }
     return environment
 
 
@@ -58,6 +64,13 @@ def render(template: str, **variables: object) -> str:
 def money(usd: float) -> str:
     """Dollars, with as many digits as a small sum needs."""
     return f"${usd:.2f}" if usd >= 0.01 or usd == 0 else f"${usd:.4f}"
+
+
+def spent(usd: float, is_priced: bool, budget_usd: float = 0.0) -> str:
+    """What was spent, of how much: in dollars only as far as prices are known."""
+    if not is_priced:
+        return f"at least {money(usd)} (price not known)" if usd else "price not known"
+    return f"{money(usd)} of {money(budget_usd)}" if budget_usd else money(usd)
 
 
 def duration(start: datetime | None, end: datetime | None) -> str:

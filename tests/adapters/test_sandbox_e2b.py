@@ -127,9 +127,9 @@ async def test_a_flood_stays_in_the_machine(server: E2BServer, sandbox: E2BSandb
 
 
 async def test_what_a_login_shell_prints_is_not_the_commands(server: E2BServer, sandbox: E2BSandbox) -> None:
-    (server.boxes[sandbox.id].home / ".bash_profile").write_text("echo Welcome; export CI=no PATH=/usr/bin:/bin\n")
-    ended = await sandbox.exec(["sh", "-c", "echo $CI"])
-    assert (ended.exit_code, ended.output) == (0, "1\n")
+    (server.boxes[sandbox.id].home / ".bash_profile").write_text("echo Welcome; export LANG=no PATH=/usr/bin:/bin\n")
+    ended = await sandbox.exec(["sh", "-c", "echo $LANG"])
+    assert (ended.exit_code, ended.output) == (0, "C.UTF-8\n")
 
 
 async def test_a_command_that_kills_its_watcher_is_a_value(sandbox: E2BSandbox) -> None:

@@ -114,6 +114,11 @@ async def test_nothing_of_the_workers_environment_is_seen(sandbox: Sandbox, monk
     assert "ghs_not_for_you" not in (await sh(sandbox, "env"))[1]
 
 
+async def test_a_suite_finds_what_it_would_in_a_shell_of_ones_own(sandbox: Sandbox) -> None:
+    names = "CI CONTINUOUS_INTEGRATION BUILD_NUMBER GITHUB_ACTIONS"
+    assert await sh(sandbox, f'for each in {names}; do printenv "$each"; done; true') == (0, "")
+
+
 async def test_standard_input_is_empty(sandbox: Sandbox) -> None:
     assert await sh(sandbox, "cat; echo end") == (0, "end\n")
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
-from app.core.escape import block, cell, code, codes, cut, fenced, in_html, inline
+from app.core.escape import block, cell, code, codes, cut, fenced, in_html, inline, last_lines
 from tests.text.github import alive, shown
 from tests.text.hostile import HOSTILE, MARKER, ORDINARY
 
@@ -133,3 +133,13 @@ def test_it_takes_time_in_proportion_to_the_text(piece: str) -> None:
         began = time.perf_counter()
         form(text)
         assert time.perf_counter() - began < 3
+
+
+def test_the_end_of_an_output_is_whole_lines() -> None:
+    log = "first line\nsecond line\nthird"
+    assert [last_lines(log, chars) for chars in (100, 17, 16, 5)] == [log, "second line\nthird", "third", "third"]
+
+
+def test_a_long_last_line_is_shown_from_an_ellipsis_on() -> None:
+    assert last_lines("a line\n0123456789", 4) == "…789"
+    assert last_lines("a line\n0123456789\n", 4) == "…89\n"

@@ -59,7 +59,7 @@ def _given(source: str) -> set[str]:
 
 def _without_filters(source: str) -> str:
     """Our own filters are not known to a bare environment."""
-    names = [*FILTERS, "money", "duration", "percent", "ago", "at", "time", "clock"]
+    names = [*FILTERS, "money", "spent", "last_lines", "duration", "percent", "ago", "at", "time", "clock"]
     return re.sub(rf"\|\s*({'|'.join(names)})\b(\([^)]*\))?", "", source)
 
 

@@ -16,6 +16,7 @@ from app.text.comment import (
     render_comment,
     render_help,
     render_place,
+    standing,
 )
 from tests.text.runs import DONE, FAILED, JOB, WORKING
 
@@ -236,3 +237,10 @@ def test_nothing_is_said_of_failed_checks_before_something_is_known() -> None:
     assert is_silent(Run(job))
     assert not is_silent(Run(job, failure=Failure("bug", "I am sorry.")))
     assert not is_silent(Run(JOB))
+
+
+def test_a_model_without_a_price_is_not_said_to_cost_nothing() -> None:
+    free = replace(WORKING, cost=replace(WORKING.cost, usd=0.0, is_priced=False), budget_usd=2.0)
+    for words in (render_comment(free, ""), standing(free)):
+        assert "price not known" in words
+        assert "$" not in words

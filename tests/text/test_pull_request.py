@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 from inline_snapshot import snapshot
 
 from app.text.pull_request import render_pull_request
-from app.text.render import duration, money
+from app.text.render import duration, money, spent
 from tests.text.runs import AT, DONE, WORKING
 
 
@@ -71,3 +73,14 @@ def test_small_sums_keep_their_digits() -> None:
 def test_durations_are_said_in_words() -> None:
     assert duration(AT, None) == ""
     assert duration(AT, AT.replace(minute=3, second=5)) == "3 min 5 s"
+
+
+def test_what_no_price_is_known_for_costs_no_dollars() -> None:
+    assert [spent(0.0, False), spent(0.0, False, 2.0)] == ["price not known"] * 2
+    assert spent(0.03, False, 2.0) == "at least $0.03 (price not known)"
+    assert [spent(0.03, True), spent(0.03, True, 2.0), spent(0.0, True)] == ["$0.03", "$0.03 of $2.00", "$0.00"]
+
+
+def test_a_pull_request_by_a_model_without_a_price_says_so() -> None:
+    _, body = render_pull_request(replace(DONE, cost=replace(DONE.cost, usd=0.0, is_priced=False), budget_usd=2.0), "")
+    assert "<sub>Asked for by ada · price not known · 6 turns · some-model</sub>" in body

@@ -10,6 +10,7 @@ from app.adapters.github.address import repo_path
 from app.adapters.github.answers import Anything, CheckRun, CheckRuns, WorkflowJob
 from app.adapters.github.api import PER_PAGE, Api
 from app.core.errors import GitHubError
+from app.core.escape import last_lines
 from app.core.pull import Check
 
 MAX_TEXT_CHARS: Final = 4_000
@@ -45,7 +46,7 @@ class GithubkitChecks:
             if error.status not in {404, 410}:
                 raise
             return ""
-        return _plain(raw)[-MAX_LOG_CHARS:]
+        return last_lines(_plain(raw), MAX_LOG_CHARS)
 
     async def rerun(self, check: Check) -> bool:
         if check.app != _ACTIONS:

@@ -14,8 +14,10 @@ NOT_A_FILE: Final = 44
 
 CANNOT_RUN: Final = 126
 
-ENVIRONMENT: Final = {"LANG": "C.UTF-8", "TERM": "dumb", "CI": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-"""What every command gets beside HOME and PATH."""
+ENVIRONMENT: Final = {"LANG": "C.UTF-8", "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1"}
+"""What every command gets beside HOME and PATH: what a person's own shell has, for a test suite may do other things
+where `CI` is set. Python takes stale bytecode for current when a file was edited within the second to the same size, so
+it writes none, on base as on head."""
 
 TOO_LONG: Final = b"The command's arguments are too long."
 
