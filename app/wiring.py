@@ -7,7 +7,7 @@ import logging
 import secrets
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -168,7 +168,8 @@ def disk_room(settings: Settings) -> "DiskRoom":
     """Whether this worker's disk has room for runs."""
     from app.adapters.disk import DiskRoom
 
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # what is wrong is told whenever somebody looks
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
     return DiskRoom(settings.data_dir.resolve(), settings.min_free_disk_mb)
 
 

@@ -53,6 +53,7 @@ async def serve_jobs(settings: Settings, records: Records, ports: Ports) -> Asyn
                 await carry_out(ports, options, job_id)
 
     worker = wiring.open_worker(settings, records, carry_out_one)
+    worker.name = options.worker
     working = asyncio.create_task(worker.serve(), name="worker")
     recovering = asyncio.create_task(
         recover_forever(ports, deployment=options.deployment, label=settings.label), name="recover"

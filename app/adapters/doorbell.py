@@ -31,6 +31,8 @@ AGAIN_S: Final = 1.0
 """How long a worker waits when Redis is away, and a job whose run could not be read."""
 MAX_ASIDES: Final = 4
 """How many commands that are only answered a worker takes beside its runs."""
+REPORT_S: Final = 5.0
+"""How often a worker reports its state, changes apart."""
 HAND_BACK_S: Final = 20.0
 """How long jobs may take to put their things in order once they are told to end."""
 
@@ -53,6 +55,10 @@ class DoorbellWorker(Worker):
         self.why_no_room: Callable[[], str] = str
         """Why no run may begin on this machine, empty when one may; to be set before it serves."""
         self._no_room = ""
+        self.name = uuid4().hex
+        """What it is called where workers are listed; to be set before it serves."""
+        self._reported = ("", -REPORT_S)
+        self._report = self.pool.register_script(read_script("report"))
         self._take = self.pool.register_script(read_script("line", "take"))
         self._finish = self.pool.register_script(read_script("finish"))
 
@@ -91,9 +97,11 @@ class DoorbellWorker(Worker):
         if self._finishing:
             await asyncio.wait(self._finishing, timeout=ANSWER_S)
         let_timeouts_expire()
+        redis: Any = self.pool
         with suppress(RedisError, OSError):
             async with asyncio.timeout(ANSWER_S):
-                await self.pool.delete(self.health_check_key)
+                await redis.delete(self.health_check_key)
+                await redis.hdel(keys.WORKERS, self.name)
         await self.pool.aclose(close_connection_pool=True)
         self._pool = None
 
@@ -113,6 +121,7 @@ class DoorbellWorker(Worker):
         try:
             self._clear_away()
             self._look_for_room()
+            await self._report_state()
             if self.allow_pick_jobs:
                 await self._take_jobs()
             await self.heart_beat()
@@ -158,6 +167,14 @@ class DoorbellWorker(Worker):
         elif self._no_room and not no_room:
             logger.warning("This worker takes runs again: there is room.")
         self._no_room = no_room
+
+    async def _report_state(self) -> None:
+        """Report that this worker is running and why it takes no runs, now and then and as soon as that changes."""
+        said, at = self._reported
+        now = self.loop.time()
+        if bool(said) != bool(self._no_room) or now - at >= REPORT_S:
+            await self._report([keys.WORKERS], [self.name, self._no_room, keys.WORKER_S])
+            self._reported = (self._no_room, now)
 
     def _start(self, job_id: str, score: int, mark: str) -> None:
         self._marks[job_id] = mark

@@ -15,6 +15,8 @@
     vibecoder:open                   zset    ids of runs that are not completed        at completion, or keep_days
     vibecoder:begun                  set     ids of runs of work that were taken and   when they leave the queue
                                              are not over
+    vibecoder:workers                hash    worker: the second of its last report,    30 s after the last report
+                                             and why it takes no runs
     vibecoder:served                 zset    installations by the millisecond in which  entries after 1 day
                                              a run of theirs was taken
     vibecoder:bell                   list    one ring per job queued                   the newest 100
@@ -52,6 +54,7 @@ RUNS: Final = "vibecoder:runs:"
 OPEN: Final = "vibecoder:open"
 BEGUN: Final = "vibecoder:begun"
 SERVED: Final = "vibecoder:served"
+WORKERS: Final = "vibecoder:workers"
 BELL: Final = "vibecoder:bell"
 SAVED: Final = "vibecoder:saved"
 DUE: Final = "vibecoder:due"
@@ -68,6 +71,7 @@ JOB_S: Final = 7 * DAY_S
 SAID_S: Final = 2 * DAY_S
 SPENT_S: Final = 3 * DAY_S
 NOTE_S: Final = 30 * DAY_S
+WORKER_S: Final = 30
 MAX_SIGNALS: Final = 100
 MAX_DUE: Final = 10_000
 

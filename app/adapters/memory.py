@@ -19,7 +19,7 @@ from app.adapters.memory_line import Due, Line
 from app.core.conversation import Conversation, decode_message, encode_message
 from app.core.document import decode
 from app.core.errors import LeaseLost
-from app.core.records import Caps, Page, Signal, Waiting
+from app.core.records import Caps, Page, Signal, Waiting, WorkerState
 from app.core.run import Run, Status
 
 MAX_RUNS: Final = 1_000
@@ -282,6 +282,9 @@ class MemoryQueue:
 
     async def depth(self) -> int:
         return len(self._store.waiting)
+
+    async def workers(self) -> tuple[WorkerState, ...]:
+        return ()
 
     async def waiting(self) -> tuple[Waiting, ...]:
         now = time.monotonic()

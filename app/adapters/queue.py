@@ -5,14 +5,15 @@ The worker's half is in `doorbell`, so that the web process imports no arq.
 """
 
 import json
+from dataclasses import replace
 from math import ceil
 
 from redis.asyncio import Redis
 
 from app.adapters import keys
-from app.adapters.connection import Script
+from app.adapters.connection import Script, ask
 from app.adapters.document import pack, thread_of
-from app.core.records import Caps, Reason, Waiting
+from app.core.records import Caps, Reason, Waiting, WorkerState
 from app.core.run import Run
 
 
@@ -20,6 +21,7 @@ class ArqQueue:
     """`ports.Queue` over Redis. Runs are kept for `keep_days`."""
 
     def __init__(self, redis: Redis, *, keep_days: int = 90, caps: Caps | None = None) -> None:
+        self._redis = redis
         self._caps = caps or Caps()
         self._keep_s = keep_days * keys.DAY_S
         self._put = Script(redis, "put")
@@ -47,14 +49,26 @@ class ArqQueue:
     async def depth(self) -> int:
         return int(await self._depth([keys.ARQ_QUEUE], [keys.ARQ_IN_PROGRESS]))
 
+    async def workers(self) -> tuple[WorkerState, ...]:
+        states = await ask(self._redis, "HGETALL", keys.WORKERS)
+        return tuple(
+            WorkerState(name.decode(), state.decode().partition(" ")[2]) for name, state in sorted(states.items())
+        )
+
     async def waiting(self) -> tuple[Waiting, ...]:
         words = await self._waiting(keys.LINE, keys.line(self._caps))
-        return tuple(
+        waiting = tuple(
             Waiting(
                 job_id.decode(), int(position), Reason(reason.decode()), int(at_work), int(ms) / 1000, begun == b"1"
             )
             for job_id, reason, at_work, position, ms, begun in zip(*[iter(words)] * 6, strict=True)
         )
+        if not any(each.reason is Reason.WORKERS for each in waiting):
+            return waiting
+        workers = await self.workers()
+        if not workers or not all(worker.no_room for worker in workers):
+            return waiting
+        return tuple(replace(each, reason=Reason.DISK) if each.reason is Reason.WORKERS else each for each in waiting)
 
 
 def _call(job_id: str) -> str:

@@ -130,7 +130,8 @@ class EmbeddedRedis:
                 async with self._alone():
                     if not await _listens(socket):
                         _has_ended(self._pid)
-                        logger.warning("The embedded Redis in %s is gone and is started again.", self.folder)
+                        trouble = self._trouble("has ended and is restarted")
+                        logger.warning("%s", trouble)
                         await self._start(socket)
                     self._pid = await self._read_pid(socket)
             except (StoreError, OSError) as error:

@@ -55,6 +55,16 @@ class Reason(StrEnum):
     SANDBOXES = "sandboxes"
     """The deployment has as many sandboxes as it may."""
     WORKERS = "workers"
+    DISK = "disk"
+    """No worker that is running has room on its disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """A running worker. `no_room` says why it takes no runs; empty when it does."""
+
+    name: str
+    no_room: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,9 @@ class Queue(Protocol):
 
     async def depth(self) -> int:
         """How many jobs wait."""
+
+    async def workers(self) -> tuple[WorkerState, ...]:
+        """The workers that are running, by name. One that was killed is among them for half a minute. Repeatable."""
 
     async def waiting(self) -> tuple[Waiting, ...]:
         """The runs of work that wait for a worker, in the order in which they are to be taken; of the first 1,000 jobs.

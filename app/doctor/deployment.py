@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from app import wiring
+from app.core.errors import StoreError, UserError
 from app.core.machine import Network
 from app.core.reach import can_reach
-from app.doctor.finding import Look, Trouble
+from app.doctor.finding import Look, Skip, Trouble
 from app.settings import APP_FILE, Settings, check_may_keep
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 MIN_SECRET_CHARS: Final = 20
 _SANDBOX_S: Final = 120.0
 _FILTER_FIX: Final = "Use another machine, or E2B (SANDBOX=e2b), for code that you do not trust."
+_DISK_FIX: Final = "Free space where DATA_DIR is; its repos/ may be deleted while no worker runs."
 _REDIS_FIX: Final = (
     "Put it in its redis.conf or your provider's settings; without REDIS_URL, one set up well is embedded."
 )
@@ -99,6 +101,25 @@ def redis_check(settings: Settings) -> Look:
             name, faults = await wiring.examine_redis(records.redis_url)
         where = "" if settings.redis_url else ", embedded"
         return f"{name}{where}, written and read back", [Trouble(fault, _REDIS_FIX) for fault in faults]
+
+    return look
+
+
+def workers_check(settings: Settings) -> Look:
+    """Which workers are running, and whether they and this machine have room on their disks."""
+
+    async def look() -> tuple[str, list[Trouble]]:
+        try:
+            async with wiring.open_records(settings) as records:
+                workers = await records.queue.workers()
+        except (StoreError, UserError) as error:
+            raise Skip("Redis cannot be asked") from error
+        full = [worker for worker in workers if worker.no_room]
+        is_warning = len(full) < len(workers)
+        troubles = [Trouble(f"{each.name} takes no runs. {each.no_room}", _DISK_FIX, is_warning) for each in full]
+        if not workers and (no_room := wiring.disk_room(settings).why_none_to_begin()):
+            troubles = [Trouble(f"A worker on this machine would take no runs. {no_room}", _DISK_FIX)]
+        return f"{len(workers)} running", troubles
 
     return look
 

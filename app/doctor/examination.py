@@ -11,14 +11,14 @@ from rich.markup import escape
 from app.core.errors import UserError, VibecoderError
 from app.core.redact import Redactor
 from app.doctor.delivery import delivery_check
-from app.doctor.deployment import parsers_check, redis_check, sandbox_check, settings_check
+from app.doctor.deployment import parsers_check, redis_check, sandbox_check, settings_check, workers_check
 from app.doctor.finding import Finding, Look, Skip, State, Trouble
 from app.doctor.model import model_check
 from app.doctor.registration import AppChecks
 from app.settings import Settings, load
 
 CHECKS: Final = (
-    *("settings", "Redis", "the App's key", "installations", "permissions and events", "webhook"),
+    *("settings", "Redis", "workers", "the App's key", "installations", "permissions and events", "webhook"),
     *("a signed delivery", "GitHub's deliveries", "sandbox", "parsers", "model"),
 )
 TIMEOUT_S: Final = 60.0
@@ -36,7 +36,7 @@ def looks(settings: Settings) -> tuple[Look, ...]:
     """The checks, as many as `CHECKS` names."""
     app = AppChecks(settings)
     of_app = (app.key, app.tokens, app.rights, app.webhook)
-    here = (settings_check(settings), redis_check(settings))
+    here = (settings_check(settings), redis_check(settings), workers_check(settings))
     last = (sandbox_check(settings), parsers_check(), model_check(settings))
     return (*here, *of_app, delivery_check(settings), app.deliveries, *last)
 

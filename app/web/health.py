@@ -46,7 +46,13 @@ class Health:
 
     async def metrics(self, request: Request) -> Response:
         self.access.operator(request)
+        workers = await self.queue.workers()
         gauges = {
+            "vibecoder_workers": ("Workers that are running.", len(workers)),
+            "vibecoder_workers_disk_full": (
+                "Workers that take no runs because their disk is full.",
+                sum(bool(worker.no_room) for worker in workers),
+            ),
             "vibecoder_queue_depth": ("Jobs that wait for a worker.", await self.queue.depth()),
             "vibecoder_open_streams": ("Open event streams of this process.", self.open_streams()),
         }

@@ -23,7 +23,7 @@ from app.adapters.redis_server import EmbeddedRedis
 from app.adapters.store import RedisStore
 from app.core.errors import PutOff, StoreError
 from app.core.job import Command, Job, Person, Source, Verb
-from app.core.records import Caps, Reason
+from app.core.records import Caps, Reason, WorkerState
 from app.core.run import Run
 
 MANY = Caps(per_repo=100, per_installation=100)
@@ -489,6 +489,43 @@ async def test_the_slot_of_a_killed_worker_comes_free_with_its_run(
         await work.until(lambda: work.started == [of(1).id])
         work.let_go.set()
         await work.until(lambda: work.ended == [of(1).id, of(2).id])
+
+
+async def test_runs_wait_for_the_disk_only_while_no_worker_has_room(
+    server: EmbeddedRedis, queue: ArqQueue, work: Work
+) -> None:
+    full, free = "The worker's disk is full.", worker(server.url, work.carry_out, max_jobs=0, handle_signals=False)
+    free.name = "free"
+
+    async def states(*expected: WorkerState) -> None:
+        async with asyncio.timeout(10):
+            while await queue.workers() != expected:
+                pass
+
+    async with working(server, work.carry_out) as (at_work, _):
+        at_work.name = "full"
+        at_work.why_no_room = lambda: full
+        await states(WorkerState("full", full))
+        await queue.put(of(1))
+        assert [each.reason for each in await queue.waiting()] == [Reason.DISK]
+        serving = asyncio.create_task(free.serve())
+        await states(WorkerState("free"), WorkerState("full", full))
+        assert [each.reason for each in await queue.waiting()] == [Reason.WORKERS]
+        serving.cancel()
+        await asyncio.wait({serving})
+        await states(WorkerState("full", full))
+        at_work.why_no_room = str
+        await work.until(lambda: work.started == [of(1).id])
+        await states(WorkerState("full"))
+    await states()
+
+
+async def test_a_worker_that_stopped_reporting_is_forgotten(redis: Any, queue: ArqQueue) -> None:
+    now, _ = await redis.time()
+    await redis.hset(keys.WORKERS, mapping={"killed": f"{now - keys.WORKER_S - 1} It is full.", "alive": f"{now} "})
+    await redis.register_script(read_script("report"))([keys.WORKERS], ["newest", "", keys.WORKER_S])
+    assert [state.name for state in await queue.workers()] == ["alive", "newest"]
+    assert 0 < await redis.ttl(keys.WORKERS) <= keys.WORKER_S
 
 
 async def test_what_turns_out_to_be_work_waits_in_line(server: EmbeddedRedis, queue: ArqQueue, work: Work) -> None:

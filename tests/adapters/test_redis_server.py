@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import stat
 import sys
@@ -16,6 +17,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.adapters.connection import ask, open_redis
 from app.adapters.redis_server import EmbeddedRedis
 from app.core.errors import StoreError, UserError
 
@@ -197,6 +199,41 @@ async def test_a_killed_server_is_started_again_with_all_that_it_acknowledged(tm
             async with client(server) as redis:
                 assert await redis.llen("acknowledged") == 100 * round_
     assert not is_alive(server.pid)
+
+
+async def test_a_full_disk_loses_nothing_and_needs_nobody(tmp_path: Path) -> None:
+    """The server gives up at the first write that fails, as it syncs always; it is restarted until one succeeds."""
+    async with another_process(tmp_path) as (user, pid), open_redis(f"{tmp_path}/redis.sock") as redis:
+        await redis.set("kept", "x" * 100_000)
+        limit_files([user.pid, pid], 100_000)
+        for _ in range(3):
+            with pytest.raises(StoreError):
+                await ask(redis, "SET", "refused", "y" * 10)
+        limit_files([user.pid, *running(tmp_path)], resource.RLIM_INFINITY)
+        async with asyncio.timeout(20):
+            while not await accepts(redis):
+                limit_files(running(tmp_path), resource.RLIM_INFINITY)
+        assert await redis.strlen("kept") == 100_000
+
+
+def limit_files(pids: list[int], size: int) -> None:
+    """Have no file of these processes grow beyond this, as on a full disk; what they start inherits it."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def running(folder: Path) -> list[int]:
+    """The server's process, if there is one."""
+    with suppress(FileNotFoundError):
+        return [int(pid) for pid in (folder / "redis.pid").read_text("utf-8").split()]
+    return []
+
+
+async def accepts(redis: Any) -> bool:
+    with suppress(StoreError):
+        return await ask(redis, "SET", "accepted", "z") is not None
+    return False
 
 
 async def test_one_of_many_starts_a_killed_server_again(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ import httpx
 import pytest
 
 from app import wiring
-from app.adapters.connection import open_redis
+from app.adapters import keys
+from app.adapters.connection import open_redis, read_script
 from app.demo.github import DemoGitHub
 from app.demo.loopback import free_port
 from app.demo.model import ScriptedModel, say, tool
@@ -305,6 +306,7 @@ async def test_a_deployment_that_works_is_told_so(bot: Bot, tmp_path: Path) -> N
     assert list(found.findings) == [
         "settings",
         "Redis",
+        "workers",
         "the App's key",
         "installations",
         "permissions and events",
@@ -371,10 +373,25 @@ async def test_a_redis_that_keeps_nothing_is_told_of(bot: Bot, tmp_path: Path) -
     assert ["appendonly yes" in fault or "noeviction" in fault for fault in faults] == [True, True]
 
 
+async def test_workers_with_a_full_disk_are_told_of(bot: Bot, tmp_path: Path) -> None:
+    async with open_redis(bot.records.redis_url) as redis:
+        for name, why, states in (
+            ("host:1", "The worker's disk is full: 3 MiB are free, 512 are needed.", "failed"),
+            ("host:2", "", "warning"),
+        ):
+            await redis.register_script(read_script("report"))([keys.WORKERS], [name, why, keys.WORKER_S])
+            bot.model.says(READY)
+            found = await visit(bot, tmp_path)
+            assert found.states["workers"] == states
+            what, fix = found.trouble("workers")
+            assert what == "host:1 takes no runs. The worker's disk is full: 3 MiB are free, 512 are needed."
+            assert "Free space" in fix
+
+
 async def test_a_redis_that_is_away_is_told_of(bot: Bot, tmp_path: Path) -> None:
     bot.model.says(READY)
     found = await visit(bot, tmp_path, REDIS_URL="redis://:a-password-of-redis@127.0.0.1:9")
-    assert found.not_well == {"Redis": "failed"}
+    assert found.not_well == {"Redis": "failed", "workers": "skipped"}
     what, fix = found.trouble("Redis")
     assert "Redis is away" in what
     assert "REDIS_URL" in fix

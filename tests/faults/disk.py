@@ -1,16 +1,25 @@
 """The worker's disk is full: it takes no runs, lets those that have begun wait, and goes on once there is room.
 
-Needs a C compiler; without one, absent.
+The worker's disk needs a C compiler; without one its faults are absent.
 """
 
 import asyncio
+import resource
 import shutil
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from time import monotonic
+from typing import Final
 
+from app.adapters.redis_server import EmbeddedRedis
+from tests.bot import REPO
 from tests.faults.fault import Fault, add
 from tests.faults.script import FIRST
 from tests.faults.world import Asked, World
+
+PADDING_BYTES: Final = 4 << 20
+"""More than the web process writes to any other file."""
 
 
 async def full(world: World, *, is_begun: bool) -> None:
@@ -50,6 +59,32 @@ def _message(world: World, asked: Asked) -> str:
     return run.message if run is not None else ""
 
 
+async def full_at_the_door(world: World) -> None:
+    """The disk under the embedded Redis is full: GitHub is told 503, asks again, and nothing needs a restart."""
+    issue, redis = await world.issue(), EmbeddedRedis(world.redis_folder)
+    await world.keys.set("padding", "x" * PADDING_BYTES, ex=3600)
+    _limit_files([world.web.pid, redis.pid], PADDING_BYTES)
+    for _ in range(2):
+        began = monotonic()
+        delivery = await world.github.label(REPO, issue.number, "vibecode", by="maintainer")
+        assert delivery.status_code == 503, f"The delivery was answered {delivery.status_code}."
+        assert monotonic() - began < 3.5, f"GitHub waited {monotonic() - began:.1f} s."
+    _limit_files([world.web.pid, redis.pid], resource.RLIM_INFINITY)
+    await world.story.mark("there is room again")
+    async with asyncio.timeout(20):
+        while (again := await world.deliver_again(delivery)).status_code == 503:
+            _limit_files([redis.pid], resource.RLIM_INFINITY)
+    world.expect(issue.number, again)
+
+
+def _limit_files(pids: list[int], size: int) -> None:
+    """Have no file of these processes grow beyond this, as on a full disk; what they start inherits it."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+add(Fault("disk-full-under-the-embedded-redis", full_at_the_door, serves=True, limit_s=150))
 if shutil.which("cc"):
     add(Fault("disk-full-before-a-run", partial(full, is_begun=False), limit_s=150))
     add(Fault("disk-full-in-a-run", partial(full, is_begun=True), limit_s=150))

@@ -211,6 +211,7 @@ Say `/vibecode approve`, or give this comment a 👍, and I carry plan `a1b2c3d4
         (Reason.INSTALLATION, 8, "this installation has 8 runs at work, as many as it may."),
         (Reason.SANDBOXES, 20, "20 of 20 sandboxes of this deployment are in use."),
         (Reason.WORKERS, 0, "all workers are busy."),
+        (Reason.DISK, 0, "the disks of all workers are full. It starts once an operator has freed space."),
     ],
 )
 def test_a_run_that_waits_says_where_and_why(reason: Reason, at_work: int, words: str) -> None:

@@ -38,6 +38,8 @@ async def test_metrics_are_the_operators_and_count_what_waits() -> None:
     answer = await site.read("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert "vibecoder_queue_depth 1\n" in answer.text
+    assert "vibecoder_workers 0\n" in answer.text
+    assert "vibecoder_workers_disk_full 0\n" in answer.text
     assert "vibecoder_open_streams 0\n" in answer.text
 
 

@@ -18,7 +18,7 @@ from starlette.types import Message, Scope
 from app.adapters.memory import MemoryStore
 from app.core.errors import StoreError, UserError
 from app.core.known import Known, encode
-from app.core.records import Store, Waiting
+from app.core.records import Store, Waiting, WorkerState
 from app.core.run import Run, Status
 from app.web.body import MAX_BODY_BYTES, MAX_KEPT_BYTES
 from app.web.webhook import routes
@@ -46,6 +46,9 @@ class MemoryQueue:
 
     async def put_again(self, job_id: str, *, after_s: float = 0.0) -> None:
         raise AssertionError(job_id)
+
+    async def workers(self) -> tuple[WorkerState, ...]:
+        return ()
 
     async def waiting(self) -> tuple[Waiting, ...]:
         return ()
