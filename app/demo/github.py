@@ -10,7 +10,7 @@ async with DemoGitHub(root, webhook_secret="…") as github:
 import asyncio
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Self, Unpack
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from starlette.types import ASGIApp
 
 from app.demo.access import Token
 from app.demo.application import build
@@ -57,13 +58,22 @@ class DemoGitHub:
     """
 
     def __init__(
-        self, root: Path, *, webhook_secret: str, app_id: int = 1, app_slug: str = "vibecoder", port: int = 0
+        self,
+        root: Path,
+        *,
+        webhook_secret: str,
+        app_id: int = 1,
+        app_slug: str = "vibecoder",
+        port: int = 0,
+        middleware: Callable[[ASGIApp], ASGIApp] | None = None,
     ) -> None:
+        """`middleware` wraps the application: it passes every request and answer on."""
         self.private_key_pem, public_key_pem = _key_pair()
         self.root = root
         self.webhook_secret = webhook_secret
         self.world = World(app_id, app_slug, public_key_pem)
         self._port = port
+        self._middleware = middleware
         self._shapes = Shapes(self.world)
         self._courier = Courier(self.world, self._shapes, webhook_secret)
         self.ci = CI(self.world, self._shapes, self._courier)
@@ -75,7 +85,8 @@ class DemoGitHub:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self.world.url = await stack.enter_async_context(serving(self._front, self._port, has_date=False))
+            served = self._front if self._middleware is None else self._middleware(self._front)
+            self.world.url = await stack.enter_async_context(serving(served, self._port, has_date=False))
             self.ci.logs_url = await stack.enter_async_context(serving(storage(self.ci)))
             await stack.enter_async_context(self._courier)
             self._stack = stack.pop_all()

@@ -99,6 +99,7 @@ async def edit_pull(call: Call) -> Response:
         raise invalid("PullRequest", "state")
     if base is not None and await repo.git.head(base) is None:
         raise invalid("PullRequest", "base")
+    before = {"title": pull.title, "body": pull.body}
     pull.title = title or pull.title
     pull.body = (body or "") if "body" in call.body else pull.body
     pull.base = base or pull.base
@@ -107,7 +108,10 @@ async def edit_pull(call: Call) -> Response:
         pull.put_state(state)
     pull.touch()
     answer = await git_shapes.full_pull(call.shapes, repo, pull)
-    call.hub.courier.send_soon("pull_request", call.hub.courier.pull_request(action, repo, answer, call.user))
+    told = {name: {"from": text} for name, text in before.items() if text != getattr(pull, name)}
+    changes = {"changes": told} if action == "edited" else {}
+    payload = call.hub.courier.pull_request(action, repo, answer, call.user, **changes)
+    call.hub.courier.send_soon("pull_request", payload)
     return reply(answer)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, TypeAlias
+from urllib.parse import quote
 
 from app.demo.access import Installation
 from app.demo.world import (
@@ -65,7 +66,8 @@ class Shapes:
     # people and the App ----------------------------------------------------------------------------------------
 
     def user(self, user: User) -> Json:
-        url = f"{self.api}/users/{user.login}"
+        url = f"{self.api}/users/{quote(user.login, safe='')}"
+        page = f"github-apps/{user.login.removesuffix('[bot]')}" if user.kind == "Bot" else user.login
         tails = {
             "followers": "", "following": "{/other_user}", "gists": "{/gist_id}", "starred": "{/owner}{/repo}",
             "subscriptions": "", "repos": "", "events": "{/privacy}", "received_events": "",
@@ -77,7 +79,7 @@ class Shapes:
             "avatar_url": f"{self.world.url}/avatars/u/{user.id}",
             "gravatar_id": "",
             "url": url,
-            "html_url": f"{self.world.url}/{user.login}",
+            "html_url": f"{self.world.url}/{page}",
             **{f"{name}_url": f"{url}/{name}{tail}" for name, tail in tails.items()},
             "organizations_url": f"{url}/orgs",
             "type": user.kind,
@@ -161,7 +163,9 @@ class Shapes:
             "svn_url": html,
             **dict.fromkeys(("homepage", "language", "mirror_url", "license")),
             **dict.fromkeys(zeros, 0),
-            **dict.fromkeys(("has_projects", "has_wiki", "has_pages", "has_discussions", "disabled"), False),
+            **dict.fromkeys(
+                ("has_projects", "has_wiki", "has_pages", "has_discussions", "has_downloads", "disabled"), False
+            ),
             "archived": repo.archived,
             "has_issues": True,
             "allow_forking": True,
