@@ -16,6 +16,7 @@
     └── OutsideError         another system failed; one line, with what to try next
         ├── GitHubError      carries the HTTP status and, when GitHub named one, the wait
         │   ├── HeadMoved    the branch is not where the commit expected it
+    │   ├── PermissionMissing  the App has not the permission for this; names it and who can grant it
         │   └── RepositoryGone  archived, deleted, moved, or out of the App's sight
         ├── ModelError
         ├── SandboxError     the machine is gone or never came
@@ -143,6 +144,13 @@ class GitHubError(OutsideError):
 
 class HeadMoved(GitHubError):
     """The branch's head is not the one the commit expected: somebody else pushed."""
+
+
+class PermissionMissing(GitHubError):
+    """The App lacks a permission for this request. The words name it, and who can grant it where."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words, status=403)
 
 
 class RepositoryGone(GitHubError):

@@ -41,6 +41,8 @@ def build(hub: Hub) -> Starlette:
     """Put it together over one world."""
 
     async def answer_graphql(request: Request) -> Response:
+        if not hub.world.has_graphql:
+            raise not_found()
         return await graphql.serve(hub, request)
 
     reviews = (*review_api.ROWS, *merges.ROWS)

@@ -201,6 +201,11 @@ class DemoGitHub:
         action = "suspend" if is_suspended else "unsuspend"
         return await self._courier.send("installation", self._courier.about_installation(action, installation))
 
+    def permit(self, owner: str, **permissions: str) -> None:
+        """Let the App ask for further permissions, and accept them on an account."""
+        self.world.permissions.update(permissions)
+        self.world.installation(self.user(owner)).permissions.update(permissions)
+
     async def uninstall(self, owner: str) -> Delivery:
         """Remove the App from an account. Its tokens end at once."""
         installation = self.world.installation(self.user(owner))

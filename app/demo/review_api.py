@@ -11,7 +11,7 @@ from app.demo.pulls import find_pull
 from app.demo.review import ReviewComment
 from app.demo.shapes import Json
 from app.demo.threads import MAX_BODY_CHARS, list_reactions, react
-from app.demo.world import PullRequest
+from app.demo.world import PullRequest, Repo
 
 
 def _comment(call: Call) -> tuple[PullRequest, ReviewComment]:
@@ -63,6 +63,20 @@ async def create_reply(call: Call) -> Response:
     _, first = _comment(call)
     if first not in review.comments(pull) or first.in_reply_to is not None:
         raise not_found()
+    return await _reply(call, repo, pull, first, body)
+
+
+async def create_comment(call: Call) -> Response:
+    """Go on with a thread by `in_reply_to`; a comment that begins one is not known here."""
+    repo, pull, body = call.repo, find_pull(call), _body(call)
+    wanted = call.given("in_reply_to", int)
+    first = next((each for each in review.comments(pull) if each.id == wanted), None)
+    if first is None:
+        raise invalid("PullRequestReviewComment", "in_reply_to")
+    return await _reply(call, repo, pull, first.in_reply_to or first, body)
+
+
+async def _reply(call: Call, repo: Repo, pull: PullRequest, first: ReviewComment, body: str) -> Response:
     _, sha = await git_shapes.ends(repo, pull)
     made = review.put_review(call.world, pull, call.user, sha, state="commented")
     comment = review.put_comment(call.world, made, body, first)
@@ -80,11 +94,22 @@ async def list_comment_reactions(call: Call) -> Response:
     return list_reactions(call, _comment(call)[1].reactions)
 
 
+def _check_sees_teams(call: Call, slugs: list[object]) -> None:
+    """Teams are the organization's: a token without `members: read`, or one for chosen repositories, sees none."""
+    token = call.caller.token
+    if not slugs or token is None or token.installation is None:
+        return
+    if token.permissions.get("members") not in {"read", "write"} or token.repo_ids is not None:
+        node = git_shapes.git_node(call.repo, "T", str(slugs[0]))
+        raise Refusal(422, "Validation Failed", errors=[f"Could not resolve to a node with the global id of '{node}'."])
+
+
 async def request_reviews(call: Call) -> Response:
     """Ask collaborators and teams; all of them, or nobody."""
     repo, pull = call.repo, find_pull(call)
     logins, slugs = call.given("reviewers", list) or [], call.given("team_reviewers", list) or []
     people = [call.world.users.get(str(login).lower()) for login in logins]
+    _check_sees_teams(call, slugs)
     if pull.user in people:
         raise Refusal(422, "Review cannot be requested from pull request author.")
     known = [user for user in people if user is not None and repo.roles.get(user.login.lower(), "none") != "none"]
@@ -108,6 +133,7 @@ ROWS: Final[tuple[Row, ...]] = (
     ("GET", f"{_COMMENT}/reactions", list_comment_reactions, "pull_requests:read"),
     ("POST", f"{_COMMENT}/reactions", react_to_comment, "pull_requests:write"),
     ("GET", f"{_PULLS}/{{number}}/comments", list_comments, "pull_requests:read"),
+    ("POST", f"{_PULLS}/{{number}}/comments", create_comment, "pull_requests:write"),
     ("POST", f"{_PULLS}/{{number}}/comments/{{id}}/replies", create_reply, "pull_requests:write"),
     ("GET", f"{_PULLS}/{{number}}/reviews", list_reviews, "pull_requests:read"),
     ("POST", f"{_PULLS}/{{number}}/requested_reviewers", request_reviews, "pull_requests:write"),

@@ -221,6 +221,7 @@ class World:
         self.url = ""
         self.ahead_s = 0.0
         self.lag_s = 0.0
+        self.has_graphql = True
         self.clock: Callable[[], float] = time.monotonic
         self._made_at: dict[int, float] = {}
         self.app_id = app_id

@@ -94,6 +94,30 @@ async def test_plain_files_are_committed_in_one_call() -> None:
 
 
 @pytest.mark.parametrize(
+    "answer",
+    [
+        refused(404, "Not Found"),
+        refused(501, "Not Implemented"),
+        refused(403, "The GraphQL API is disabled on this server."),
+        httpx.Response(
+            200, json={"errors": [{"message": "Field 'createCommitOnBranch' doesn't exist on type 'Mutation'"}]}
+        ),
+    ],
+)
+async def test_a_server_without_graphql_gets_the_commit_over_rest_and_is_not_asked_again(
+    answer: httpx.Response,
+) -> None:
+    async with open_world() as world:
+        world.router.post("/graphql").mock(return_value=answer)
+        world.router.get(PATH).respond(json={"full_name": REPO})
+        objects(world)
+        assert await world.github.commit(BRANCH, HEAD, MESSAGE, PLAIN) == COMMIT
+        assert await world.github.commit(BRANCH, HEAD, MESSAGE, PLAIN) == COMMIT
+        assert len(world.sent("POST", "/graphql")) == 1
+        assert len(world.sent("PATCH", MOVE)) == 2
+
+
+@pytest.mark.parametrize(
     "error",
     [STALE, {"message": STALE["message"]}, {"type": "UNPROCESSABLE", "message": "is at bbbbbbbb but expected aaaaaaa"}],
 )

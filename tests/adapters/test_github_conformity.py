@@ -225,7 +225,9 @@ CASES: dict[str, tuple[Ours, Typed]] = {
     "reviewers": (
         lambda ours: ours.pulls.request_reviews(3, ["ada", "acme/core"]),
         lambda rest: [
-            rest.pulls.async_request_reviewers(**OWN, pull_number=3, reviewers=["ada"], team_reviewers=["core"])
+            rest.pulls.async_request_reviewers(**OWN, pull_number=3, reviewers=["ada"]),
+            rest.pulls.async_request_reviewers(**OWN, pull_number=3, team_reviewers=["core"]),
+            rest.apps.async_revoke_installation_access_token(),
         ],
     ),
     "merge": (

@@ -7,10 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from app.core.errors import GitHubError
+from app.adapters.github.tokens import WORK
+from app.core.errors import GitHubError, PermissionMissing
 from app.core.job import Person
 from app.core.pull import IssueText, Merging, Pull, Thumb
-from tests.adapters.github_world import HEAD, PATH, REPO, World, open_world, pull, refused
+from tests.adapters.github_world import HEAD, PATH, REPO, TOKENS, World, open_world, pull, refused
 
 PULLS = f"{PATH}/pulls"
 BOT = {"login": "vibecoder[bot]", "id": 1, "type": "Bot"}
@@ -119,6 +120,29 @@ async def test_an_answer_that_arrived_after_all_is_not_given_twice(fault: httpx.
         assert len(world.sent("POST", f"{PULLS}/3/comments/50/replies")) == 1
 
 
+@pytest.mark.parametrize("status", [403, 404])
+async def test_where_replies_are_refused_the_comment_names_what_it_answers(status: int) -> None:
+    async with open_world() as world:
+        thread(world)
+        world.router.get(PATH).respond(json={"full_name": REPO})
+        world.router.post(f"{PULLS}/3/comments/50/replies").mock(return_value=refused(status, "No"))
+        world.router.post(f"{PULLS}/3/comments").respond(201, json=remark(62, user=BOT, to=50))
+        await world.github.pulls.put_reply(3, 51, f"Done {MARK}", marker=MARK)
+        assert world.sent("POST", f"{PULLS}/3/comments") == [{"body": f"Done {MARK}", "in_reply_to": 50}]
+
+
+async def test_where_the_thread_takes_no_answer_at_all_it_is_a_comment_of_its_own() -> None:
+    async with open_world() as world:
+        thread(world)
+        world.router.get(f"{PULLS}/comments/51").respond(json=remark(51, to=50) | {"html_url": "https://x/51"})
+        world.router.post(url__regex=r".*/pulls/3/comments").mock(return_value=refused(403, "No"))
+        world.router.get(f"{PATH}/issues/3/comments").respond(json=[])
+        world.router.post(f"{PATH}/issues/3/comments").respond(201, json=remark(70, user=BOT))
+        await world.github.pulls.put_reply(3, 51, f"{MARK}\nDone", marker=MARK)
+        (sent,) = world.sent("POST", f"{PATH}/issues/3/comments")
+    assert sent == {"body": "<!-- answer to 51 -->\nDone\n\n[The comment that this answers](https://x/51)"}
+
+
 async def test_a_comment_that_is_gone_cannot_be_answered() -> None:
     async with open_world() as world:
         world.router.get(f"{PULLS}/comments/50").respond(404, json={"message": "Not Found"})
@@ -133,10 +157,40 @@ async def test_people_and_teams_are_asked_for_their_review() -> None:
     path = f"{PULLS}/3/requested_reviewers"
     async with open_world() as world:
         world.router.post(path).respond(201, json={"number": 3})
+        revoked = world.router.delete("/installation/token").respond(204)
         await world.github.pulls.request_reviews(3, ["ada", "acme/core"])
         await world.github.pulls.request_reviews(3, ["ada"])
         await world.github.pulls.request_reviews(3, [])
-        assert world.sent("POST", path) == [{"reviewers": ["ada"], "team_reviewers": ["core"]}, {"reviewers": ["ada"]}]
+        assert world.sent("POST", path) == [
+            {"reviewers": ["ada"]},
+            {"team_reviewers": ["core"]},
+            {"reviewers": ["ada"]},
+        ]
+        of_repo, of_account = world.minted
+        assert of_repo["repositories"] == ["greeter"]
+        assert of_account == {"permissions": {"members": "read", "metadata": "read", "pull_requests": "write"}}
+        assert revoked.call_count == 1, "what is good for all repositories is given back at once"
+
+
+async def test_a_team_of_another_organization_is_not_taken_for_one_of_that_name_here() -> None:
+    async with open_world() as world:
+        with pytest.raises(GitHubError, match="`other/core` is not a team of `acme`"):
+            await world.github.pulls.request_reviews(3, ["other/core"])
+        assert len(world.router.calls) == 0
+
+
+async def test_a_team_that_the_app_may_not_see_names_the_permission_and_who_grants_it() -> None:
+    account = {"login": "acme", "id": 9, "type": "Organization"}
+    page = "https://github.com/organizations/acme/settings/installations/42"
+    async with open_world() as world:
+        words = "The permissions requested are not granted to this installation."
+        world.router.post(TOKENS).mock(return_value=refused(422, words))
+        known = {"id": 42, "account": account, "html_url": page, "permissions": WORK}
+        world.router.get("/app/installations/42").respond(json=known)
+        with pytest.raises(PermissionMissing, match="lacks the permission `members: read` on acme") as caught:
+            await world.github.pulls.request_reviews(3, ["acme/core"])
+    assert str(caught.value).endswith(f"then an owner of acme accepts it at {page}.")
+    assert not caught.value.is_passing
 
 
 async def test_a_reviewer_that_github_refuses_is_told() -> None:

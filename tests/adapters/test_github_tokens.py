@@ -64,6 +64,6 @@ async def test_only_what_lacks_is_left_out(tmp_path: Path, caplog: pytest.LogCap
 
 async def test_without_an_older_permission_there_is_no_token(tmp_path: Path) -> None:
     async with granted(tmp_path, issues="read", checks="") as (_, github):
-        with pytest.raises(GitHubError, match="lacks a permission there") as caught:
+        with pytest.raises(GitHubError, match="lacks the permission `issues: write` on acme") as caught:
             await github.default_branch()
     assert caught.value.status == 403

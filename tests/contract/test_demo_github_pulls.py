@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.adapters.github.app import GithubkitApp
-from app.core.errors import GitHubError
+from app.core.errors import GitHubError, PermissionMissing
 from app.core.job import Person
 from app.core.policy import Change
 from app.core.ports import GitHub
@@ -133,11 +133,56 @@ async def test_reviewers_are_asked_all_or_none(github: DemoGitHub, port: GitHub,
         await port.pulls.request_reviews(number, ["ada", "stranger"])
     assert caught.value.status == 422
     assert github.pull_requests(REPO)[0].reviewers == []
+    github.permit("acme", members="read")
     for _ in range(2):
         await port.pulls.request_reviews(number, ["ada", "acme/core"])
 
     pull = github.pull_requests(REPO)[0]
     assert ([user.login for user in pull.reviewers], pull.teams) == (["ada"], ["core"])
+
+
+async def test_a_team_is_seen_with_members_read_and_a_token_of_the_whole_account_only(
+    github: DemoGitHub, port: GitHub, number: int
+) -> None:
+    github.world.repos[REPO].teams.add("core")
+    with pytest.raises(PermissionMissing, match="lacks the permission `members: read` on acme"):
+        await port.pulls.request_reviews(number, ["acme/core"])
+    assert github.pull_requests(REPO)[0].teams == []
+
+    github.permit("acme", members="read")
+    before = set(github.world.tokens)
+    await port.pulls.request_reviews(number, ["acme/core"])
+    assert github.pull_requests(REPO)[0].teams == ["core"]
+    left = [token for value, token in github.world.tokens.items() if value not in before and token.repo_ids is None]
+    assert left == [], "the token for all repositories lives no longer than the request"
+
+
+async def test_an_answer_reaches_the_thread_or_the_pull_request_where_replies_are_refused(
+    github: DemoGitHub, port: GitHub, number: int
+) -> None:
+    first = await github.pulls.remark(REPO, number, "greet.py", 1, "Why?", by="mona")
+    github.fails("POST", "/replies$", status=403, json={"message": "Resource not accessible by integration"}, times=9)
+    for words in ("At it.", "Done."):
+        await port.pulls.put_reply(number, first.id, f"{words} {MARK}", marker=MARK)
+    (thread,) = github.pulls.threads(REPO, number)
+    assert [comment.body for comment in thread] == ["Why?", f"Done. {MARK}"]
+
+    other = await github.pulls.remark(REPO, number, "greet.py", 1, "And this?", by="mona")
+    github.fails("POST", r"/pulls/\d+/comments$", status=403, json={"message": "No"}, times=9)
+    for words in ("At it.", "No."):
+        await port.pulls.put_reply(number, other.id, f"{MARK}\n{words}", marker=MARK)
+    (comment,) = github.comments(REPO, number)
+    assert comment.body.startswith(f"<!-- answer to {other.id} -->\nNo.\n\n[The comment that this answers]")
+
+
+async def test_commits_reach_a_server_without_graphql(github: DemoGitHub, port: GitHub) -> None:
+    github.world.has_graphql = False
+    head = await port.head("main") or ""
+    await port.create_branch(BRANCH, head)
+    made = await port.commit(BRANCH, head, "Fix", [Change("greet.py", "100644", b"print('hello')\n", "100644")])
+    assert made.is_verified
+    assert await port.head(BRANCH) == made.sha
+    assert await github.file(REPO, BRANCH, "greet.py") == b"print('hello')\n"
 
 
 async def test_thumbs_tell_who_and_no_other_reaction_counts(github: DemoGitHub, port: GitHub) -> None:

@@ -142,7 +142,12 @@ async def test_all_who_are_asked_for_a_review_are_known_or_none_is_asked(
     for body in ({"reviewers": ["ada", "stranger"]}, {"reviewers": ["mona"]}, {"team_reviewers": ["other"]}):
         assert (await api.post(path, json=body)).status_code == 422
     assert (await api.get(f"/pulls/{number}")).json()["requested_reviewers"] == []
-    asked = (await api.post(path, json={"reviewers": ["ada"], "team_reviewers": ["core"]})).json()
+    refused = await api.post(path, json={"team_reviewers": ["core"]})
+    assert "Could not resolve to a node with the global id" in refused.json()["errors"][0]
+    github.permit("acme", members="read")
+    async with client(github, await mint(github), path=f"/repos/{REPO}/pulls/{number}") as all_of_acme:
+        body = {"reviewers": ["ada"], "team_reviewers": ["core"]}
+        asked = (await all_of_acme.post("/requested_reviewers", json=body)).json()
 
     assert [each["login"] for each in asked["requested_reviewers"]] == ["ada"]
     assert [each["slug"] for each in asked["requested_teams"]] == ["core"]

@@ -22,6 +22,7 @@ OWNER, NAME = REPO.split("/")
 
 async def _furnish(github: DemoGitHub) -> None:
     """Make an issue and a pull request, with a comment, a label and a reaction on it."""
+    github.permit("acme", members="read")
     issue = await github.issue(REPO, title="A typo", body="It says helo.", author="mona")
     await github.label(REPO, issue.number, "vibecode", by="mona")
     await github.comment(REPO, issue.number, "Me too.", by="hubot")

@@ -49,6 +49,34 @@ async def test_a_reviewer_whom_github_refuses_is_told_and_spoils_nothing(bot: Bo
     assert "A review by `nobody-here` (`pull_request.reviewers`): GitHub answered 422" in bot.comments(issue)[0].body
 
 
+async def test_a_team_is_asked_where_the_app_may_see_it_and_else_the_missing_permission_is_named(bot: Bot) -> None:
+    await bot.file(TESTED + "pull_request: {reviewers: [acme/core, ada]}\n")
+    bot.github.grant(REPO, "ada", "write")
+    bot.github.world.repos[REPO].teams.add("core")
+    bot.model.says(*MEND)
+    issue = await bot.issue()
+    await bot.label(issue)
+    (run,) = await bot.work()
+
+    assert run.conclusion is Conclusion.SUCCESS
+    (pull,) = bot.pull_requests()
+    assert ([person.login for person in pull.reviewers], pull.teams) == (["ada"], [])
+    (comment,) = bot.comments(issue)
+    assert (
+        "A review by `acme/core` (`pull_request.reviewers`): The App lacks the permission `members: read` on acme."
+        in (comment.body)
+    )
+
+    bot.github.permit("acme", members="read")
+    bot.model.says(*MEND)
+    other = await bot.issue("Another typo")
+    await bot.label(other)
+    await bot.work()
+
+    assert bot.pull_requests()[1].teams == ["core"]
+    assert "members: read" not in bot.comments(other)[0].body
+
+
 async def test_conventions_are_given_nearest_first_with_the_folder_they_are_for(bot: Bot) -> None:
     files = {
         "AGENTS.md": "Root: be brief.",

@@ -4,6 +4,7 @@ Requests are written by hand and sent through githubkit: its typed methods would
 """
 
 import asyncio
+import logging
 import re
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -41,6 +42,11 @@ _STATUS_OF: Final = {
     "INTERNAL": 502,
     "SERVICE_UNAVAILABLE": 503,
 }
+_NO_GRAPHQL: Final = frozenset({404, 405, 410, 501})
+"""How a server without GraphQL answers there. What is missing in a repository is told with status 200."""
+_NO_MUTATION: Final = re.compile(
+    r"doesn't exist on type 'Mutation'|isn't a defined input type|GraphQL.*(disabled|not enabled)", re.IGNORECASE
+)
 _UNSEEN: Final = re.compile(r"/git/(blobs|trees|commits)$")
 """What nobody sees before a ref points to it: no content in the sense of GitHub's limits."""
 
@@ -50,6 +56,8 @@ _BY_ID: Final = re.compile(r"/repositories/\d+")
 """Where a repository is whatever its name is; its old names lead there."""
 _LOST: Final = frozenset({301, 302, 307, 308, 404})
 """Answers that may mean that the repository is there no more."""
+
+log = logging.getLogger(__name__)
 
 MAX_READ_BYTES: Final = 64 * 1_048_576
 PER_PAGE: Final = 100
@@ -83,6 +91,10 @@ class Connection:
             yield Api(github, deadline_s=6 * self.timeout_s, pace=pace, repo=repo)
 
 
+class GraphQLUnavailable(GitHubError):
+    """This server has no GraphQL, or an older one without the mutation. Nothing was carried out."""
+
+
 class Api:
     """REST and GraphQL. A request is repeated where `retry.py` says that it may be.
 
@@ -97,6 +109,8 @@ class Api:
         self._pace = pace
         self._repo = repo
         self._moved_to = ""
+        self.has_graphql = True
+        """False once this server has shown that it does not know GraphQL, or not enough of it."""
 
     async def call(
         self,
@@ -164,12 +178,24 @@ class Api:
         return bytes(end[-last_bytes:])
 
     async def graphql(self, query: str, variables: dict[str, object], answer: type[A]) -> A:
-        """Send one GraphQL mutation, never twice, and read its `data`."""
+        """Send one GraphQL mutation, never twice, and read its `data`.
+
+        Raises:
+            GraphQLUnavailable: this server does not know it; do the same over REST.
+        """
         if self._pace is not None:
             await self._pace.admit()
         async with self._explained("GraphQL"):
-            async with asyncio.timeout(self._deadline_s):
-                data = await self._github.graphql.arequest(query, variables)
+            try:
+                async with asyncio.timeout(self._deadline_s):
+                    data = await self._github.graphql.arequest(query, variables)
+            except (RequestFailed, GraphQLFailed) as error:
+                fault = _translate("GraphQL", error)
+                if not _lacks_graphql(error, fault):
+                    raise
+                self.has_graphql = False
+                log.warning("no GraphQL here, commits go over REST", extra={"reason": str(fault)})
+                raise GraphQLUnavailable(str(fault), status=501) from error
             return answer.model_validate(data)
 
     async def _send(
@@ -238,8 +264,17 @@ class Api:
         return RepositoryGone(f"{self._repo} is called {found.full_name} now: say it again there.")
 
 
+def _lacks_graphql(error: RequestFailed | GraphQLFailed, fault: GitHubError) -> bool:
+    """Whether that is how a server answers that does not know GraphQL, or not this mutation."""
+    if isinstance(error, GraphQLFailed):
+        return bool(_NO_MUTATION.search(str(fault)))
+    return fault.status in _NO_GRAPHQL or (fault.status == 403 and bool(_NO_MUTATION.search(str(fault))))
+
+
 def is_unclear(error: GitHubError) -> bool:
     """Whether the request may have been carried out all the same."""
+    if isinstance(error, GraphQLUnavailable):
+        return False
     return error.status == 0 or error.status >= 500
 
 

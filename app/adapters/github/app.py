@@ -21,8 +21,9 @@ from app.adapters.github.answers import (
 )
 from app.adapters.github.api import Api, Connection
 from app.adapters.github.pace import Pace
-from app.adapters.github.repository import GithubkitRepository
+from app.adapters.github.repository import GithubkitRepository, Reach
 from app.adapters.github.retry import Retry
+from app.adapters.github.teams import Teams
 from app.adapters.github.tokens import SEE, AppAuth, InstallationAuth, Tokens
 from app.core.delivery import DeliveryAttempt
 from app.core.errors import GitHubError
@@ -71,7 +72,8 @@ class GithubkitApp:
             tokens = Tokens(app, installation_id, repo)
             async with self._connection.open(InstallationAuth(tokens), pace, repo) as api:
                 sight = self._connection.retry.sight(unsure_s)
-                yield GithubkitRepository(repo, app_id=self._app_id, api=api, app=app, tokens=tokens, sight=sight)
+                reach = Reach(api, app, tokens, Teams(self._connection, tokens, repo, pace))
+                yield GithubkitRepository(repo, app_id=self._app_id, reach=reach, sight=sight)
 
     async def repositories(self) -> tuple[tuple[int, str], ...]:
         """All repositories that can be written to. See the port."""

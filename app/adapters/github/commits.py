@@ -1,8 +1,8 @@
 """Commits on one branch, made by GitHub so that they are verified, and only on the head that was expected.
 
 Plain files go in one call of the mutation `createCommitOnBranch`. It knows no modes and no second parent: with an
-executable file or a symbolic link in a commit, and for a merge, the commit is put together from git's objects and the
-branch is moved to it.
+executable file or a symbolic link in a commit, for a merge, and on a server without GraphQL, the commit is put together
+from git's objects and the branch is moved to it.
 """
 
 from base64 import b64encode
@@ -12,7 +12,7 @@ from typing import Final
 
 from app.adapters.github.address import path_part, repo_path
 from app.adapters.github.answers import Comparison, CreatedCommit, GitCommit, GitObject, Ref
-from app.adapters.github.api import Api, is_unclear
+from app.adapters.github.api import Api, GraphQLUnavailable, is_unclear
 from app.adapters.github.sight import Sight
 from app.core.errors import GitHubError, HeadMoved
 from app.core.policy import Change
@@ -68,9 +68,8 @@ class Branch:
         Raises:
             HeadMoved: the branch is not at `expected_head`.
         """
-        put = self._put_files if all(map(_is_plain, changes)) and not self._merged else self._put_objects
         try:
-            return await put(expected_head, message, changes)
+            return await self._put(expected_head, message, changes)
         except GitHubError as error:
             if not _may_have_landed(error):
                 raise
@@ -78,13 +77,22 @@ class Branch:
         if (landed := await self._landed(expected_head, message, changes)) is not None:
             return landed
         try:
-            return await put(expected_head, message, changes)
+            return await self._put(expected_head, message, changes)
         except GitHubError as error:
             # The first try may have landed only now.
             landed = await self._landed(expected_head, message, changes) if _may_have_landed(error) else None
             if landed is None:
                 raise
             return landed
+
+    async def _put(self, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
+        """Put it there, by the mutation where it can carry the change and the server knows it."""
+        if self._api.has_graphql and not self._merged and all(map(_is_plain, changes)):
+            try:
+                return await self._put_files(expected_head, message, changes)
+            except GraphQLUnavailable:
+                pass
+        return await self._put_objects(expected_head, message, changes)
 
     async def _put_files(self, expected_head: str, message: str, changes: Sequence[Change]) -> Commit:
         subject, body = _parts(message)

@@ -38,6 +38,7 @@ class ReviewComment(Answer):
     body: str | None = None
     user: Account | None = None
     in_reply_to_id: int | None = None
+    html_url: str = ""
 
 
 class MergeCommit(Answer):

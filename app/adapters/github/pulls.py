@@ -1,9 +1,10 @@
 """One repository's pull requests: their threads, reviewers and merges, and what an issue or a file says now."""
 
+import logging
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import quote
 
 from app.adapters.github.answers import (
@@ -24,20 +25,40 @@ from app.adapters.github.pull_answers import (
     ReviewComments,
 )
 from app.adapters.github.sight import Sight
+from app.adapters.github.teams import Teams
 from app.core import pull
-from app.core.errors import GitHubError
+from app.core.errors import GitHubError, RepositoryGone
 from app.core.escape import code
 from app.core.pull import IssueText, Merging, Thumb
 
 _MAX_PAGES: Final = 30
 
+log = logging.getLogger(__name__)
+
+
+class PutComment(Protocol):
+    """`GitHub.put_comment`."""
+
+    async def __call__(self, number: int, body: str, *, marker: str) -> int: ...
+
 
 class GithubkitPulls(GithubkitChecks):
     """Implements the port `Pulls`."""
 
-    def __init__(self, api: Api, repo: str, *, bot: Callable[[], Awaitable[str]], sight: Sight) -> None:
-        """`bot` tells the login that the App acts under."""
+    def __init__(
+        self,
+        api: Api,
+        repo: str,
+        *,
+        bot: Callable[[], Awaitable[str]],
+        sight: Sight,
+        comment: PutComment,
+        teams: Teams,
+    ) -> None:
+        """`bot` tells the login that the App acts under; `comment` is `GitHub.put_comment`."""
         super().__init__(api, repo)
+        self._comment = comment
+        self._teams = teams
         self._repo = repo
         self._bot = bot
         self._sight = sight
@@ -77,10 +98,26 @@ class GithubkitPulls(GithubkitChecks):
             return await or_none(self._api.call("PATCH", f"{comments}/{own}", ReviewComment, body={"body": body}))
 
         async def create() -> ReviewComment:
-            path = f"{self._path}/pulls/{number}/comments/{first}/replies"
-            return await self._api.call("POST", path, ReviewComment, body={"body": body})
+            path = f"{self._path}/pulls/{number}/comments"
+            try:
+                return await self._api.call("POST", f"{path}/{first}/replies", ReviewComment, body={"body": body})
+            except GitHubError as error:
+                if not _is_refused(error):
+                    raise
+            # The published description marks `replies` as not for Apps; this is the older way.
+            wanted = {"body": body, "in_reply_to": first}
+            return await self._api.call("POST", path, ReviewComment, body=wanted)
 
-        await look_then_create(edit_own, create, self._sight)
+        try:
+            await look_then_create(edit_own, create, self._sight)
+        except GitHubError as error:
+            if not _is_refused(error):
+                raise
+            log.warning("no reply in the thread, so a comment", extra={"reason": str(error)})
+            link = f"\n\n[The comment that this answers]({answered.html_url})" if answered.html_url else ""
+            # A marker of its own: the other may be that of a run's comment.
+            own = f"<!-- answer to {comment_id} -->"
+            await self._comment(number, f"{own}\n{body.replace(marker, '').lstrip()}{link}", marker=own)
 
     async def react_to_review_comment(self, content: str, comment_id: int) -> None:
         path = f"{self._path}/pulls/comments/{comment_id}/reactions"
@@ -92,14 +129,12 @@ class GithubkitPulls(GithubkitChecks):
 
     async def request_reviews(self, number: int, reviewers: Sequence[str]) -> None:
         people = [name for name in reviewers if "/" not in name]
-        teams = [name.rpartition("/")[2] for name in reviewers if "/" in name]
-        if people or teams:
-            path, wanted = (
-                f"{self._path}/pulls/{number}/requested_reviewers",
-                {"reviewers": people, "team_reviewers": teams},
-            )
-            body = {kind: names for kind, names in wanted.items() if names}
-            await self._api.call("POST", path, Anything, body=body)
+        teams = [name for name in reviewers if "/" in name]
+        if people:
+            path = f"{self._path}/pulls/{number}/requested_reviewers"
+            await self._api.call("POST", path, Anything, body={"reviewers": people})
+        if teams:
+            await self._teams.request_reviews(number, teams)
 
     async def merge(self, branch: str, head: str) -> Merging:
         try:
@@ -162,3 +197,8 @@ class GithubkitPulls(GithubkitChecks):
                 if is_there and comment.user is not None and comment.user.login == await self._bot():
                     return comment.id
         return None
+
+
+def _is_refused(error: GitHubError) -> bool:
+    """Whether GitHub will not have this request, and another may do."""
+    return error.status in {403, 404, 405, 422} and not error.is_passing and not isinstance(error, RepositoryGone)

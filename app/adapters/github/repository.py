@@ -1,6 +1,7 @@
 """One repository as the App's installation sees it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -25,6 +26,7 @@ from app.adapters.github.once import is_taken, look_then_create, or_none
 from app.adapters.github.pull_answers import Pull, Pulls
 from app.adapters.github.pulls import GithubkitPulls
 from app.adapters.github.sight import Sight
+from app.adapters.github.teams import Teams
 from app.adapters.github.tokens import READ, Tokens
 from app.core.errors import GitHubError
 from app.core.job import Person, Remark, read_job_key
@@ -37,10 +39,21 @@ _REMARK_PAGES: Final = 3
 _MAX_PAGES: Final = 30
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a repository is reached by: the installation's client, the App's own, its tokens, the account's teams."""
+
+    api: Api
+    app: Api
+    tokens: Tokens
+    teams: Teams
+
+
 class GithubkitRepository:
     """Implements the port `GitHub`."""
 
-    def __init__(self, repo: str, *, app_id: str, api: Api, app: Api, tokens: Tokens, sight: Sight) -> None:
+    def __init__(self, repo: str, *, app_id: str, reach: Reach, sight: Sight) -> None:
+        api, app, tokens = reach.api, reach.app, reach.tokens
         self.repo = repo
         self._path = repo_path(repo)
         self._app_id = app_id
@@ -49,7 +62,7 @@ class GithubkitRepository:
         self._tokens = tokens
         self._sight = sight
         self._bot_login = ""
-        self.pulls = GithubkitPulls(api, repo, bot=self.login, sight=sight)
+        self.pulls = GithubkitPulls(api, repo, bot=self.login, sight=sight, comment=self.put_comment, teams=reach.teams)
 
     async def login(self) -> str:
         if not self._bot_login:

@@ -23,7 +23,8 @@ from app.adapters.github.address import repo_path
 from app.adapters.github.answers import Installation, Token
 from app.adapters.github.api import Api
 from app.adapters.github.refusal import server_time
-from app.core.errors import GitHubError, RepositoryGone, UserError
+from app.core.errors import GitHubError, PermissionMissing, RepositoryGone, UserError
+from app.core.escape import code
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +131,10 @@ class Tokens:
             self._installation_id = (await self._app.call("GET", path, Installation)).id
         return self._installation_id
 
+    async def of_account(self) -> "Tokens":
+        """Tokens of the same installation for all repositories that it has."""
+        return Tokens(self._app, await self.installation())
+
     async def _ask(self, permissions: Mapping[str, str]) -> Token:
         where = {"repositories": [self._name]} if self._name else {}
         wanted = {name: level for name, level in permissions.items() if name not in self._lacking}
@@ -140,13 +145,25 @@ class Tokens:
             if error.status != 422 or "not granted" not in str(error):
                 raise
             found = await self._app.call("GET", path, Installation)
-            lacking = frozenset(name for name in _NEWER & wanted.keys() if not _holds(found, name, wanted[name]))
+            lacking = frozenset(name for name in wanted if not _holds(found, name, wanted[name]))
             if not lacking:
                 raise
+            if needed := sorted(lacking - _NEWER):
+                raise _missing(found, {name: wanted[name] for name in needed}) from error
         self._lacking |= lacking
         told = {"installation": found.id, "lacking": ", ".join(sorted(lacking)), "accept_at": found.html_url}
         log.warning("permissions not granted", extra=told)
         return await self._ask(wanted)
+
+
+def _missing(installation: Installation, permissions: Mapping[str, str]) -> PermissionMissing:
+    account = installation.account.login if installation.account else f"installation {installation.id}"
+    words = ", ".join(f"{name}: {level}" for name, level in permissions.items())
+    accept = f" at {installation.html_url}" if installation.html_url else ""
+    return PermissionMissing(
+        f"The App lacks the permission {code(words)} on {account}. The App's owner adds it on the App's settings page "
+        f"(Permissions & events), then an owner of {account} accepts it{accept}."
+    )
 
 
 def _holds(installation: Installation, permission: str, level: str) -> bool:

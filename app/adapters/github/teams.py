@@ -1,0 +1,60 @@
+"""Asking teams for a review: the one request that needs a token which is not limited to a repository.
+
+A team belongs to the organization, so GitHub shows it to a token with `members: read` on the whole installation only;
+to any other it answers 422, `Could not resolve to a node with the global id of …`. The token is minted for the one
+request, may do nothing but this, and is given back at once.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from app.adapters.github.address import repo_path
+from app.adapters.github.answers import Anything
+from app.adapters.github.api import Api, Connection
+from app.adapters.github.pace import Pace
+from app.adapters.github.tokens import InstallationAuth, Tokens
+from app.core.errors import GitHubError
+from app.core.escape import code
+
+TEAMS: Final = {"members": "read", "metadata": "read", "pull_requests": "write"}
+
+log = logging.getLogger(__name__)
+
+
+class Teams:
+    """The teams of the account that one repository belongs to."""
+
+    def __init__(self, connection: Connection, tokens: Tokens, repo: str, pace: Pace | None) -> None:
+        """`tokens` are the repository's."""
+        self._connection = connection
+        self._tokens = tokens
+        self._repo = repo
+        self._pace = pace
+
+    async def request_reviews(self, number: int, teams: Sequence[str]) -> None:
+        """Ask these teams (`owner/team`). Repeatable.
+
+        Raises:
+            PermissionMissing: the App may not see them.
+            GitHubError: 422, one of them may not review here.
+        """
+        owner = self._repo.partition("/")[0]
+        foreign = [team for team in teams if team.partition("/")[0].casefold() != owner.casefold()]
+        if foreign:
+            raise GitHubError(f"{code(foreign[0])} is not a team of {code(owner)}.", status=422)
+        path = f"{repo_path(self._repo)}/pulls/{number}/requested_reviewers"
+        body = {"team_reviewers": [team.partition("/")[2] for team in teams]}
+        async with self._open() as api:
+            await api.call("POST", path, Anything, body=body)
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[Api]:
+        auth = InstallationAuth(await self._tokens.of_account(), TEAMS)
+        async with self._connection.open(auth, self._pace) as api:
+            yield api
+            try:
+                await api.call("DELETE", "/installation/token", Anything)
+            except GitHubError as error:
+                log.warning("token not given back, it ends within an hour", extra={"reason": str(error)})
