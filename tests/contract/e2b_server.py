@@ -1,13 +1,21 @@
 """E2B on loopback: the control plane and envd, as far as the unmodified SDK needs them, running real commands.
 
 A sandbox is a folder that is its home; absolute paths are the host's. envd's protocol comes from the stubs in the SDK's
-own wheel, and, as in envd, a command outlives the client that started it.
+own wheel. As in envd, a command outlives the client that started it, runs as the user that the request names (`user`
+unless it says otherwise), and its end is reported at once, whoever still holds its output open.
+
+In a suite that runs as root, each sandbox has a user of its own and `sudo` is a setuid program; otherwise all are the
+suite's own user and `sudo` changes the environment and the session only.
 """
 
 import asyncio
+import base64
 import os
 import secrets
+import shutil
 import signal
+import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -32,6 +40,20 @@ from app.demo.loopback import serving
 
 API_KEY = "e2b_0000000000000000000000000000000000000000"
 PAGE = 2
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+WRAPPER = 'exec nice -n 0 "${@}"'
+"""What envd puts around every command."""
+SUDO = """#!/bin/sh
+while :; do
+  case $1 in
+    -u | -g) shift 2 ;;
+    -*) shift ;;
+    *) break ;;
+  esac
+done
+exec {become_root} setsid -f -w env -i PATH="$PATH" HOME=/root USER=root SUDO_USER="$USER" "$@"
+"""
+"""As sudo does: root without a password, an environment and a session of its own, and a parent that waits."""
 
 
 @dataclass
@@ -43,6 +65,8 @@ class Box:
     metadata: dict[str, str]
     ends_at: datetime
     started_at: datetime
+    uid: int
+    """Of its default user."""
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     network: dict[str, Any] = field(default_factory=dict)
     pids: set[int] = field(default_factory=set)
@@ -50,6 +74,10 @@ class Box:
     @property
     def tmp(self) -> Path:
         return self.home.with_suffix(".tmp")
+
+    def own(self, path: Path) -> None:
+        """Give a path to the default user."""
+        os.chown(path, self.uid, self.uid if self.uid != os.getuid() else os.getgid())
 
 
 class E2BServer:
@@ -63,12 +91,31 @@ class E2BServer:
         self.faults: list[int] = []
         """HTTP statuses that the next control plane requests get."""
         self.bytes_out = 0
+        self.calls: list[str] = []
+        """What was asked for, to the control plane and to envd, in order."""
         self.prepare: Callable[[Path], object] = lambda home: None
         """What the template holds: called with each new sandbox's home."""
+        self.path = f"{self._programs()}:{PATH}"
         self._by_key: dict[str, Box] = {}
+
+    def _programs(self) -> Path:
+        """A folder with `sudo`, and with Python where the host has it elsewhere than a machine would."""
+        folder = self.folder / "bin"
+        folder.mkdir()
+        become_root = ""
+        if os.geteuid() == 0:
+            become_root = f"{folder}/setpriv --reuid=0 --regid=0 --clear-groups"
+            shutil.copy(shutil.which("setpriv") or "setpriv", folder / "setpriv")
+            (folder / "setpriv").chmod(0o4755)
+        (folder / "sudo").write_text(SUDO.format(become_root=become_root))
+        (folder / "sudo").chmod(0o755)
+        if not shutil.which("python3", path=PATH):
+            (folder / "python3").symlink_to(sys.executable)
+        return folder
 
     async def control(self, request: Request) -> Response:
         """One call to the control plane."""
+        self.calls.append(f"{request.method} {request.url.path}")
         if self.faults:
             status = self.faults.pop(0)
             return JSONResponse({"code": status, "message": "out of order"}, status)
@@ -93,7 +140,10 @@ class E2BServer:
             (self.folder / f"{name}.tmp").mkdir()
             now = datetime.now(UTC)
             ends_at = now + timedelta(seconds=body["timeout"])
-            self._by_key[key] = self.boxes[name] = Box(name, home, body["metadata"], ends_at, now)
+            uid = 1_000_000 + 1_000 * os.getpid() + self.created if os.geteuid() == 0 else os.getuid()
+            box = self._by_key[key] = self.boxes[name] = Box(name, home, body["metadata"], ends_at, now, uid)
+            for path in (home, *home.rglob("*"), box.tmp):
+                box.own(path)
         return JSONResponse(_summary(self._by_key[key]), 201)
 
     def _list(self, request: Request) -> Response:
@@ -121,9 +171,14 @@ class E2BServer:
 
     def kill(self, sandbox_id: str) -> None:
         """A sandbox ends, with all that runs in it."""
-        for pid in self.boxes.pop(sandbox_id).pids:
+        box = self.boxes.pop(sandbox_id)
+        for pid in box.pids:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+        while found := _processes_of(box):
+            for pid in found:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def box(self, headers: Any) -> Box | None:
         """The sandbox that a request to envd is for, when it may."""
@@ -132,6 +187,7 @@ class E2BServer:
 
     async def files(self, request: Request) -> Response:
         """envd's upload."""
+        self.calls.append("POST /files")
         box = self.box(request.headers)
         assert box is not None
         path = box.home / request.query_params["path"]
@@ -139,6 +195,7 @@ class E2BServer:
         with path.open("wb") as file:
             async for chunk in request.stream():
                 file.write(chunk)
+        box.own(path)
         return JSONResponse([{"name": path.name, "path": str(path), "type": "file"}])
 
 
@@ -151,40 +208,103 @@ class Envd(Process):
     async def start(
         self, request: pb.StartRequest, ctx: RequestContext[pb.StartRequest, pb.StartResponse], /
     ) -> AsyncIterator[pb.StartResponse]:
+        self._server.calls.append("Start")
         box = self._server.box(ctx.request_headers)
         if box is None or request.process is None:
             raise ConnectError(Code.UNAVAILABLE, "the sandbox was not found")
-        asked = request.process
-        process = await asyncio.create_subprocess_exec(
-            asked.cmd,
-            *asked.args,
-            env={"HOME": str(box.home), "TMPDIR": str(box.tmp), "PATH": os.defpath, **asked.envs},
-            cwd=box.home,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        box.pids.add(process.pid)
+        process = await self._spawn(box, request.process, _user(ctx.request_headers.get("authorization") or ""))
         yield _event(Oneof("start", pb.ProcessEvent.StartEvent(pid=process.pid)))
-        assert process.stdout is not None
-        while chunk := await process.stdout.read(32_768):
-            self._server.bytes_out += len(chunk)
-            printed = pb.ProcessEvent.DataEvent(output=Oneof[Literal["stdout"], bytes]("stdout", chunk))
-            yield _event(Oneof("data", printed))
+        printed: asyncio.Queue[pb.StartResponse | None] = asyncio.Queue()
+        reading = asyncio.create_task(self._read(process, printed))
+        try:
+            while (event := await printed.get()) is not None:
+                yield event
+        finally:
+            reading.cancel()
         code = await process.wait()
         if box.id not in self._server.boxes:
             raise ConnectError(Code.UNAVAILABLE, "the sandbox was not found")
         yield _event(Oneof("end", pb.ProcessEvent.EndEvent(exit_code=max(code, -1), exited=code >= 0)))
 
+    async def _spawn(self, box: Box, asked: pb.ProcessConfig, user: str) -> asyncio.subprocess.Process:
+        is_other = os.geteuid() == 0 and user != "root"
+        home = Path("/root") if os.geteuid() == 0 and user == "root" else box.home
+        names = {"HOME": str(home), "USER": user, "LOGNAME": user, "TMPDIR": str(box.tmp), "SANDBOX": box.id}
+        process = await asyncio.create_subprocess_exec(
+            *("/bin/sh", "-c", WRAPPER, "--", asked.cmd, *asked.args),
+            env={"PATH": self._server.path, **names, **asked.envs},
+            cwd=asked.cwd or home,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            user=box.uid if is_other else None,
+            group=box.uid if is_other else None,
+            extra_groups=[] if is_other else None,
+        )
+        box.pids.add(process.pid)
+        return process
+
+    async def _read(self, process: asyncio.subprocess.Process, printed: asyncio.Queue[pb.StartResponse | None]) -> None:
+        """Pass on what the process prints until it has ended: what others print into its pipes later is lost."""
+
+        async def read(stream: asyncio.StreamReader, name: Literal["stdout", "stderr"]) -> None:
+            while chunk := await stream.read(32_768):
+                self._server.bytes_out += len(chunk)
+                data = pb.ProcessEvent.DataEvent(output=Oneof(name, chunk))
+                await printed.put(_event(Oneof("data", data)))
+
+        assert process.stdout is not None
+        assert process.stderr is not None
+        readers = [
+            asyncio.create_task(read(process.stdout, "stdout")),
+            asyncio.create_task(read(process.stderr, "stderr")),
+        ]
+        try:
+            while process.returncode is None and not all(reader.done() for reader in readers):
+                await asyncio.wait(readers, timeout=0.01)
+            await process.wait()
+            await asyncio.wait(readers, timeout=0.05)
+        finally:
+            for reader in readers:
+                reader.cancel()
+            await printed.put(None)
+
     async def send_signal(
         self, request: pb.SendSignalRequest, ctx: RequestContext[pb.SendSignalRequest, pb.SendSignalResponse], /
     ) -> pb.SendSignalResponse:
+        self._server.calls.append("SendSignal")
+        box = self._server.box(ctx.request_headers)
         assert request.process is not None
         assert request.process.selector is not None
+        pid = int(request.process.selector.value)
+        if box is None or pid not in box.pids:
+            raise ConnectError(Code.NOT_FOUND, f"process with pid {pid} not found")
         with suppress(ProcessLookupError):
-            os.kill(int(request.process.selector.value), signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL if request.signal == pb.Signal.SIGKILL else signal.SIGTERM)
         return pb.SendSignalResponse()
+
+
+def _user(authorization: str) -> str:
+    """Whom a request to envd is for."""
+    if not authorization:
+        return "user"
+    user = base64.b64decode(authorization.removeprefix("Basic ")).decode().removesuffix(":")
+    if user not in {"root", "user"}:
+        raise ConnectError(Code.UNAUTHENTICATED, f"invalid username: '{user}'")
+    return user
+
+
+def _processes_of(box: Box) -> list[int]:
+    """All that still runs in a sandbox: what its user runs, and what carries its name."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            is_users = os.geteuid() == 0 and folder.stat().st_uid == box.uid
+            is_named = f"SANDBOX={box.id}".encode() in (folder / "environ").read_bytes().split(b"\0")
+            if (is_users or is_named) and (folder / "stat").read_bytes().rsplit(b")", 1)[1].split()[0] != b"Z":
+                found.append(int(folder.name))
+    return found
 
 
 def _event(event: Any) -> pb.StartResponse:
@@ -216,6 +336,9 @@ def _detail(box: Box) -> dict[str, Any]:
 @asynccontextmanager
 async def e2b_server(folder: Path) -> AsyncIterator[E2BServer]:
     """A server on loopback; everything in its sandboxes is dead afterwards."""
+    if os.geteuid() == 0:  # the sandboxes' users may not look into pytest's folders
+        folder = Path(tempfile.mkdtemp(prefix="e2b-"))
+        folder.chmod(0o755)
     server = E2BServer(folder)
     envd = ProcessASGIApplication(Envd(server))
 
@@ -244,3 +367,5 @@ async def e2b_server(folder: Path) -> AsyncIterator[E2BServer]:
         finally:
             for name in list(server.boxes):
                 server.kill(name)
+            if os.geteuid() == 0:
+                shutil.rmtree(folder)
