@@ -19,7 +19,7 @@ class ExecResult:
 
 
 class CommandTimeout(TimeoutError):
-    """A command ran past its time; its process group is dead. `output` is what it had printed, capped alike."""
+    """A command ran past its time; all it started is dead. `output` is what it had printed, capped alike."""
 
     def __init__(self, seconds: float, output: str) -> None:
         super().__init__(f"The command did not end within {seconds:g} s.")

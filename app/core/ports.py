@@ -165,14 +165,17 @@ class Sandbox(Protocol):
         env: Mapping[str, str] | None = None,
         timeout_s: float = 120.0,
         max_output_bytes: int = 32_768,
+        leaves_daemons: bool = False,
     ) -> ExecResult:
-        """Run `argv` without a shell and wait for it. Processes it leaves behind may be killed.
+        """Run `argv` without a shell and wait for it, not for what it started in the background. That ends with it,
+        unless `leaves_daemons` says that it is to live on; on this host, where no process outlives its command, it
+        ends all the same.
 
         A command that fails, or does not exist (127), is an `ExecResult`, not an exception. Output is UTF-8 with
         U+FFFD for bad bytes, cut in the middle at its source, so that a flood costs the worker nothing.
 
         Raises:
-            CommandTimeout: it ran past `timeout_s`; its process group is dead.
+            CommandTimeout: it ran past `timeout_s`; all it started is dead.
         """
 
     async def read(self, path: str, *, max_bytes: int = 1_048_576) -> bytes:

@@ -130,7 +130,7 @@ async def _set_up(work: Work) -> None:
     """Run the repository's set-up with network, then close it as the repository's file says."""
     for command in work.config.setup:
         await work.progress.show(Kind.NOTE, f"Set-up: {code(command)}")
-        result = await _exec(work, command, work.options.setup_timeout_s)
+        result = await _exec(work, command, work.options.setup_timeout_s, leaves_daemons=True)
         if result.exit_code:
             raise CommandFailed(
                 f"The set-up command {code(command)} ended with exit code {result.exit_code}.", result.output
@@ -162,9 +162,10 @@ async def _read_package(work: Work) -> JsonValue:
         return None
 
 
-async def _exec(work: Work, command: str, timeout_s: float) -> ExecResult:
+async def _exec(work: Work, command: str, timeout_s: float, *, leaves_daemons: bool = False) -> ExecResult:
     try:
-        return await work.sandbox.exec(["sh", "-c", command], timeout_s=timeout_s)
+        argv = ["sh", "-c", command]
+        return await work.sandbox.exec(argv, timeout_s=timeout_s, leaves_daemons=leaves_daemons)
     except CommandTimeout as error:
         return ExecResult(124, error.output, timeout_s)
 

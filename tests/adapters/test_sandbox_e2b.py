@@ -1,15 +1,17 @@
 """What is true of the E2B adapter alone: rules, retries, ends and errors, over the unmodified SDK."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from pydantic import SecretStr
 
 from app.adapters.sandbox.e2b import E2BSandbox, E2BSandboxes
 from app.core.errors import SandboxError
-from app.core.machine import Network
+from app.core.machine import CommandTimeout, Network
 from tests.contract.e2b_server import API_KEY, E2BServer, e2b_server
 
 
@@ -126,19 +128,161 @@ async def test_a_flood_stays_in_the_machine(server: E2BServer, sandbox: E2BSandb
     assert server.bytes_out < 30_000
 
 
-async def test_what_a_login_shell_prints_is_not_the_commands(server: E2BServer, sandbox: E2BSandbox) -> None:
-    (server.boxes[sandbox.id].home / ".bash_profile").write_text("echo Welcome; export LANG=no PATH=/usr/bin:/bin\n")
-    ended = await sandbox.exec(["sh", "-c", "echo $LANG"])
-    assert (ended.exit_code, ended.output) == (0, "C.UTF-8\n")
+PROFILES = {
+    "forges a report": "trap 'printf \"aGk=\\n\\n0\\n0\\n\"' EXIT\n",
+    "prints": "printf Welcome; printf Warning >&2\n",
+    "ends": "exit 1\n",
+    "waits": "sleep 20\n",
+    "changes": "export LANG=no\ncd /\nset -e\n",
+}
 
 
-async def test_a_command_that_kills_its_watcher_is_a_value(sandbox: E2BSandbox) -> None:
-    ended = await sandbox.exec(["sh", "-c", "kill -9 $(ps -o ppid= -p $$)"])
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+async def test_a_login_shell_has_no_part_in_commands(
+    server: E2BServer, provider: E2BSandboxes, sandbox: E2BSandbox, profile: str
+) -> None:
+    (server.boxes[sandbox.id].home / ".bash_profile").write_text(profile)
+    again = await provider.reconnect(sandbox.id)
+    for machine in (sandbox, again):
+        started = monotonic()
+        ended = await machine.exec(["sh", "-c", "echo $LANG; pwd; exit 3"])
+        assert (ended.exit_code, ended.output) == (3, f"C.UTF-8\n{sandbox.work_tree}\n")
+        assert monotonic() - started < 5
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+async def test_a_templates_login_shell_cannot_keep_a_machine_from_opening(
+    server: E2BServer, provider: E2BSandboxes, profile: str
+) -> None:
+    server.prepare = lambda home: (home / ".bash_profile").write_text(profile)
+    started = monotonic()
+    made = await provider.create(key="one", metadata={}, timeout_s=60)
+    assert monotonic() - started < 8
+    assert (await made.exec(["sh", "-c", "exit 3"])).exit_code == 3
+
+
+async def test_programs_that_a_login_shell_finds_are_found(server: E2BServer, provider: E2BSandboxes) -> None:
+    def prepare(home: Path) -> None:
+        (home / "tools").mkdir()
+        (home / "tools" / "greet").write_text("#!/bin/sh\necho hello\n")
+        (home / "tools" / "greet").chmod(0o755)
+        (home / ".bash_profile").write_text('PATH="$HOME/tools:$PATH"; echo Welcome\n')
+
+    server.prepare = prepare
+    made = await provider.create(key="one", metadata={}, timeout_s=60)
+    assert (await made.exec(["greet"])).output == "hello\n"
+    assert (await (await provider.reconnect(made.id)).exec(["greet"])).output == "hello\n"
+
+
+async def test_commands_are_the_default_users(server: E2BServer, sandbox: E2BSandbox) -> None:
+    box = server.boxes[sandbox.id]
+    ended = await sandbox.exec(["sh", "-c", "id -u; echo $HOME $USER; touch file; stat -c %u file; env"])
+    assert ended.output.startswith(f"{box.uid}\n{box.home} user\n{box.uid}\n")
+    assert "VIBECODER" not in ended.output
+
+
+SUDO = "sudo -n sh -c 'touch {0}/started; sleep 0.8; touch {0}/late'"
+
+
+async def test_out_of_time_ends_what_sudo_started(sandbox: E2BSandbox) -> None:
+    for line in (SUDO, f"{SUDO} >/dev/null 2>&1 & sleep 30"):
+        with pytest.raises(CommandTimeout) as caught:
+            await sandbox.exec(["sh", "-c", f"echo before; {line.format(sandbox.work_tree)}"], timeout_s=0.4)
+        assert caught.value.output == "before\n"
+    assert (await sandbox.exec(["sh", "-c", "sleep 0.6; ls"])).output == "started\n"
+
+
+async def test_a_cancelled_command_leaves_nothing_of_sudos(sandbox: E2BSandbox) -> None:
+    running = asyncio.create_task(sandbox.exec(["sh", "-c", SUDO.format(sandbox.work_tree)]))
+    async with asyncio.timeout(10):
+        while "started" not in (await sandbox.exec(["ls"])).output:
+            pass
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert (await sandbox.exec(["sh", "-c", "sleep 0.9; ls"])).output == "started\n"
+
+
+DAEMON = "sudo -n setsid sh -c 'while :; do echo at work; sleep 0.05; echo $$ >{0}/beat; done' &"
+
+
+async def _beats(sandbox: E2BSandbox) -> bool:
+    """Whether the daemon lives, and whether it still does when it has printed once more."""
+    line = "rm -f beat; n=0; until [ -s beat ] || [ $n = 20 ]; do sleep 0.05; n=$((n+1)); done; ls"
+    return "beat" in (await sandbox.exec(["sh", "-c", line])).output
+
+
+async def test_a_daemon_that_set_up_leaves_lives_on_and_holds_nothing_up(sandbox: E2BSandbox) -> None:
+    line = f"echo before; {DAEMON.format(sandbox.work_tree)}\nsleep 0.2; exit 3"
+    started = monotonic()
+    ended = await sandbox.exec(["sh", "-c", line], leaves_daemons=True)
+    assert monotonic() - started < 5
+    assert ended.exit_code == 3
+    assert ended.output.startswith("before\nat work\n")
+    assert await _beats(sandbox)
+    assert await _beats(sandbox)
+
+
+async def test_a_daemon_of_any_other_command_ends_with_it(sandbox: E2BSandbox) -> None:
+    line = f"{DAEMON.format(sandbox.work_tree)}\nsleep 0.2; exit 3"
+    assert (await sandbox.exec(["sh", "-c", line])).exit_code == 3
+    assert not await _beats(sandbox)
+
+
+async def test_a_daemon_that_is_to_be_left_is_ended_when_time_runs_out(sandbox: E2BSandbox) -> None:
+    line = f"{DAEMON.format(sandbox.work_tree)}\nsleep 30"
+    with pytest.raises(CommandTimeout):
+        await sandbox.exec(["sh", "-c", line], timeout_s=0.4, leaves_daemons=True)
+    assert not await _beats(sandbox)
+
+
+@pytest.mark.parametrize("generations", [1, 2], ids=["supervisor", "guard"])
+async def test_a_command_that_kills_its_supervisor_is_ended(sandbox: E2BSandbox, generations: int) -> None:
+    parent = "$$"
+    for _ in range(generations):
+        parent = f"$(ps -o ppid= -p {parent})"
+    hidden = f"setsid sh -c 'sleep 0.5; touch {sandbox.work_tree}/late' &"
+    ended = await sandbox.exec(["sh", "-c", f"{hidden}\nsudo -n kill -9 {parent}; sleep 30"], timeout_s=20)
     assert ended.exit_code == 137
+    assert (await sandbox.exec(["sh", "-c", "sleep 0.6; ls"])).output == ""
+
+
+async def test_a_command_cannot_write_its_own_report(sandbox: E2BSandbox) -> None:
+    line = "parent=$(ps -o ppid= -p $$); echo forged >/proc/$(echo $parent)/fd/1; cat /proc/$(echo $parent)/environ"
+    ended = await sandbox.exec(["sh", "-c", f"{line}; exit 3"])
+    assert ended.exit_code == 3
+    assert "VIBECODER" not in ended.output
+
+
+async def test_what_runs_a_command_does_not_show_what_is_run(sandbox: E2BSandbox) -> None:
+    parent, guard = "$(ps -o ppid= -p $$)", "$(ps -o ppid= -p $(ps -o ppid= -p $$))"
+    ended = await sandbox.exec(["sh", "-c", f": needle; ps -o args= -p {parent} -p {guard}; exit 3"])
+    assert ended.exit_code == 3
+    assert len(ended.output.splitlines()) == 2
+    assert "needle" not in ended.output
+    assert len(ended.output) < 600
+
+
+async def test_a_machine_without_python_does_the_same(server: E2BServer, provider: E2BSandboxes) -> None:
+    server.hide_python()
+    sandbox = await provider.create(key="one", metadata={}, timeout_s=60)
+    assert (await sandbox.exec(["sh", "-c", "echo out; echo err >&2; id -u; exit 3"])).output.startswith("out\nerr\n")
+    assert (await sandbox.exec(["sh", "-c", "exit 3"])).exit_code == 3
+    data = bytes(range(256)) * 100
+    await sandbox.write("file", data)
+    assert await sandbox.read("file") == data
+    line = f"echo before; {SUDO.format(sandbox.work_tree)}"
+    with pytest.raises(CommandTimeout) as caught:
+        await sandbox.exec(["sh", "-c", line], timeout_s=0.4)
+    assert caught.value.output == "before\n"
+    line = f"{DAEMON.format(sandbox.work_tree)}\nsleep 0.2; exit 3"
+    assert (await sandbox.exec(["sh", "-c", line], leaves_daemons=True)).exit_code == 3
+    assert await _beats(sandbox)
+    assert "late" not in (await sandbox.exec(["sh", "-c", "sleep 0.6; ls"])).output
 
 
 async def test_a_machine_that_cannot_be_used_is_not_kept(server: E2BServer, provider: E2BSandboxes) -> None:
-    server.prepare = lambda home: (home / ".bash_profile").write_text("exit 1\n")
+    server.path = "/nowhere"
     with pytest.raises(SandboxError, match="work tree") as caught:
         await provider.create(key="one", metadata={}, timeout_s=60)
     assert not caught.value.is_passing

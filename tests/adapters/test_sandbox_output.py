@@ -41,12 +41,18 @@ def test_the_marker_counts_what_is_missing() -> None:
     assert text == "a" * 10 + "\n[... 180 bytes left out ...]\n" + "z" * 10
 
 
-def test_a_report_is_read_behind_what_a_login_shell_says() -> None:
-    ended = remote.report("Welcome!\nYou have mail.\naGVsbG8=\n\n0\n3\n", 100)
+def test_a_report_is_read_behind_whatever_stands_before_it() -> None:
+    ended = remote.report(b"Welcome!\nother 0 1 1 0\nx\ntoken 3 9 5 2\nhello\xffz", "token", 5)
     assert ended is not None
-    assert (ended.exit_code, ended.output.text()) == (3, "hello")
+    assert (ended.exit_code, ended.output.data, ended.output.cut) == (3, b"hello", True)
+
+
+def test_a_report_says_that_time_ran_out() -> None:
+    ended = remote.report(b"\ntoken timeout 0 0 0\n", "token", 100)
+    assert ended is not None
+    assert ended.exit_code is None
 
 
 def test_anything_else_is_no_report() -> None:
-    for printed in ("", "words\n", "a\nb\nc\nd\n", "!\n\n0\n0\n"):
-        assert remote.report(printed, 100) is None
+    for printed in (b"", b"words\n", b"\ntoken", b"\ntoken 0 1 1\nx", b"\ntoken 0 2 2 0\nx", b"\ntoken x 0 0 0\n"):
+        assert remote.report(printed, "token", 100) is None

@@ -111,9 +111,17 @@ class Mortal:
         env: Mapping[str, str] | None = None,
         timeout_s: float = 120.0,
         max_output_bytes: int = 32_768,
+        leaves_daemons: bool = False,
     ) -> ExecResult:
         self.fuse.cross("before exec")
-        result = await self.inner.exec(argv, cwd=cwd, env=env, timeout_s=timeout_s, max_output_bytes=max_output_bytes)
+        result = await self.inner.exec(
+            argv,
+            cwd=cwd,
+            env=env,
+            timeout_s=timeout_s,
+            max_output_bytes=max_output_bytes,
+            leaves_daemons=leaves_daemons,
+        )
         self.fuse.cross("after exec")
         return result
 

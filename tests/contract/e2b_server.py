@@ -20,8 +20,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from connectrpc.code import Code
@@ -112,6 +113,16 @@ class E2BServer:
         if not shutil.which("python3", path=PATH):
             (folder / "python3").symlink_to(sys.executable)
         return folder
+
+    def hide_python(self) -> None:
+        """Let commands find all of the host's programs but Python."""
+        folder = self.folder / "programs"
+        folder.mkdir()
+        for program in (path for place in PATH.split(":") if Path(place).is_dir() for path in Path(place).iterdir()):
+            if not program.name.startswith("python") and not (folder / program.name).exists():
+                (folder / program.name).symlink_to(program)
+        (self.folder / "bin" / "python3").unlink(missing_ok=True)
+        self.path = f"{self.folder / 'bin'}:{folder}"
 
     async def control(self, request: Request) -> Response:
         """One call to the control plane."""
@@ -248,17 +259,16 @@ class Envd(Process):
     async def _read(self, process: asyncio.subprocess.Process, printed: asyncio.Queue[pb.StartResponse | None]) -> None:
         """Pass on what the process prints until it has ended: what others print into its pipes later is lost."""
 
-        async def read(stream: asyncio.StreamReader, name: Literal["stdout", "stderr"]) -> None:
+        async def read(stream: asyncio.StreamReader, output: Callable[[bytes], Any]) -> None:
             while chunk := await stream.read(32_768):
                 self._server.bytes_out += len(chunk)
-                data = pb.ProcessEvent.DataEvent(output=Oneof(name, chunk))
-                await printed.put(_event(Oneof("data", data)))
+                await printed.put(_event(Oneof("data", pb.ProcessEvent.DataEvent(output=output(chunk)))))
 
         assert process.stdout is not None
         assert process.stderr is not None
         readers = [
-            asyncio.create_task(read(process.stdout, "stdout")),
-            asyncio.create_task(read(process.stderr, "stderr")),
+            asyncio.create_task(read(process.stdout, partial(Oneof, "stdout"))),
+            asyncio.create_task(read(process.stderr, partial(Oneof, "stderr"))),
         ]
         try:
             while process.returncode is None and not all(reader.done() for reader in readers):

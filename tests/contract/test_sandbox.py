@@ -163,6 +163,46 @@ async def test_a_process_left_behind_neither_holds_up_nor_lives_on(sandbox: Sand
     assert await sh(sandbox, "sleep 0.6; ls") == (0, "")
 
 
+HIDING = {
+    "session": "setsid sh -c '{}' &",
+    "environment": "env -i PATH=\"$PATH\" setsid sh -c '{}' &",
+    "orphan": "(setsid sh -c '(sh -c \"{}\" &) &' &)",
+    "closed output": "setsid nohup sh -c '{}' >/dev/null 2>&1 </dev/null &",
+}
+"""Ways to hide from what watches over a command."""
+
+
+@pytest.fixture
+def isolating(request: pytest.FixtureRequest, sandbox: Sandbox) -> Sandbox:
+    if "unisolated" in request.node.name:
+        pytest.skip("without isolation, only the process group is ended")
+    return sandbox
+
+
+@pytest.mark.parametrize("hidden", HIDING.values(), ids=HIDING)
+async def test_out_of_time_ends_what_hides(isolating: Sandbox, hidden: str) -> None:
+    start = hidden.format("touch started; sleep 0.8; touch late")
+    with pytest.raises(CommandTimeout):
+        await sh(isolating, f"{start}\nsleep 30", timeout_s=0.4)
+    assert await sh(isolating, "sleep 0.6; ls") == (0, "started\n")
+
+
+@pytest.mark.parametrize("hidden", HIDING.values(), ids=HIDING)
+async def test_what_hides_ends_with_its_command(isolating: Sandbox, hidden: str) -> None:
+    start = hidden.format("touch started; sleep 0.5; touch late")
+    started = monotonic()
+    assert await sh(isolating, f"{start}\nuntil [ -e started ]; do :; done; echo done; exit 3") == (3, "done\n")
+    assert monotonic() - started < 5
+    assert await sh(isolating, "sleep 0.6; ls") == (0, "started\n")
+
+
+async def test_a_fork_bomb_ends_with_its_time(isolating: Sandbox) -> None:
+    bomb = "f() { [ $1 -gt 4 ] || { f $(($1+1)) & f $(($1+1)) & }; sleep 30; }; f 0"
+    with pytest.raises(CommandTimeout):
+        await sh(isolating, bomb, timeout_s=1)
+    assert await sh(isolating, "ps -eo args | grep -c '[s]leep 30'") == (1, "0\n")
+
+
 async def test_a_cancelled_command_is_dead(sandbox: Sandbox) -> None:
     running = asyncio.create_task(sh(sandbox, "touch started; sleep 0.5; touch late; sleep 30"))
     async with asyncio.timeout(10):

@@ -1,7 +1,7 @@
 """Sandboxes at E2B: one microVM each, reached through the unmodified SDK.
 
 The SDK's own time limits are not used for commands: they are not enforced on every Python, and none kills the process.
-So every command is started in the background, waited for here, and swept away in the machine when its time is over.
+A supervisor of ours in the machine (`remote.py`) runs each command, ends it and reports it.
 """
 
 import asyncio
@@ -17,21 +17,16 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, Final
 
-from e2b import (
-    ALL_TRAFFIC,
-    AsyncCommandHandle,
-    AsyncSandbox,
-    CommandExitException,
-    CommandResult,
-    SandboxQuery,
-)
+from e2b import ALL_TRAFFIC, AsyncSandbox, SandboxQuery
 from e2b.connection_config import ApiParams
 from e2b.sandbox.sandbox_api import SandboxNetworkUpdate
 from pydantic import SecretStr
 
 from app.adapters.sandbox import remote, script
 from app.adapters.sandbox.e2b_failure import translated
+from app.adapters.sandbox.envd import Envd
 from app.adapters.sandbox.output import CappedOutput, Ended
+from app.adapters.sandbox.remote import Account, Program, Request
 from app.core.errors import SandboxError
 from app.core.machine import ExecResult, Network, SandboxInfo
 
@@ -40,23 +35,33 @@ _OWNER: Final = "owner"
 _REQUEST_S: Final = 30.0
 _FILE_S: Final = 60.0
 _UPLOAD_S: Final = 600.0
-_SWEEP_S: Final = 10.0
 _MESSAGE_BYTES: Final = 2_000
 
+_GRACE_S: Final = 5.0
+"""What a supervisor needs beyond a command's time to end it and to report."""
+_TOLD: Final = ("uid", "gid", "groups", "python", "home", "user", "path", "work_tree", "login_path")
+"""The lines that `_OPEN` prints."""
 _NO_REPORT: Final = b"The command was killed together with what watched over it."
 
-_FIND_WORK_TREE: Final = """for base in "$HOME" /tmp; do
-  note="$base/.vibecoder-$1"
-  [ -s "$note" ] && exec cat "$note"
-done
+_OPEN: Final = f"""id=$1 token=$2
 for base in "$HOME" /tmp; do
-  for tree in "$base/repo" "$base/repo-$1"; do
-    mkdir "$tree" 2>/dev/null && printf %s "$tree" >"$base/.vibecoder-$1" && exec cat "$base/.vibecoder-$1"
+  note="$base/.vibecoder-$id"
+  [ -s "$note" ] && break
+  for tree in "$base/repo" "$base/repo-$id"; do
+    mkdir "$tree" 2>/dev/null || continue
+    timeout -s KILL 3 bash -l -c 'printf "\n%s%s\n" "$0" "$PATH"' "$token" >"$note" 2>/dev/null </dev/null
+    path=$(sed -n "s/^$token//p" "$note" | tail -n 1)
+    printf '%s\n%s\n' "$tree" "$path" >"$note" && break 2
   done
 done
-exit 1
+[ -s "$note" ] || exit 1
+{remote.PROBE} 2>/dev/null
+python=$?
+printf '%s\n' "$(id -u)" "$(id -g)" "$(id -G)" "$python" "$HOME" "$USER" "$PATH"
+cat "$note"
 """
-"""The machine's id: makes an empty work tree, notes where, and finds it again for a later worker."""
+"""The machine's id, a token: makes an empty work tree and prints what `_Opened` reads. The work tree, and the search
+path of a login shell, which may take its time, are noted for a later worker."""
 
 
 @dataclass(frozen=True)
@@ -128,22 +133,40 @@ class E2BSandboxes:
 
 
 async def _opened(box: AsyncSandbox) -> "E2BSandbox":
-    sandbox = E2BSandbox(box, "/")
-    find = script.sh(_FIND_WORK_TREE, box.sandbox_id)
-    ended = await sandbox._finished(find, timeout_s=_FILE_S, limit=_MESSAGE_BYTES)
-    if ended.exit_code != 0:
+    envd = Envd(box)
+    argv = script.sh(_OPEN, box.sandbox_id, uuid.uuid4().hex)
+    process = await envd.start(Program(argv))
+    try:
+        if not await process.wait(_FILE_S):
+            raise SandboxError(f"The sandbox did not answer within {_FILE_S:g} s.", is_passing=True)
+    finally:
+        process.forget()
+    told = process.output()[0].decode(errors="replace").splitlines()
+    if len(told) != len(_TOLD):
         raise SandboxError("No work tree can be made in the sandbox: neither $HOME nor /tmp can be written.")
-    sandbox.work_tree = ended.output.text()
-    return sandbox
+    found = dict(zip(_TOLD, told, strict=True))
+    path = [*found["login_path"].split(":"), *found["path"].split(":")]
+    env = {
+        "HOME": found["home"],
+        "USER": found["user"],
+        "LOGNAME": found["user"],
+        "PATH": ":".join(dict.fromkeys(folder for folder in path if folder)),
+    }
+    groups = tuple(int(group) for group in found["groups"].split())
+    has_python = found["python"] == "0"
+    account = Account(int(found["uid"]), int(found["gid"]), groups, env, has_python)
+    return E2BSandbox(box, found["work_tree"], envd, account)
 
 
 class E2BSandbox:
     """One machine. Made by `E2BSandboxes`."""
 
-    def __init__(self, box: AsyncSandbox, work_tree: str) -> None:
+    def __init__(self, box: AsyncSandbox, work_tree: str, envd: Envd, account: Account) -> None:
         self.id = box.sandbox_id
         self.work_tree = work_tree
         self._box = box
+        self._envd = envd
+        self._account = account
 
     async def exec(
         self,
@@ -153,14 +176,15 @@ class E2BSandbox:
         env: Mapping[str, str] | None = None,
         timeout_s: float = 120.0,
         max_output_bytes: int = 32_768,
+        leaves_daemons: bool = False,
     ) -> ExecResult:
         """See `Sandbox.exec`."""
         if refused := script.refusal(argv):
             return refused
         started = monotonic()
-        environment = [f"{name}={value}" for name, value in {**script.ENVIRONMENT, **(env or {})}.items()]
-        called = script.sh(script.CALL, self._absolute(cwd), "env", *environment, *argv)
-        ended = await self._run(called, timeout_s=timeout_s, limit=max_output_bytes)
+        called = script.sh(script.CALL, self._absolute(cwd), *argv)
+        environment = {**script.ENVIRONMENT, **(env or {})}
+        ended = await self._run(Request(called, environment, timeout_s, max_output_bytes, b"", leaves_daemons))
         return ended.result(timeout_s=timeout_s, seconds=monotonic() - started)
 
     async def read(self, path: str, *, max_bytes: int = 1_048_576) -> bytes:
@@ -210,68 +234,44 @@ class E2BSandbox:
         return posixpath.join(self.work_tree, path)
 
     async def _fed(self, argv: Sequence[str], data: bytes | IO[bytes], *, timeout_s: float) -> Ended:
-        """Run one of our own programs with `data` as its standard input."""
+        """Run one of our own programs with `data` as its standard input: a little goes along with the command."""
+        if isinstance(data, bytes) and len(data) <= remote.MAX_STDIN_BYTES and self._account.has_python:
+            return await self._finished(argv, data, timeout_s=timeout_s, limit=_MESSAGE_BYTES)
         landed = f"/tmp/.vibecoder-{uuid.uuid4().hex}"  # noqa: S108 - in the machine
         with translated("send a file to the sandbox"):
             async with asyncio.timeout(timeout_s):
                 await self._box.files.write(landed, data, use_octet_stream=True)
         return await self._finished(script.sh(script.FED, landed, *argv), timeout_s=timeout_s, limit=_MESSAGE_BYTES)
 
-    async def _finished(self, argv: Sequence[str], *, timeout_s: float, limit: int) -> Ended:
+    async def _finished(self, argv: Sequence[str], stdin: bytes = b"", *, timeout_s: float, limit: int) -> Ended:
         """Run one of our own programs, for which running out of time means that the machine is no good."""
-        ended = await self._run(argv, timeout_s=timeout_s, limit=limit)
+        ended = await self._run(Request(argv, script.ENVIRONMENT, timeout_s, limit, stdin))
         if ended.exit_code is None:
             raise SandboxError(f"The sandbox did not read or write a file within {timeout_s:g} s.", is_passing=True)
         return ended
 
-    async def _run(self, argv: Sequence[str], *, timeout_s: float, limit: int) -> Ended:
+    async def _run(self, request: Request) -> Ended:
         token = uuid.uuid4().hex
-        line = remote.wrapped(argv, token, limit)
-        if len(line.encode()) > remote.MAX_COMMAND_BYTES:
-            return Ended(script.CANNOT_RUN, CappedOutput.of(limit, script.TOO_LONG))
-        waiting = await self._start(line)
+        program = remote.supervised(request, self._account, token)
+        if program is None:
+            return Ended(script.CANNOT_RUN, CappedOutput.of(request.limit, script.TOO_LONG))
+        process = await self._envd.start(program)
         try:
-            in_time = await _done(waiting, timeout_s)
-            if not in_time:
-                await self._sweep(token)
-                await _done(waiting, _SWEEP_S)
+            if not await process.wait(request.timeout_s + _GRACE_S):
+                with suppress(SandboxError):
+                    await process.terminate()
+                raise SandboxError("The sandbox does not answer any more.", is_passing=True)
         except asyncio.CancelledError:
             with suppress(SandboxError):
-                await self._sweep(token)
+                await process.terminate()
+                await process.wait(_GRACE_S)
             raise
         finally:
-            waiting.cancel()
-        ended = remote.report(_printed(waiting), limit) or Ended(128 + 9, CappedOutput.of(limit, _NO_REPORT))
-        return ended if in_time else Ended(None, ended.output)
-
-    async def _start(self, line: str) -> asyncio.Task[CommandResult]:
-        with translated("start a command"):
-            handle: AsyncCommandHandle = await self._box.commands.run(line, background=True, timeout=0)
-        return asyncio.create_task(handle.wait())
-
-    async def _sweep(self, token: str) -> None:
-        """Kill a command and all that it started."""
-        waiting = await self._start(remote.sweep(token))
-        await _done(waiting, _SWEEP_S)
-        waiting.cancel()
-
-
-async def _done(waiting: asyncio.Task[CommandResult], timeout_s: float) -> bool:
-    """Whether it ended in time. Not by cancelling it: that would lose what it has to say."""
-    await asyncio.wait({waiting}, timeout=timeout_s)
-    if waiting.done():
-        waiting.exception()  # seen: asyncio need not complain of it
-    return waiting.done()
-
-
-def _printed(waiting: asyncio.Task[CommandResult]) -> str:
-    if not waiting.done():
-        return ""
-    with translated("run a command"):
-        try:
-            return str(waiting.result().stdout)
-        except CommandExitException as ended:
-            return str(ended.stdout)
+            process.forget()
+        printed, complaint = process.output()
+        return remote.report(printed, token, request.limit) or Ended(
+            128 + 9, CappedOutput.of(request.limit, complaint or _NO_REPORT)
+        )
 
 
 def _reading(path: Path) -> IO[bytes]:

@@ -155,8 +155,9 @@ class LocalSandbox:
         env: Mapping[str, str] | None = None,
         timeout_s: float = 120.0,
         max_output_bytes: int = 32_768,
+        leaves_daemons: bool = False,
     ) -> ExecResult:
-        """See `Sandbox.exec`. A command stopped by a limit ends with 137 and a last line that names the limit."""
+        """See `Sandbox.exec`. Leaves no daemon; what a limit stopped ends with 137 and a last line that names it."""
         if refused := script.refusal(argv):
             return refused
         started = monotonic()
