@@ -101,7 +101,9 @@ class LocalRepository:
     async def react(self, content: str, *, number: int, comment_id: int | None = None) -> None:
         """Nobody is there to see it."""
 
-    async def put_comment(self, number: int, body: str, *, marker: str, comment_id: int | None = None) -> int:
+    async def put_comment(
+        self, number: int, body: str, *, marker: str, comment_id: int | None = None, is_urgent: bool = False
+    ) -> int:
         """The terminal shows the run instead."""
         return 0
 

@@ -66,11 +66,14 @@ class GitHub(Protocol):
         `content` is GitHub's word: `eyes`, `rocket`, `confused`, `+1`.
         """
 
-    async def put_comment(self, number: int, body: str, *, marker: str, comment_id: int | None = None) -> int:
+    async def put_comment(
+        self, number: int, body: str, *, marker: str, comment_id: int | None = None, is_urgent: bool = False
+    ) -> int:
         """Write the bot's comment on an issue or pull request and return its id.
 
         With `comment_id` that comment is edited; without, or when it is gone, the App's own comment that contains
-        `marker` is looked up and edited, and only when there is none is one created. Repeatable.
+        `marker` is looked up and edited, and only when there is none is one created. Repeatable. An edit that
+        `is_urgent` is sent where others have to wait for our own limit on writes.
         """
 
     async def remarks(self, number: int) -> tuple[Remark, ...]:

@@ -149,9 +149,10 @@ class Run:
     `attempt` counts the workers that held it and is the fence of every write. `commits` are in order of publication.
     `needs` says what a person must do: `approval`, `budget`, `reading` (held-back paths), or nothing.
     For the next worker: `handed_back` of the attempts ended in order; `waits` times in a row another system was away,
-    `waited_s` seconds in all, and until `wake_at` nobody need try; `reserved` are the scopes where dollars are set
-    aside; the trees (see `runs/work.py`) and `test_command` are the sandbox's. `unknown` is JSON that a newer version
-    wrote: kept, not understood. `is_muted`: it says nothing in its thread, as who asked is no one to answer (again).
+    `waited_s` seconds in all, and until `wake_at` nobody need try (None while a worker is at it); `reserved` are the
+    scopes where dollars are set aside; the trees (see `runs/work.py`) and `test_command` are the sandbox's. `unknown`
+    is JSON that a newer version wrote: kept, not understood. `is_muted`: it says nothing in its thread, as who asked is
+    no one to answer (again).
     `before` says how the run ended whose comment this one goes on with.
     Of a follow-up: `issue` is the number of the issue that the pull request closes, `began_at` the branch's head when
     the run began, `heard` what it follows up, `merges` the sha of base that is to be merged into the branch.
@@ -241,6 +242,11 @@ class Run:
     def limit_usd(self) -> float:
         """The dollars that it may spend with what people added, 0 where nothing limits it."""
         return self.budget_usd and self.budget_usd + self.granted_usd
+
+    @property
+    def is_put_off(self) -> bool:
+        """Does it wait for another system, in no worker's hands?"""
+        return self.wake_at is not None and self.conclusion is None
 
     @property
     def is_suspect(self) -> bool:

@@ -56,6 +56,7 @@ from app.runs.thread import take_comment
 from app.runs.waiting import take_up
 from app.runs.who import is_heard
 from app.runs.work import Options, Work, open_work
+from app.text.render import clock_time
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ MAX_WAITS: Final = 20
 """In a row, some 80 minutes; then the run fails."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 HAND_BACK_S: Final = 5.0
+SHOW_WAIT_S: Final = 5.0
 
 
 async def carry_out(ports: Ports, options: Options, job_id: str) -> None:
@@ -140,20 +142,31 @@ async def _put_off(work: Work, error: OutsideError) -> PutOff:
     run, now = work.run, work.ports.clock.now()
     after_s = max(error.retry_after_s or 0.0, WAITS_S[min(run.waits, len(WAITS_S) - 1)])
     is_in_order = not isinstance(error, SandboxError)
-    waiting = work.redactor.redact(f"Waiting: {error}")
+    wake_at = now + timedelta(seconds=after_s)
+    waiting = work.redactor.redact(f"Waiting until {clock_time(now, wake_at)}: {error}")
     log.warning("run put off", extra={"reason": str(error), "after_s": after_s, "stage": run.stage})
     await work.progress.save(
         waits=run.waits + 1,
         unsure_since=run.unsure_since and now,
         handed_back=run.handed_back + is_in_order,
         waited_s=run.waited_s + after_s,
-        wake_at=now + timedelta(seconds=after_s),
+        wake_at=wake_at,
         message=waiting if run.conclusion is None else run.message,
     )
     if work.machine is not None and is_in_order:
         with suppress(SandboxError):
             await work.machine.keep_alive(after_s + work.options.sandbox_ttl_s)
+    await _show_wait(work)
     return PutOff(str(error), after_s)
+
+
+async def _show_wait(work: Work) -> None:
+    """Say in the run's comment what it waits for, where it has one: before it was let in it says nothing. The comment
+    may be on the system that is away, so this is tried once and may fail."""
+    if work.run.conclusion is None and work.run.comment_id is not None:
+        with suppress(OutsideError, TimeoutError):
+            async with asyncio.timeout(SHOW_WAIT_S):
+                await work.progress.redraw(now=True)
 
 
 async def _pause(work: Work, wait: NotYet) -> PutOff:

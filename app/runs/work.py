@@ -174,7 +174,9 @@ async def draw(github: GitHub, options: Options, redactor: Redactor, run: Run) -
     if run.job.number is None or is_silent(run):
         return None
     body = redactor.redact(render_comment(run, options.page_url(run.id)))
-    return await github.put_comment(run.job.number, body, marker=marker_for(run), comment_id=run.comment_id)
+    return await github.put_comment(
+        run.job.number, body, marker=marker_for(run), comment_id=run.comment_id, is_urgent=run.is_put_off
+    )
 
 
 def open_work(ports: Ports, options: Options, run: Run, github: GitHub) -> Work:
@@ -185,7 +187,9 @@ def open_work(ports: Ports, options: Options, run: Run, github: GitHub) -> Work:
         is_tap_for_nothing = run.job.is_tap and not run.earlier  # whoever tapped reads the answer in the run
         return None if run.is_muted or is_tap_for_nothing else await draw(github, options, redactor, run)
 
-    begun = run if run.started_at else replace(run, started_at=ports.clock.now(), message="Getting ready.")
+    begun = replace(run, wake_at=None)
+    if not run.started_at:
+        begun = replace(begun, started_at=ports.clock.now(), message="Getting ready.")
     progress = Progress(
         begun,
         store=ports.store,

@@ -49,7 +49,8 @@ def headline(run: Run) -> str:
     if run.conclusion is not None:
         return _HEADLINES[run.conclusion]
     is_queued = run.status is Status.QUEUED and run.started_at is None
-    return "🕐 Queued" if is_queued else f"⏳ Working · {run.percent} %"
+    doing = "Waiting" if run.is_put_off else "Working"
+    return "🕐 Queued" if is_queued else f"⏳ {doing} · {run.percent} %"
 
 
 def title(run: Run) -> str:

@@ -9,7 +9,7 @@ What a template writes itself is as it stands; every value is escaped for where 
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Final
 from urllib.parse import quote
@@ -71,6 +71,12 @@ def spent(usd: float, is_priced: bool, budget_usd: float = 0.0) -> str:
     if not is_priced:
         return f"at least {money(usd)} (price not known)" if usd else "price not known"
     return f"{money(usd)} of {money(budget_usd)}" if budget_usd else money(usd)
+
+
+def clock_time(now: datetime, at: datetime) -> str:
+    """A moment to come, to the minute and never too early, in UTC; with its date where that is not today's."""
+    at = (at + timedelta(minutes=1) - timedelta(microseconds=1)).astimezone(UTC)
+    return f"{at:%H:%M} UTC" if at.date() == now.astimezone(UTC).date() else f"{at.day} {at:%B %H:%M} UTC"
 
 
 def duration(start: datetime | None, end: datetime | None) -> str:

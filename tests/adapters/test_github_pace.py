@@ -211,3 +211,16 @@ async def test_a_write_that_is_held_back_is_not_sent(time: Time) -> None:
             await world.github.put_comment(12, "hi", marker="m", comment_id=9)
         assert caught.value.is_passing
         assert edits.call_count == 45
+
+
+async def test_that_a_run_waits_for_the_limit_is_said_beyond_it(time: Time) -> None:
+    async with open_world(pace=lambda _: Pace(monotonic=time.monotonic, sleep=time.sleep)) as world:
+        world.router.patch(f"{PATH}/issues/comments/9").mock(return_value=httpx.Response(200, json=comment(9, "hi")))
+        world.router.post(f"{PATH}/issues/12/reactions").respond(201, json={})
+        for _ in range(60):
+            await world.github.react("eyes", number=12)
+        for _ in range(6):
+            await world.github.put_comment(12, "Waiting", marker="m", comment_id=9, is_urgent=True)
+        with pytest.raises(GitHubError):
+            await world.github.put_comment(12, "Waiting", marker="m", comment_id=9, is_urgent=True)
+        assert time.slept == []

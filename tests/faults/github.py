@@ -8,6 +8,7 @@ from typing import Final
 from app.core.run import Conclusion
 from app.demo.front import Fault as Refusal
 from app.demo.front import FaultOptions
+from tests.bot import REPO
 from tests.faults.fault import Fault, add
 from tests.faults.script import FIRST
 from tests.faults.world import SUCCESS, World
@@ -97,6 +98,20 @@ async def limited(world: World, seconds: int) -> None:
     assert tries < 30, f"{tries} requests were sent to a GitHub that asked to be left alone for {seconds} s."
 
 
+async def limit_shown(world: World) -> None:
+    """What waits for a limit says so in its comment."""
+    refused = world.github.fails(*CALLS["branch"], status=403, headers={"retry-after": "15"}, json=_SECONDARY)
+    asked = await world.ask()
+
+    def is_told() -> bool:
+        bodies = [comment.body for comment in world.github.comments(REPO, asked.number)]
+        return any("⏳ Waiting" in body and _SECONDARY["message"].split(".")[0] in body for body in bodies)
+
+    await world.until(is_told, "the comment says what the run waits for", limit_s=60)
+    await world.story.mark(f"the wait is told, {refused.times} more refusals to come")
+    await world.settled()
+
+
 async def tokens_end(world: World) -> None:
     """Every token ends its life between two steps."""
     world.script.sleeps(FIRST, "sleep 2")
@@ -143,5 +158,6 @@ add(
         limit_s=200,
     )
 )
+add(Fault("github-limit-of-15-s-is-shown", limit_shown, limit_s=150, waits=True))
 add(Fault("github-rate-limit-for-20-s", partial(limited, seconds=20), limit_s=200, waits=True))
 add(Fault("github-tokens-expire", tokens_end))

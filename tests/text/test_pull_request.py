@@ -1,9 +1,10 @@
 from dataclasses import replace
+from datetime import timedelta
 
 from inline_snapshot import snapshot
 
 from app.text.pull_request import render_pull_request
-from app.text.render import duration, money, spent
+from app.text.render import clock_time, duration, money, spent
 from tests.text.runs import AT, DONE, WORKING
 
 
@@ -84,3 +85,9 @@ def test_what_no_price_is_known_for_costs_no_dollars() -> None:
 def test_a_pull_request_by_a_model_without_a_price_says_so() -> None:
     _, body = render_pull_request(replace(DONE, cost=replace(DONE.cost, usd=0.0, is_priced=False), budget_usd=2.0), "")
     assert "<sub>Asked for by ada · price not known · 6 turns · some-model</sub>" in body
+
+
+def test_a_moment_to_come_is_never_said_too_early() -> None:
+    assert clock_time(AT, AT) == "15:00 UTC"
+    assert clock_time(AT, AT + timedelta(seconds=1)) == "15:01 UTC"
+    assert clock_time(AT, AT + timedelta(hours=10)) == "23 November 01:00 UTC"

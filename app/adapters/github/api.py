@@ -120,10 +120,11 @@ class Api:
         *,
         body: Mapping[str, object] | None = None,
         params: Mapping[str, str | int] | None = None,
+        is_urgent: bool = False,
     ) -> A:
         """Send one REST request and read its answer; one without a body reads as `{}`."""
         if self._pace is not None and method != "GET" and not _UNSEEN.search(path):
-            await self._pace.admit(is_edit=method == "PATCH")
+            await self._pace.admit(is_edit=method == "PATCH", is_urgent=is_urgent)
         async with self._explained(f"{method} {path}"):
             response = await self._send(method, path, params=params, body=body)
             return answer.model_validate_json(response.content or b"{}")

@@ -4,6 +4,7 @@ https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#
 
     write     60 a minute and 400 an hour, counting edits
     edit      three quarters of both: what is only redrawn must not hold up what is new
+    urgent    a tenth more than both: that a run waits for these limits is said all the same
 
 A write whose turn is near waits for it; one whose turn is far is refused, so that its run can be put off. All workers
 count together in the store, in one round trip a write. While that is away each counts on its own, which is what it does
@@ -24,6 +25,7 @@ LIMITS: Final = ((60, 60.0), (400, 3_600.0))
 """How many writes in how many seconds."""
 
 EDITS: Final = 0.75
+URGENT: Final = 1.1
 LONGEST_WAIT_S: Final = 10.0
 
 
@@ -61,13 +63,14 @@ class Pace:
         """Whether all that is remembered has lost its weight."""
         return self._used_at + LIMITS[-1][1] < self._monotonic()
 
-    async def admit(self, *, is_edit: bool = False) -> None:
+    async def admit(self, *, is_edit: bool = False, is_urgent: bool = False) -> None:
         """Wait for a write's turn, ten seconds at most.
 
         Raises:
             GitHubError: with status 429, its turn is further away; `retry_after_s` says how far.
         """
-        windows = [(int(most * EDITS) if is_edit else most, window_s) for most, window_s in LIMITS]
+        share = URGENT if is_urgent else EDITS if is_edit else 1.0
+        windows = [(int(most * share), window_s) for most, window_s in LIMITS]
         try:
             wait_s = await self._take_turn(windows)
         except StoreError as error:
@@ -90,7 +93,7 @@ class Pace:
         if wait_s <= LONGEST_WAIT_S:
             self._used_at = self._monotonic() + wait_s
             insort(self._turns, self._used_at)
-            del self._turns[: -LIMITS[-1][0]]
+            del self._turns[: -int(LIMITS[-1][0] * URGENT)]
 
 
 def shared_pace(turns: Turns, installation_id: int) -> Pace:

@@ -85,13 +85,16 @@ class GithubkitRepository:
         what = str(number) if comment_id is None else f"comments/{comment_id}"
         await self._api.call("POST", f"{self._path}/issues/{what}/reactions", Anything, body={"content": content})
 
-    async def put_comment(self, number: int, body: str, *, marker: str, comment_id: int | None = None) -> int:
-        if comment_id is not None and (edited := await self._edit(comment_id, body)) is not None:
+    async def put_comment(
+        self, number: int, body: str, *, marker: str, comment_id: int | None = None, is_urgent: bool = False
+    ) -> int:
+        edit = partial(self._edit, body=body, is_urgent=is_urgent)
+        if comment_id is not None and (edited := await edit(comment_id)) is not None:
             return edited
 
         async def edit_own() -> int | None:
             own = await self._own_comment(number, marker)
-            return None if own is None else await self._edit(own, body)
+            return None if own is None else await edit(own)
 
         async def create() -> int:
             path = f"{self._path}/issues/{number}/comments"
@@ -168,9 +171,9 @@ class GithubkitRepository:
     def _branch(self, name: str, merged: str = "") -> Branch:
         return Branch(self._api, self.repo, name, bot=self.login, sight=self._sight, merged=merged)
 
-    async def _edit(self, comment_id: int, body: str) -> int | None:
+    async def _edit(self, comment_id: int, body: str, *, is_urgent: bool) -> int | None:
         path = f"{self._path}/issues/comments/{comment_id}"
-        comment = await or_none(self._api.call("PATCH", path, Comment, body={"body": body}))
+        comment = await or_none(self._api.call("PATCH", path, Comment, body={"body": body}, is_urgent=is_urgent))
         return None if comment is None else comment.id
 
     async def _own_comment(self, number: int, marker: str) -> int | None:

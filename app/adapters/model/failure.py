@@ -10,7 +10,8 @@ from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
 
 MAX_ATTEMPTS = 4
 MAX_TIMEOUTS = 2
-MAX_WAIT_S = 60.0
+MAX_WAIT_S = 10.0
+"""Longer waits are the run's: it says so, and holds no worker meanwhile."""
 FIRST_WAIT_S = 0.5
 MAX_QUOTE_CHARS = 300
 
