@@ -161,11 +161,12 @@ async def _take(work: Work, earlier: Run, **fields: Any) -> None:
 
 
 def _taken_over(earlier: Run, job: Job) -> dict[str, Any]:
-    """What a run has from the one whose plan it takes: comment, cost, base and what was asked; of a follow-up, the pull
-    request's branch and what was heard."""
-    on_pull = {"branch": earlier.branch, "began_at": earlier.began_at, "issue": earlier.issue, "heard": earlier.heard}
+    """What a run has from the one whose plan it takes: comment, cost, base, the branch that it named and what was
+    asked; of a follow-up, what was heard."""
+    on_pull = {"began_at": earlier.began_at, "issue": earlier.issue, "heard": earlier.heard}
     return {
         **(on_pull if earlier.began_at else {}),
+        "branch": earlier.branch,
         "job": replace(job, command=_joined(earlier.job.command, job.command)),
         "base_ref": job.command.base or earlier.base_ref,
         "comment_id": earlier.comment_id,
