@@ -1,6 +1,7 @@
 """What every test may use; and what happens on a machine that cannot isolate commands."""
 
 import os
+import signal
 from typing import Final
 
 import pytest
@@ -10,6 +11,12 @@ from app import wiring
 REQUIRE_ISOLATION: Final = "VIBECODER_REQUIRE_ISOLATION"
 """Set in CI: a machine that cannot isolate commands fails there instead of skipping the tests that need it."""
 _SKIPPED: Final = "needs an isolated sandbox"
+
+
+def pytest_sessionstart() -> None:
+    """Let Ctrl-C reach the programs under test, also in a suite that a shell started in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
