@@ -1,6 +1,7 @@
 # The same words here and in CI. `make install` is done by every target that needs it.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 ARGS ?=
 
 .PHONY: install format check test attacks bench faults demo lock clean
@@ -9,15 +10,15 @@ ARGS ?=
 help:  ## say what can be made
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/installed: requirements.txt pyproject.toml
+$(VENV)/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vibecoder needs Python 3.11 or newer; say make PYTHON=python3.11")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "Installing into .venv, once" >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV), once" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . >&2
 	@touch $@
 
-install: .venv/installed  ## create .venv from the lock
+install: $(VENV)/installed  ## create .venv from the lock
 
 format: install  ## bring the code into shape
 	$(BIN)/ruff format app tests
@@ -49,4 +50,4 @@ lock:  ## renew requirements.txt (needs uv on PATH)
 		--no-emit-find-links --no-header --upgrade pyproject.toml --output-file requirements.txt
 
 clean:  ## remove what was installed and what the demo keeps
-	rm -rf .venv .vibecoder
+	rm -rf $(VENV) .vibecoder
