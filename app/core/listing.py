@@ -14,6 +14,9 @@ from app.core.errors import Refused, SandboxError
 from app.core.policy import ABSENT, Change
 
 SUBMODULE: Final = "160000"
+MAX_PATH_CHARS: Final = 1_024
+MAX_FOLDERS: Final = 64
+"""More than source code has. What is looked up for a path costs time and memory in the square of its folders."""
 _LINE: Final = re.compile(
     r":(?P<old_mode>[0-7]{6}) (?P<mode>[0-7]{6}) (?P<old_sha>[0-9a-f]{40,64}) (?P<sha>[0-9a-f]{40,64}) [A-Z]"
 )
@@ -95,6 +98,9 @@ def read_claim(raw: str) -> dict[str, Entry | None]:
         states = parse_diff(raw)
     except ValueError as error:
         raise SandboxError("The sandbox's git gave a listing that cannot be read.") from error
+    for path in states:
+        if len(path) > MAX_PATH_CHARS or path.count("/") > MAX_FOLDERS:
+            raise Refused(f"The path {path[:100]!a}… is too long or in too many folders. I do not publish such paths.")
     present = {path for path, state in states.items() if state is not None}
     for path in states:
         if not is_path(path):

@@ -6,7 +6,7 @@ when the request names it; what gives rights or runs with a repository's secrets
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Final
 
@@ -122,11 +122,23 @@ def _is_named(path: str, said: str) -> bool:
 
     `docs/AGENTS.md` is no word about `AGENTS.md`, and `.cursor/rules` none about all of `.cursor`.
     """
-    if not said:
-        return False
     parts = fold_path(path).split("/")
-    names = {"/".join(parts[start:end]) for start in range(len(parts)) for end in range(start + 1, len(parts) + 1)}
-    return any(_is_said(name, said) for name in names if _matches(_unless(), name))
+    for at, part in enumerate(parts):
+        if part in said and _matches(_unless(), part) and any(_is_said(name, said) for name in _names(parts, at, said)):
+            return True
+    return False
+
+
+def _names(parts: Sequence[str], at: int, said: str) -> Iterator[str]:
+    """The parts of the path around this one that stand in the text. Where a short one does not, no longer one does."""
+    for start in range(at, -1, -1):
+        for end in range(at + 1, len(parts) + 1):
+            name = "/".join(parts[start:end])
+            if name not in said:
+                break
+            yield name
+        if "/".join(parts[start : at + 1]) not in said:
+            return
 
 
 def _is_said(name: str, said: str) -> bool:

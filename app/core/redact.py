@@ -5,7 +5,7 @@ their secrets. The same shapes serve the gate in `core/policy.py`.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
@@ -17,6 +17,10 @@ from app.core.own_secrets import OwnSecrets
 from app.core.secret_rules import Rule, is_sample, rules, rules_by_keyword
 
 MASK: Final = "[redacted]"
+_MARKDOWN_MASK: Final = "(redacted)"
+"""Brackets would be the text of a link where an address in parentheses follows."""
+_NOT_MARKUP: Final = re.compile(r"[^\s`~<>|\\]+")
+"""What has no part in where code, HTML, lines and cells of tables begin and end."""
 OWN: Final = "a secret of this deployment"
 _SHORT_CHARS: Final = 256
 _KEPT: Final = 2_048
@@ -47,6 +51,14 @@ class Redactor:
     def redact(self, text: str) -> str:
         """The text with every known value and every known shape replaced by `MASK`."""
         return self._remembered(text) if len(text) <= _SHORT_CHARS else self._redact(text)
+
+    def redact_markdown(self, text: str) -> str:
+        """As `redact`, for Markdown that is ready to be sent. What was escaped stays so, even where a secret reaches
+        over the ends of code, lines or elements: their marks stay."""
+        text = _mask(text, self._own.spans(text), _mask_words)
+        for rule in _candidates(text):
+            text = _mask(text, rule.spans(text), _mask_words)
+        return text
 
     def find_own(self, text: str) -> int | None:
         """The line, from 1, where a value that this process knows begins; None when none is there.
@@ -117,11 +129,24 @@ def _is_telling(value: str) -> bool:
     return len(value) >= _TELLING_CHARS or any(char.isdigit() for char in value)
 
 
-def _mask(text: str, spans: Iterable[tuple[int, int]]) -> str:
-    """The text with `MASK` in the place of each span; those that touch become one."""
-    parts, at, last = [], 0, -1
+def _mask_words(secret: str) -> str:
+    """The first word becomes the mask, the others a mark of one character: the text never grows much."""
+    first = _NOT_MARKUP.search(secret)
+    if first is None:
+        return secret
+    return f"{secret[: first.start()]}{_MARKDOWN_MASK}{_NOT_MARKUP.sub('…', secret[first.end() :])}"
+
+
+def _mask(text: str, spans: Iterable[tuple[int, int]], masked: Callable[[str], str] = lambda _: MASK) -> str:
+    """The text with a mask in the place of each span; those that touch become one."""
+    joined: list[tuple[int, int]] = []
     for start, end in sorted(spans):
-        if start > last:
-            parts += [text[at:start], MASK]
-        last = at = max(end, at)
+        if joined and start <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((start, end))
+    parts, at = [], 0
+    for start, end in joined:
+        parts += [text[at:start], masked(text[start:end])]
+        at = end
     return "".join((*parts, text[at:])) if parts else text

@@ -49,7 +49,7 @@ _IMAGE: Final = re.compile(r"!\[(?:[^\[\]\\]|\\.|\[[^\[\]]*+\])*+\]", re.DOTALL)
 _QUOTED: Final = r"""(?:"[^"]*"|'[^']*'|\([^()]*\))"""
 _TITLE: Final = re.compile(rf"(\]\( *(?:<[^<>\n]*>|[^\s<>()]+(?:\([^\s<>()]*\)[^\s<>()]*)?))\s+{_QUOTED} *\)")
 _DEFINITION: Final = re.compile(
-    rf"^ {{0,3}}\[(?!\^)([^\[\]]{{1,999}})\]:[ \t]*\n?[ \t]*(\S+)(?:\s+{_QUOTED})?[ \t]*$", re.MULTILINE
+    rf"^ {{0,3}}\[(?!\^)([^\[\]]{{1,999}})\]:[ \t]*+\n?[ \t]*+(\S+)(?:\s+{_QUOTED})?[ \t]*$", re.MULTILINE
 )
 _LABEL: Final = re.compile(r"\[([^\[\]]{1,999})\]")
 

@@ -205,7 +205,7 @@ async def answer_threads(work: Work) -> None:
         if heard.source is Source.REMARK and heard.comment_id is not None and work.run.job.number is not None:
             marker = marker_of(heard.job_id)
             await work.progress.begin_creating()
-            body = f"{marker}\n{work.redactor.redact(render_reply(work.run, heard))}"
+            body = f"{marker}\n{work.redactor.redact_markdown(render_reply(work.run, heard))}"
             await _put_reply(work, work.run.job.number, heard.comment_id, body, marker)
 
 

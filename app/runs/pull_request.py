@@ -29,7 +29,7 @@ async def open_pull_request(work: Work, *, is_draft: bool = False) -> None:
             branch=run.branch,
             base=run.base_ref,
             title=work.redactor.redact(title),
-            body=work.redactor.redact(body),
+            body=work.redactor.redact_markdown(body),
             is_draft=wants_draft,
         )
         pull_request = await finish(put)

@@ -16,6 +16,8 @@ from app.runs.publish import check_merge
 from app.runs.recheck import check_still_wanted
 from app.runs.work import Work
 
+_MAX_CHARS: Final = 400
+"""More than the longest name of a branch and the words around it; a longer text would take time in its square."""
 _ASKS: Final = re.compile(
     r"(?:please\s+)?(?:(?:can|could) you\s+)?"
     r"(?:(?:update|merge|rebase|sync)(?:\s+(?:it|this|the branch|the pr))?(?:\s+(?:from|with|on|onto|in|to))?"
@@ -33,7 +35,8 @@ def is_asked_for(work: Work) -> bool:
 
 def is_update(instruction: str, base: str) -> bool:
     """Do these words ask to bring `base` into the branch, and for nothing else?"""
-    asked = _ASKS.fullmatch(instruction.strip())
+    instruction = instruction.strip()
+    asked = _ASKS.fullmatch(instruction) if len(instruction) <= _MAX_CHARS else None
     if asked is None:
         return False
     named = (asked["base"] or base).casefold()

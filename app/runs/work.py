@@ -173,7 +173,7 @@ async def draw(github: GitHub, options: Options, redactor: Redactor, run: Run) -
     """Write the run's one comment from the run."""
     if run.job.number is None or is_silent(run):
         return None
-    body = redactor.redact(render_comment(run, options.page_url(run.id)))
+    body = redactor.redact_markdown(render_comment(run, options.page_url(run.id)))
     return await github.put_comment(
         run.job.number, body, marker=marker_for(run), comment_id=run.comment_id, is_urgent=run.is_put_off
     )

@@ -25,6 +25,7 @@ _ISSUE: Final = re.compile(
 _NOUN_BEFORE: Final = re.compile(
     r"\b(?:issues?|bugs?|tickets?|prs?|pulls?|requests?|numbers?|no\.?)\s+$", re.IGNORECASE
 )
+_NOUN_CHARS: Final = 20
 _SKIPS: Final = re.compile(SKIPS, re.IGNORECASE)
 _OVERRIDE: Final = re.compile(r"\b(BEGIN|END)_(COMMIT_OVERRIDE|NESTED_COMMIT)")
 _BREAKING: Final = re.compile(r"\bBREAKING[ -]CHANGES?(?=\s*:)", re.IGNORECASE)
@@ -85,7 +86,7 @@ def reword(line: str) -> str:
 def _issue(found: re.Match[str]) -> str:
     number = found["linked"] or found["number"] or found["gh"]
     where = found["at"] or found["repo"]
-    noun = "" if _NOUN_BEFORE.search(found.string, 0, found.start()) else "issue "
+    noun = "" if _NOUN_BEFORE.search(found.string, max(0, found.start() - _NOUN_CHARS), found.start()) else "issue "
     return f"{noun}{number} of {where}" if where else f"{noun}{number}"
 
 

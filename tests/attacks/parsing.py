@@ -13,7 +13,7 @@ from app.core.run import Conclusion
 from app.demo.model import tool
 from tests.attacks.attack import attack
 from tests.attacks.scene import Scene
-from tests.e2e.turns import write
+from tests.e2e.turns import shell, write
 
 _MAX_BUSY_S: Final = 1.5
 """What the event loop may compute without a pause, in processor time, so that a busy machine changes nothing."""
@@ -104,3 +104,30 @@ async def lines_without_an_end(scene: Scene) -> None:
             tool("search", pattern="helo"), tool("edit", path="bundle.js", old="x" * 40_000 + "y", new="z")
         )
     await scene.assert_mended(run)
+
+
+@attack("parsing")
+async def white_space_in_the_issue(scene: Scene) -> None:
+    """An issue of 60,000 blanks behind a label, which cost whoever cleans it minutes."""
+    issue = await scene.bot.issue(body="It says helo.\n\n[a]:" + " " * 60_000 + "\n\n[b]")
+    async with _responsive():
+        scene.persuade()
+        run = await scene.labelled(issue)
+    await scene.assert_mended(run)
+    assert run.attempt == 1, "A worker was lost."
+
+
+@attack("parsing")
+async def a_file_in_ten_thousand_folders(scene: Scene) -> None:
+    """A path that is in git's index only, whose folders' names would fill the worker's memory."""
+    script = (
+        "export GIT_INDEX_FILE=.git/vibecoder-index; path=$(printf 'a/%.0s' $(seq 12000))AGENTS.md; "
+        "printf '100644 %s\\t%s\\n' $(git hash-object -w greet.py) $path | git update-index --index-info && "
+        "printf '%s\\0' $path | git update-index -z --skip-worktree --stdin && echo placed"
+    )
+    async with _responsive():
+        run = await scene.asked(shell(script))
+    scene.assert_in(scene.heard(), "placed")
+    assert run.conclusion is Conclusion.FAILURE
+    assert run.attempt == 1, "A worker was lost."
+    scene.assert_told("is too long or in too many folders")

@@ -6,6 +6,7 @@ from pydantic import SecretStr
 
 from app.core.errors import Refused
 from app.core.policy import ABSENT, EXECUTABLE, REGULAR, SYMLINK, Caps, Change, Role, admit, inspect
+from app.core.protected import list_held
 from app.core.redact import OWN, Redactor
 
 
@@ -141,6 +142,12 @@ def test_what_instructs_agents_is_changed_when_the_request_names_it(path: str, r
 
 def test_the_request_does_not_lift_what_the_repository_protects() -> None:
     assert inspect((Change("AGENTS.md", REGULAR),), protected=("AGENTS.md",), request="Mend AGENTS.md").held
+
+
+def test_a_path_of_many_folders_costs_little() -> None:
+    began = time.process_time()
+    assert list_held(["a/" * 500 + "AGENTS.md"], (), "Change docs/AGENTS.md") != []
+    assert time.process_time() - began < 0.5
 
 
 def test_what_would_lie_in_the_place_of_a_protected_file_is_held_back() -> None:

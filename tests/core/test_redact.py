@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from app.core import escape
 from app.core.redact import MASK, Redactor
+from tests.text.github import alive
 
 
 def test_known_values_are_masked_wherever_they_stand() -> None:
@@ -98,3 +100,31 @@ def test_masking_twice_is_masking_once(text: str) -> None:
     redactor = Redactor([SecretStr("hunter22hunter22")])
     once = redactor.redact(text)
     assert redactor.redact(once) == once
+
+
+TOKEN = "gh\u200bp_" + "c3D4" * 9
+"""As a token of GitHub's once what nobody sees is taken out."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"!{TOKEN}(//evil.example/x.png)",
+        f"See {TOKEN}(//evil.example/x).",
+        f"{TOKEN}: //evil.example\n\n[redacted]",
+        "BEGIN`-----BE\u200bGIN PRIVATE KEY-----` and `-----END PRIVATE KEY----- @octocat #7`",
+        "-----BE\u200bGIN PRIVATE KEY----- and `-----END PRIVATE KEY----- @octocat #7`",
+        "-----BE\u200bGIN PRIVATE KEY-----\n```\n-----END PRIVATE KEY-----\n@octocat\n```",
+    ],
+)
+def test_masking_what_is_ready_to_be_sent_brings_nothing_alive(text: str) -> None:
+    for shown in (escape.block(text), escape.inline(text)):
+        masked = Redactor().redact_markdown(shown)
+        assert "c3D4c3D4" not in masked
+        assert alive(masked) == []
+
+
+@given(st.lists(st.sampled_from(["a", " ", "`", "\n", "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"])))
+def test_a_text_grows_by_masks_only(parts: list[str]) -> None:
+    text = "".join(parts)
+    assert len(Redactor().redact_markdown(text)) <= len(text) + 10

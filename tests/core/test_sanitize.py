@@ -161,5 +161,13 @@ def test_a_hostile_text_costs_little(unit: str) -> None:
     assert time.process_time() - began < 1
 
 
+@pytest.mark.parametrize("text", ["[a]:" + " " * 65_000, "[a]:" + "\t" * 30_000 + "\n" + " " * 30_000])
+def test_white_space_behind_a_label_costs_little(text: str) -> None:
+    began = time.process_time()
+    clean(text + "\n", max_chars=100)
+    clean(f"x\n{text}\n\n[b]", max_chars=100)
+    assert time.process_time() - began < 1
+
+
 def test_what_deceives_the_eye_is_written_out() -> None:
     assert reveal("a\u202eb\U000e0041 caf\u00e9 \u200d") == "a\\u{202e}b\\u{e0041} caf\u00e9 \u200d"

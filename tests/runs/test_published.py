@@ -192,6 +192,12 @@ async def test_a_path_cannot_be_file_and_folder(place: Place) -> None:
         await place.look(Liar(*listing({"n": b"x", "n/b": b"x"})))
 
 
+@pytest.mark.parametrize("path", ["a/" * 65 + "b", "a" * 1_025])
+async def test_a_path_of_many_folders_is_refused_before_it_is_looked_up(place: Place, path: str) -> None:
+    with pytest.raises(Refused, match="too long or in too many folders"):
+        await place.look(Liar(*listing({path: b"x"})))
+
+
 async def test_floods_are_refused_before_anything_is_read(place: Place) -> None:
     with pytest.raises(Refused, match="201 files, more than 200"):
         await place.look(Liar(listing({f"f{number}": b"x" for number in range(201)})[0]))

@@ -1,5 +1,7 @@
 """Which words ask to bring base into the branch, and nothing else."""
 
+import time
+
 import pytest
 
 from app.runs.update import is_update
@@ -42,3 +44,12 @@ def test_words_that_ask_for_an_update(words: str) -> None:
 )
 def test_words_that_ask_for_something_else(words: str) -> None:
     assert not is_update(words, "main")
+
+
+@pytest.mark.parametrize(
+    "words", ["update from " + "." * 30_000 + "é `", "please " * 10_000 + "`", "merge" + " " * 60_000 + "`"]
+)
+def test_long_instructions_cost_little(words: str) -> None:
+    began = time.process_time()
+    assert not is_update(words, "main")
+    assert time.process_time() - began < 0.2
