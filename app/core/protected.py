@@ -18,6 +18,9 @@ ALWAYS: Final = (
     *(".azuredevops", "Jenkinsfile*", "bitbucket-pipelines*", ".drone.*", "appveyor.y*ml", ".appveyor*", ".buildkite"),
     *(".woodpecker*", ".cirrus*", ".teamcity", "cloudbuild*.y*ml", "cloudbuild*.json", "buildspec*.y*ml", ".semaphore"),
     *(".gitea", ".forgejo", ".builds", ".build.yml", "bamboo-specs", "codemagic.y*ml", "bitrise.y*ml"),
+    *(".tekton", ".zuul.*", "zuul.yaml", ".zuul.d", "zuul.d", ".prow*", ".taskcluster.yml", ".harness", ".vsts-ci*"),
+    *("wercker.yml", ".scrutinizer.yml", "screwdriver.yaml", "codefresh.yml", ".codefresh", ".gocd.y*ml"),
+    *(".packit.y*ml", "bors.toml", ".kodiak.toml", ".bulldozer.y*ml", ".policy.yml", ".pullapprove.y*ml"),
     *("renovate.json*", ".renovaterc*", "dependabot.y*ml"),
 )
 """Whatever the repository's file or the request says, in the syntax of `.gitignore`."""
@@ -39,6 +42,9 @@ UNLESS_NAMED: Final = (
     *("copilot-instructions.md", "*.instructions.md", ".copilot*", ".mcp.json", "opencode.json*", ".opencode*"),
     *(".claude*", ".codex*", ".cursor*", ".gemini*", ".windsurf*", ".clinerules*", ".cline*", ".roo*", ".junie*"),
     *(".kiro*", ".aider*", ".continue*", ".amazonq*", ".augment*", ".trae*", ".goose*", ".openhands*", ".qodo*"),
+    *(".agent", ".agents", ".kilocode*", ".crush*", "CRUSH.md", ".factory", ".aiassistant", ".tabnine*", ".rovodev*"),
+    *(".firebender*", "firebender.json", ".rules", ".cody*", ".codeium*", ".lingma", ".qoder*", ".codebuddy*", "*.mdc"),
+    *(".vs", ".fleet", "*.sublime-project", ".vimrc", ".lvimrc", "_vimrc"),
     *(".pr_agent.toml", ".coderabbit.y*ml", ".vscode", "*.code-workspace", ".idea", ".zed"),
     *(".devcontainer*", "devcontainer.json", ".gitpod*", ".idx", ".replit", ".envrc", ".exrc", ".nvimrc", ".nvim.lua"),
     *(".dir-locals.el", ".pre-commit-config.y*ml", ".husky", "lefthook.*", ".lefthook*"),

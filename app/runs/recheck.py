@@ -75,6 +75,9 @@ async def find_closed(work: Work) -> str:
     if run.job.number is None or run.job.is_pull_request:
         return ""
     issue = await work.github.pulls.issue(run.job.number)
+    if issue is None:  # or was opened a moment ago, and is not visible yet
+        await work.ports.clock.sleep(SETTLE_S)
+        issue = await work.github.pulls.issue(run.job.number)
     if issue is None:
         return "The issue was deleted or transferred"
     if not issue.is_open:

@@ -104,6 +104,15 @@ def test_what_would_take_the_place_of_a_folder_with_protected_paths_is_held_back
         "azure-pipelines.yml",
         ".woodpecker.yml",
         ".husky/pre-commit",
+        ".agents/skills/x/SKILL.md",
+        ".kilocode/rules/x.md",
+        "CRUSH.md",
+        ".rules",
+        ".vs/tasks.vs.json",
+        "app.sublime-project",
+        ".tekton/pull.yaml",
+        ".kodiak.toml",
+        "bors.toml",
     ],
 )
 def test_what_steers_ci_agents_and_editors_is_held_back_at_any_depth(path: str) -> None:

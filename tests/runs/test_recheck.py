@@ -28,12 +28,13 @@ ISSUE = replace(JOB, number=12, is_pull_request=False, source=Source.LABEL, send
 
 @dataclass
 class There:
-    """GitHub, as it is now. `heads` are what each look at the branch shows."""
+    """GitHub, as it is now. `heads` are what each look at the branch shows; so many looks do not show the issue."""
 
     roles: dict[str, Role] = field(default_factory=lambda: {"ada": Role.WRITE, "mona": Role.WRITE})
     text: IssueText | None = field(default_factory=lambda: IssueText("A typo", "", is_open=True))
     found: Pull = PULL
     heads: list[str | None] = field(default_factory=list)
+    unseen: int = 0
     looks: int = 0
 
     @property
@@ -45,7 +46,8 @@ class There:
         return self.roles.get(person.login, Role.NONE)
 
     async def issue(self, _: int) -> IssueText | None:
-        return self.text
+        self.unseen -= 1
+        return None if self.unseen >= 0 else self.text
 
     async def pull(self, _: int) -> Pull:
         return self.found
@@ -82,6 +84,10 @@ async def test_the_operator_and_the_command_line_have_no_role_to_lose() -> None:
 async def test_a_branch_that_is_not_visible_yet_was_not_deleted() -> None:
     run = await check(There(heads=[None, "a" * 40]), replace(Run(ISSUE), **BRANCH))
     assert run.commits
+
+
+async def test_an_issue_that_is_not_visible_yet_was_not_deleted() -> None:
+    await check(There(unseen=1), Run(ISSUE))
 
 
 ENDS: Final[dict[str, tuple[There, dict[str, Any], str]]] = {
