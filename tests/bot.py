@@ -149,9 +149,9 @@ class Bot:
                     return run
         raise AssertionError(f"There is no run {run_id}.")
 
-    async def start_ci(self, judge: Judge, name: str = "tests") -> None:
+    async def start_ci(self, judge: Judge, name: str = "tests", *, on_push: bool = False) -> None:
         """From now on `judge` decides how the repository's check ends."""
-        await self.github.ci.judges(REPO, name, judge)
+        await self.github.ci.judges(REPO, name, judge, on_push=on_push)
 
     def comments(self, issue: Issue) -> list[Comment]:
         """What the bot said there."""

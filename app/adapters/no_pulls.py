@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from app.core.errors import GitHubError
-from app.core.pull import Check, IssueText, Merging, Pull, Thumb
+from app.core.pull import Check, IssueText, Merging, Pull, Suite, Thumb
 
 
 class NoPulls:
@@ -31,6 +31,9 @@ class NoPulls:
         raise _refused()
 
     async def checks(self, sha: str) -> tuple[Check, ...]:
+        return ()
+
+    async def suites(self, sha: str) -> tuple[Suite, ...]:
         return ()
 
     async def check_log(self, check: Check) -> str:

@@ -7,6 +7,7 @@
     pull_request_review          submitted      ReviewSubmitted
     pull_request_review_comment  created        ReviewCommentCreated
     check_suite                  completed      ChecksCompleted
+    status                       (none)         StatusChanged
     installation…                any            InstallationChanged
     repository                   any            RepositoryChanged
 
@@ -139,8 +140,25 @@ class ReviewComment(Comment):
     pull_request_review_id: _Id | None = None
 
 
+class SuiteRepo(_Payload):
+    id: _Id
+
+
+class SuiteEnd(_Payload):
+    repo: SuiteRepo | None = None
+
+
 class SuitePull(_Payload):
+    """A pull request that a check suite's head belongs to; maybe one of another repository: a fork, or the parent."""
+
     number: _Id
+    head: SuiteEnd | None = None
+    base: SuiteEnd | None = None
+
+    def is_within(self, repository_id: int | None) -> bool:
+        """Does it go from a branch of this repository to another branch of it?"""
+        ends = [end.repo.id if end is not None and end.repo is not None else None for end in (self.head, self.base)]
+        return repository_id is not None and ends == [repository_id, repository_id]
 
 
 class SuiteApp(_Payload):
@@ -148,7 +166,11 @@ class SuiteApp(_Payload):
 
 
 class CheckSuite(_Payload):
-    """The checks of one App on one commit. `pull_requests` are those of this repository with the branch as head."""
+    """The checks of one App on one commit.
+
+    `pull_requests` are those that GitHub knew of when the suite began: none for what a push started before the pull
+    request was opened, and none for forks.
+    """
 
     id: _Id
     head_branch: str | None = None
@@ -158,7 +180,19 @@ class CheckSuite(_Payload):
     app: SuiteApp | None = None
 
 
+class StatusCommit(_Payload):
+    sha: Annotated[str, Field(max_length=64)] | None = None
+
+
+class StatusBranch(_Payload):
+    """A branch that contains the commit of a status; `commit` is the branch's head."""
+
+    name: Annotated[str, Field(max_length=255)]
+    commit: StatusCommit = StatusCommit()
+
+
 class Repository(_Payload):
+    id: _Id | None = None
     full_name: _RepoName
     private: bool = True
 
@@ -223,6 +257,18 @@ class ChecksCompleted(_Payload):
     installation: Installation | None = None
 
 
+class StatusChanged(_Payload):
+    """A CI system outside of GitHub's checks said how it stands with a commit (`state`). `branches` are at most ten."""
+
+    id: _Id
+    sha: Annotated[str, Field(max_length=64)]
+    state: Annotated[str, Field(max_length=64)]
+    branches: tuple[StatusBranch, ...] = ()
+    repository: Repository
+    sender: Account
+    installation: Installation | None = None
+
+
 class Named(_Payload):
     full_name: _RepoName | None = None
 
@@ -253,6 +299,7 @@ Event: TypeAlias = (
     | ReviewSubmitted
     | ReviewCommentCreated
     | ChecksCompleted
+    | StatusChanged
     | InstallationChanged
     | RepositoryChanged
 )
@@ -264,6 +311,7 @@ _EVENTS: Final[dict[str, tuple[type[Event], str]]] = {
     "pull_request_review": (ReviewSubmitted, "submitted"),
     "pull_request_review_comment": (ReviewCommentCreated, "created"),
     "check_suite": (ChecksCompleted, "completed"),
+    "status": (StatusChanged, ""),
     "installation": (InstallationChanged, ""),
     "installation_repositories": (InstallationChanged, ""),
     "repository": (RepositoryChanged, ""),

@@ -12,7 +12,13 @@ from typing import Final, Protocol
 from app.core.job import Person
 
 FAILED: Final = frozenset({"failure", "timed_out"})
-"""Conclusions of a check that ask for work. `cancelled`, `action_required` and the like are people's affair."""
+"""Conclusions of a check that ask for work."""
+HALTED: Final = frozenset({"startup_failure", "cancelled", "stale", "action_required"})
+"""Conclusions of a check suite that did not run to its end. No change to the code helps: people are told."""
+FAILED_STATES: Final = frozenset({"failure", "error"})
+"""States of a commit status that ask for work."""
+STATUS_APP: Final = "commit status"
+"""`Check.app` of a commit status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +46,10 @@ class Pull:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check run on a commit. `conclusion` is empty while it runs; `text` is what it says itself, plain, capped.
+    """One check run or commit status on a commit. `conclusion` is empty while it runs; `text` is what it says itself,
+    plain, capped.
 
-    `app` is the slug of the App that made it (`github-actions`).
+    `app` is the slug of the App that made it (`github-actions`), or `STATUS_APP`. `ended_at` is not always told.
     """
 
     id: int
@@ -51,6 +58,7 @@ class Check:
     conclusion: str = ""
     url: str = ""
     text: str = ""
+    ended_at: datetime | None = None
 
     @property
     def is_failed(self) -> bool:
@@ -58,17 +66,30 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Suite:
+    """The checks of one App on a commit, as a whole. `conclusion` is empty until all have ended."""
+
+    app_name: str
+    conclusion: str = ""
+
+    @property
+    def is_halted(self) -> bool:
+        return self.conclusion in HALTED
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """What was found out about checks that failed. `findings` are sentences for people, in order.
 
     `failed` are those that are still to be looked into; `asked` are the ids of those among them that were asked, at
-    `asked_at`, to run again.
+    `asked_at`, to run again. `seen` are the ids of all failed checks that were looked at.
     """
 
     failed: tuple[Check, ...] = ()
     asked: tuple[int, ...] = ()
     asked_at: datetime | None = None
     findings: tuple[str, ...] = ()
+    seen: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +148,10 @@ class Pulls(Protocol):
         """Merge `head` (a branch or sha) into `branch` on GitHub, with a verified merge commit. Repeatable."""
 
     async def checks(self, sha: str) -> tuple[Check, ...]:
-        """The newest run of each check on a commit, at most 100. Repeatable."""
+        """The newest run of each check on a commit and its commit statuses, at most 100 each. Repeatable."""
+
+    async def suites(self, sha: str) -> tuple[Suite, ...]:
+        """The check suites of a commit, at most 100. One that could not start has no checks. Repeatable."""
 
     async def check_log(self, check: Check) -> str:
         """The log of a failed check as plain text, its last 200,000 characters; empty when GitHub keeps none for us."""

@@ -9,11 +9,15 @@
     pull_request_review_comment.created  on a pull request of the bot's                       follow_up
     pull_request_review.submitted        changes requested, on a pull request of the bot's    follow_up
     pull_request_review.submitted        a command in its text                                as in a comment
-    check_suite.completed                failed, on a pull request of the bot's               fix_ci
+    check_suite.completed                failed or did not run to its end, on a branch        fix_ci
+                                         of the bot's
+    status                               failed, on a branch of the bot's                     fix_ci
     anything else                        ever                                                 no job
 
 - A pull request of the bot's was opened by a bot, from a branch `vibecode/…` of the repository itself; whether by this
-  App, the worker asks. Only `check_suite` comes without a person: whoever started the work answers for it.
+  App, the worker asks. Only `check_suite` and `status` come without a person: whoever started the work answers for it.
+- Checks of a push may end before there is a pull request, and a status never names one: such a job has no number, and
+  the worker looks the pull request up.
 - A person is no Bot, has no `[bot]` after the login, and wrote the comment without an App in between: two bots that
   answer each other would never end. Bots that the repository's file names count as persons.
 - A command on a closed issue, or one that cannot be read, is a job too: the worker answers it. A label there is not.
@@ -42,10 +46,11 @@ from app.core.events import (
     Review,
     ReviewCommentCreated,
     ReviewSubmitted,
+    StatusChanged,
 )
 from app.core.job import MEMBERS, Command, Job, Mode, Person, Place, Source, Verb, job_id
 from app.core.policy import BRANCH_PREFIX
-from app.core.pull import FAILED
+from app.core.pull import FAILED, FAILED_STATES, HALTED
 
 MAX_TITLE_CHARS: Final = 256
 MAX_BODY_CHARS: Final = 65_536
@@ -86,7 +91,7 @@ def decide(event: Event, *, delivery_id: str, label: str, now: datetime, bots: C
         case ReviewSubmitted():
             asked = _reviewed(event)
             thread = event.pull_request
-        case ChecksCompleted():
+        case ChecksCompleted() | StatusChanged():
             return _failed(event, delivery_id=delivery_id, now=now)
         case _:
             return None
@@ -125,7 +130,7 @@ def decide(event: Event, *, delivery_id: str, label: str, now: datetime, bots: C
 def repo_to_ask(event: Event, *, label: str, now: datetime) -> str:
     """The repository whose file might make a job of an event that is none otherwise: by its label, or by its bots.
     Empty where no file could."""
-    if isinstance(event, Ping | InstallationChanged | RepositoryChanged | ChecksCompleted):
+    if isinstance(event, Ping | InstallationChanged | RepositoryChanged | ChecksCompleted | StatusChanged):
         return ""
     name = event.label.name if isinstance(event, IssueLabeled) and event.label else label
     asks = decide(event, delivery_id="", label=name, now=now, bots=(event.sender.login,))
@@ -135,13 +140,18 @@ def repo_to_ask(event: Event, *, label: str, now: datetime) -> str:
 def is_open_to_anybody(event: Event) -> bool:
     """Could somebody without a role in the repository have caused this event, by what GitHub says of its author?
 
-    False for labels, which take a role, and for checks on branches that only this App writes.
+    False for labels, which take a role, and for checks of pull requests within the repository. Checks of which no pull
+    request is known may be of a fork's branch; so may statuses.
     """
     match event:
         case CommentCreated() | ReviewCommentCreated():
             return event.comment.author_association not in MEMBERS
         case ReviewSubmitted():
             return event.review.author_association not in MEMBERS
+        case ChecksCompleted():
+            return _number_of(event) is None
+        case StatusChanged():
+            return True
     return False
 
 
@@ -199,29 +209,33 @@ def _reviewed(event: ReviewSubmitted) -> Asked | None:
     return replace(asked, at=review.submitted_at)
 
 
-def _failed(event: ChecksCompleted, *, delivery_id: str, now: datetime) -> Job | None:
+def _failed(event: ChecksCompleted | StatusChanged, *, delivery_id: str, now: datetime) -> Job | None:
     """The sender is whoever pushed, for our branches this App: who started the work is found out by the worker."""
-    suite = event.check_suite
-    branch = suite.head_branch or ""
-    is_ours = branch.startswith(BRANCH_PREFIX) and bool(suite.pull_requests)
-    if not is_ours or suite.conclusion not in FAILED or event.installation is None:
+    if isinstance(event, StatusChanged):
+        is_told = event.state in FAILED_STATES
+        heads = [branch.name for branch in event.branches if branch.commit.sha == event.sha]
+        branch = next((name for name in heads if name.startswith(BRANCH_PREFIX)), "")
+        key, sha, number = f"status{event.id}", event.sha, None
+    else:
+        suite = event.check_suite
+        is_told = suite.conclusion in FAILED | HALTED
+        branch, key, sha, number = suite.head_branch or "", str(suite.id), suite.head_sha, _number_of(event)
+    if not is_told or not branch.startswith(BRANCH_PREFIX) or event.installation is None:
         return None
-    number, repo = suite.pull_requests[0].number, event.repository.full_name
-    return Job(
-        id=job_id(repo, number, Source.CHECKS, str(suite.id)),
-        repo=repo,
+    job = checks_job(event.repository.full_name, number, key, branch=branch, head_sha=sha, now=now)
+    return replace(
+        job,
         installation_id=event.installation.id,
-        source=Source.CHECKS,
         sender=_person(event.sender),
-        created_at=now,
-        mode=Mode.FIX_CI,
-        number=number,
-        is_pull_request=True,
         delivery_id=delivery_id,
         is_private=event.repository.private,
-        branch=branch,
-        head_sha=suite.head_sha,
     )
+
+
+def _number_of(event: ChecksCompleted) -> int | None:
+    """The pull request of this repository, from a branch of it, that the checks are of; None when none is named."""
+    pulls = event.check_suite.pull_requests
+    return next((pull.number for pull in pulls if pull.is_within(event.repository.id)), None)
 
 
 def _command(text: str | None) -> Command | None:
@@ -255,6 +269,24 @@ def _mode(verb: Verb, *, is_pull_request: bool) -> Mode:
 
 def _person(account: Account) -> Person:
     return Person(account.login, account.id, account.is_bot)
+
+
+def checks_job(repo: str, number: int | None, key: str, *, branch: str, head_sha: str, now: datetime) -> Job:
+    """The job that looks into the checks of a commit at the head of `branch`; without a number it finds the pull
+    request first. The installation and the sender are still to be filled in."""
+    return Job(
+        id=job_id(repo, number, Source.CHECKS, key),
+        repo=repo,
+        installation_id=0,
+        source=Source.CHECKS,
+        sender=Person("", 0, is_bot=True),
+        created_at=now,
+        mode=Mode.FIX_CI,
+        number=number,
+        is_pull_request=number is not None,
+        branch=branch,
+        head_sha=head_sha,
+    )
 
 
 TOO_LATE: Final = (

@@ -19,6 +19,7 @@ from app.demo import (
     registration,
     rest,
     review_api,
+    statuses,
     threads,
 )
 from app.demo.answer import Refusal, not_found
@@ -46,7 +47,8 @@ def build(hub: Hub) -> Starlette:
         return await graphql.serve(hub, request)
 
     reviews = (*review_api.ROWS, *merges.ROWS)
-    tables = (*rest.ROWS, *threads.ROWS, *git_data.ROWS, *checks.ROWS, *commits.ROWS, *pulls.ROWS, *reviews)
+    states = (*checks.ROWS, *statuses.ROWS)
+    tables = (*rest.ROWS, *threads.ROWS, *git_data.ROWS, *states, *commits.ROWS, *pulls.ROWS, *reviews)
     flow = registration.Flow(hub)
     api = [*routes(hub, tables), *flow.api(), Route("/{path:path}", _nowhere, methods=_METHODS)]
     return Starlette(

@@ -32,6 +32,15 @@ async def list_check_runs(call: Call) -> Response:
     return reply({"total_count": len(runs), "check_runs": list(shown)}, headers=links)
 
 
+async def list_suites(call: Call) -> Response:
+    repo, sha, ci = call.repo, await resolve(call, call.part("ref")), call.hub.ci
+    head = await repo.git.commit(sha)
+    about = {"repository": call.shapes.repo(repo)}
+    suites = [{**ci.suite_shape(repo, suite, head), **about} for suite in ci.suites(repo) if suite.sha == sha]
+    shown, links = page(call.request, suites)
+    return reply({"total_count": len(suites), "check_suites": list(shown)}, headers=links)
+
+
 def _job(call: Call) -> tuple[CheckSuite, CheckRun]:
     found = call.hub.ci.find(call.repo, call.number("id"))
     if found is None:
@@ -105,6 +114,7 @@ _REPO: Final = "/repos/{owner}/{name}"
 
 ROWS: Final[tuple[Row, ...]] = (
     ("GET", f"{_REPO}/commits/{{ref:path}}/check-runs", list_check_runs, "checks:read"),
+    ("GET", f"{_REPO}/commits/{{ref:path}}/check-suites", list_suites, "checks:read"),
     ("GET", f"{_REPO}/actions/jobs/{{id}}", get_job, "actions:read"),
     ("GET", f"{_REPO}/actions/jobs/{{id}}/logs", get_log, "actions:read"),
     ("POST", f"{_REPO}/actions/runs/{{id}}/rerun-failed-jobs", rerun_failed, "actions:write"),

@@ -4,6 +4,8 @@
 
 From then on whatever is pushed to the default branch, or to a branch with an open pull request, is judged in the
 background, and the end of it delivered as `check_suite`. A suite stands for one workflow run: its jobs are the checks.
+With `on_push` every push to any branch is judged, before there is a pull request, and opening one starts nothing: such
+a suite names the pull requests that were open when it began, which for the first push are none.
 https://docs.github.com/en/webhooks/webhook-events-and-payloads#check_suite
 """
 
@@ -16,10 +18,11 @@ from typing import Final
 from app.demo.bare import Commit
 from app.demo.shapes import Json, Shapes, stamp
 from app.demo.webhooks import Courier
-from app.demo.world import Delivery, Repo, User, World, node_id, now
+from app.demo.world import Delivery, PullRequest, Repo, User, World, node_id, now
 
 ACTIONS: Final = {"id": 15_368, "slug": "github-actions", "name": "GitHub Actions"}
-_WORST: Final = ("failure", "timed_out", "cancelled", "neutral", "success")
+_WORST: Final = ("failure", "timed_out", "stale", "cancelled", "action_required", "neutral", "success")
+_NEVER_STARTED: Final = "startup_failure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`conclusion` as in GitHub's API; `log` is what the job printed."""
+    """`conclusion` as in GitHub's API; `log` is what the job printed. A suite with a `startup_failure` has no jobs."""
 
     conclusion: str
     log: str = ""
@@ -57,13 +60,16 @@ class CheckRun:
 
 @dataclass(eq=False, slots=True)
 class CheckSuite:
-    """One workflow run on a commit, with the newest run of each of its checks and those before them."""
+    """One workflow run on a commit, with the newest run of each of its checks and those before them. `pulls` are the
+    pull requests that it names, where those were settled when it began."""
 
     id: int
     run_id: int
     sha: str
     branch: str
     pusher: User
+    pulls: list[PullRequest] | None = None
+    never_started: bool = False
     attempt: int = 1
     checks: dict[str, CheckRun] = field(default_factory=dict)
     earlier: list[CheckRun] = field(default_factory=list)
@@ -71,10 +77,12 @@ class CheckSuite:
 
     @property
     def is_over(self) -> bool:
-        return all(check.conclusion for check in self.checks.values())
+        return self.never_started or all(check.conclusion for check in self.checks.values())
 
     @property
     def conclusion(self) -> str:
+        if self.never_started:
+            return _NEVER_STARTED
         return min((check.conclusion for check in self.checks.values()), key=_WORST.index)
 
 
@@ -93,11 +101,16 @@ class CI:
         self._courier = courier
         self._judges: dict[int, dict[str, Judge]] = {}
         self._suites: dict[int, list[CheckSuite]] = {}
+        self._on_push: set[int] = set()
+        self.foreign_pulls: list[tuple[Repo, int]] = []
+        """Pull requests of other repositories that every suite names before its own."""
 
-    async def judges(self, repo: str, name: str, judge: Judge) -> None:
+    async def judges(self, repo: str, name: str, judge: Judge, *, on_push: bool = False) -> None:
         """Have `judge` decide from now on how the check of that name ends; the default branch is judged at once."""
         place = self._world.repos[repo.lower()]
         self._judges.setdefault(place.id, {})[name] = judge
+        if on_push:
+            self._on_push.add(place.id)
         await self.build(repo, place.default_branch)
 
     async def build(self, repo: str, branch: str) -> Delivery:
@@ -107,6 +120,12 @@ class CI:
 
     async def pushed(self, repo: Repo, branch: str, pusher: User) -> None:
         """Somebody moved a branch, or opened a pull request from it: begin to judge it, if it is one to judge."""
+        if repo.id in self._on_push:
+            sha = await repo.git.head(branch)
+            is_new = sha is not None and all((suite.sha, suite.branch) != (sha, branch) for suite in self.suites(repo))
+            if is_new and sha != await repo.git.head(repo.default_branch):
+                self._courier.soon(self._run(repo, await self._open(repo, branch, pusher)))
+            return
         heads = {pull.head for pull in repo.pull_requests() if pull.state == "open" and pull.fork is None}
         if repo.id in self._judges and branch in {repo.default_branch, *heads}:
             self._courier.soon(self._run(repo, await self._open(repo, branch, pusher)))
@@ -142,6 +161,7 @@ class CI:
             raise ValueError(f"There is no branch {branch}.")
         suite = CheckSuite(self._world.next_id(), self._world.next_id(), sha, branch, pusher)
         suite.checks = {name: CheckRun(self._world.next_id(), name) for name in self._judges[repo.id]}
+        suite.pulls = self._open_pulls(repo, branch) if repo.id in self._on_push else None
         self._suites.setdefault(repo.id, []).append(suite)
         return suite
 
@@ -153,6 +173,8 @@ class CI:
             if not check.conclusion:
                 outcome = self._judges[repo.id][name](Build(suite.sha, suite.branch, suite.attempt, files))
                 check.conclusion, check.log, check.completed_at = outcome.conclusion, outcome.log, now()
+        if any(check.conclusion == _NEVER_STARTED for check in suite.checks.values()):
+            suite.checks, suite.never_started = {}, True
         payload = self._courier.about("completed", repo, suite.pusher)
         payload["check_suite"] = self.suite_shape(repo, suite, await repo.git.commit(suite.sha))
         return await self._courier.send("check_suite", payload)
@@ -219,17 +241,23 @@ class CI:
         }
 
     def _pulls(self, repo: Repo, suite: CheckSuite) -> list[Json]:
-        """The open pull requests from the branch, as GitHub lists them with checks."""
-        api = self._shapes.repo_api(repo)
-        about = {"id": repo.id, "url": api, "name": repo.name}
+        """The pull requests from the branch, as GitHub lists them with checks."""
+        own = self._open_pulls(repo, suite.branch) if suite.pulls is None else suite.pulls
+        foreign = [self._pull(there, number, repo, suite, "main") for there, number in self.foreign_pulls]
+        return [*foreign, *(self._pull(repo, pull.number, repo, suite, pull.base) for pull in own)]
+
+    def _pull(self, place: Repo, number: int, repo: Repo, suite: CheckSuite, base: str) -> Json:
+        """A pull request of `place` from a branch of `repo`."""
+        here, there = ({"id": each.id, "url": self._shapes.repo_api(each), "name": each.name} for each in (repo, place))
+        return {
+            "url": f"{there['url']}/pulls/{number}",
+            "id": place.id + number,
+            "number": number,
+            "head": {"ref": suite.branch, "sha": suite.sha, "repo": here},
+            "base": {"ref": base, "sha": suite.sha, "repo": there},
+        }
+
+    def _open_pulls(self, repo: Repo, branch: str) -> list[PullRequest]:
         return [
-            {
-                "url": f"{api}/pulls/{pull.number}",
-                "id": pull.id,
-                "number": pull.number,
-                "head": {"ref": pull.head, "sha": suite.sha, "repo": about},
-                "base": {"ref": pull.base, "sha": pull.base_sha, "repo": about},
-            }
-            for pull in repo.pull_requests()
-            if pull.state == "open" and pull.fork is None and pull.head == suite.branch
+            pull for pull in repo.pull_requests() if pull.state == "open" and pull.fork is None and pull.head == branch
         ]

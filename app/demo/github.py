@@ -33,6 +33,7 @@ from app.demo.history import put_label
 from app.demo.loopback import serving
 from app.demo.reviewers import Reviewers
 from app.demo.shapes import Shapes
+from app.demo.statuses import Statuses
 from app.demo.upkeep import Upkeep
 from app.demo.webhooks import Courier
 from app.demo.world import ROLES, Comment, Delivery, Issue, PullRequest, Repo, User, World, now
@@ -79,6 +80,7 @@ class DemoGitHub:
         self.ci = CI(self.world, self._shapes, self._courier)
         self._front = Front(build(Hub(self.world, self._shapes, self._courier, self.ci, self.private_key_pem)))
         self.pulls = Reviewers(self.world, self._shapes, self._courier, self.ci)
+        self.statuses = Statuses(self.world, self._shapes, self._courier)
         self.custody = Custody(self.world, self._shapes, self._courier)
         self.upkeep = Upkeep(self.world, self._shapes, self._courier)
         self._stack = AsyncExitStack()

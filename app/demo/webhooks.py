@@ -18,7 +18,7 @@ import httpx
 
 from app.demo.access import Installation
 from app.demo.shapes import Json, Shapes, stamp
-from app.demo.world import Comment, Delivery, Issue, Repo, User, World, now
+from app.demo.world import EVENTS, Comment, Delivery, Issue, Repo, User, World, now
 
 TIMEOUT_S: Final = 10.0
 _MAX_RESPONSE_CHARS: Final = 4_096
@@ -138,7 +138,9 @@ class Courier:
         return delivery
 
     def _is_told(self, delivery: Delivery) -> bool:
-        """Whether the App is told: not of what goes on where it is suspended or no longer installed."""
+        """Whether the App is told: not of what it unsubscribed from, nor where it is suspended or not installed."""
+        if delivery.event in EVENTS and delivery.event not in self._world.events:
+            return False
         if delivery.event == "installation" or delivery.installation_id is None:
             return True
         installation = self._world.installations.get(delivery.installation_id)

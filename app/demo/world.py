@@ -21,16 +21,17 @@ from app.demo.history import IssueEvent
 
 if TYPE_CHECKING:
     from app.demo.review import Review
+    from app.demo.statuses import Status
 
 ROLES: Final = ("none", "read", "triage", "write", "maintain", "admin")
 TOKEN_LIFE: Final = timedelta(hours=1)
 APP_PERMISSIONS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("actions", "contents", "issues", "pull_requests"), "write"),
-    **dict.fromkeys(("checks", "metadata"), "read"),
+    **dict.fromkeys(("checks", "metadata", "statuses"), "read"),
 }
 EVENTS: Final = (
     *("check_suite", "issue_comment", "issues"),
-    *("pull_request_review", "pull_request_review_comment", "repository"),
+    *("pull_request_review", "pull_request_review_comment", "repository", "status"),
 )
 MAX_DELIVERIES: Final = 1_000
 
@@ -171,6 +172,7 @@ class Repo:
     labels: dict[str, Label] = field(default_factory=dict)
     signed: set[str] = field(default_factory=set)
     teams: set[str] = field(default_factory=set)
+    statuses: "list[Status]" = field(default_factory=list)
     created_at: datetime = field(default_factory=now)
 
     @property

@@ -1,6 +1,8 @@
 """A check failed on our own pull request: whose fault is it, and what is done about it?
 
+    no pull request named ──(it is looked up)──▶ passed on to a job of the pull request's, or nothing is said
     not ours, pushed since, a person's commit, nobody who answers for it ──▶ nothing is said
+    cancelled, stale, waiting for approval, never started ──▶ said, no work
     fails on base too ──▶ said, and left alone
     else run again ──(waits, holding no worker)──▶ passes: flaky, said
                                               └──▶ fails: mended on the branch, unless that was tried often enough
@@ -23,6 +25,7 @@ from app.core.repo_config import RepoConfig
 from app.core.run import Conclusion, Failure, Run
 from app.core.sanitize import disarm, plain
 from app.runs.admit import let_in, role_of
+from app.runs.failed_checks import find_looks, pass_on
 from app.runs.money import reserve
 from app.runs.work import Work
 
@@ -30,6 +33,8 @@ PATIENCE: Final = timedelta(minutes=45)
 """How long the end of a re-run is waited for."""
 LONGEST_S: Final = 30.0
 MAX_CHECKS: Final = 10
+LISTED_WITHIN: Final = timedelta(seconds=20)
+"""GitHub may tell of a check some seconds before it lists it."""
 MAX_PAGES: Final = 5
 LATE: Final = "and a second run did not end in time"
 NAME_CHARS: Final = 80
@@ -42,6 +47,12 @@ NO_ACCESS: Final = (
     "A check failed here, and I may not read checks in this repository. Whoever may configure the installed App can "
     "accept the permissions that it asks for (Checks: read, Actions: write) in the settings, under GitHub Apps."
 )
+HALTS: Final = {
+    "startup_failure": "could not start the checks of {sha}, usually because of a mistake in a workflow file.",
+    "cancelled": "was cancelled on {sha}. Run it again if that was not on purpose.",
+    "stale": "did not finish on {sha}, and GitHub gave up waiting for it.",
+    "action_required": "waits on {sha} until someone approves it or does what it asks for.",
+}
 
 
 async def look_into(work: Work) -> Ending | None:
@@ -52,7 +63,10 @@ async def look_into(work: Work) -> Ending | None:
         Refused, UserError, LimitReached: as when somebody asks for work.
     """
     run = work.run
-    pull = await work.github.pulls.pull(run.job.number or 0)
+    if run.job.number is None:
+        await pass_on(work)
+        return QUIET
+    pull = await work.github.pulls.pull(run.job.number)
     if run.stages and pull is not None:
         # An earlier attempt has begun to mend.
         await _let_in(work, pull)
@@ -76,9 +90,16 @@ async def _look(work: Work, pull: Pull) -> Ending | None:
         return QUIET
     await work.progress.save(job=replace(work.run.job, sender=asker.job.sender), as_of=asker.text_at)
     await _let_in(work, pull)
-    failed = [check for check in await work.github.pulls.checks(pull.head_sha) if check.is_failed]
+    looks = [run for run in await find_looks(work.ports.store, pull.number, work.run.job) if run.id != work.run.id]
+    halted = await _tell_halted(work, pull, looks)
+    all_failed = [check for check in await work.github.pulls.checks(pull.head_sha) if check.is_failed]
+    if not all_failed and not halted and work.ports.clock.now() - work.run.job.created_at < LISTED_WITHIN:
+        raise NotYet("GitHub to list the checks", 5.0)
+    seen = {number for look in looks for number in look.diagnosis.seen}
+    failed = [check for check in all_failed if check.id not in seen]
     if not failed or not work.config.ci_fix_attempts:
-        return QUIET
+        return (Conclusion.NEUTRAL, halted) if halted else QUIET
+    await _note_seen(work, failed)
     on_base = await _failed_on_base(work, pull, asker.base_sha)
     rest = [check for check in failed if _key(check) not in on_base]
     if len(rest) < len(failed):
@@ -87,6 +108,25 @@ async def _look(work: Work, pull: Pull) -> Ending | None:
     if not rest:
         return Conclusion.NEUTRAL, "It fails on the base branch too"
     return await _ask_again(work, pull, rest)
+
+
+async def _tell_halted(work: Work, pull: Pull, looks: list[Run]) -> str:
+    """Say which suites did not run to their end; in a few words, empty when all did or it was said before."""
+    halted = dict.fromkeys(suite for suite in await work.github.pulls.suites(pull.head_sha) if suite.is_halted)
+    told = {finding for look in looks for finding in look.diagnosis.findings}
+    sentences = {
+        f"{code(_shorten(suite.app_name) or 'a check')} {HALTS[suite.conclusion]}".format(sha=f"`{pull.head_sha[:7]}`")
+        for suite in halted
+    } - told
+    for sentence in sorted(sentences):
+        await _find(work, sentence)
+    return "Checks did not run to their end" if sentences else ""
+
+
+async def _note_seen(work: Work, failed: list[Check]) -> None:
+    diagnosis = work.run.diagnosis
+    seen = tuple(dict.fromkeys((*diagnosis.seen, *(check.id for check in failed))))
+    await work.progress.save(diagnosis=replace(diagnosis, seen=seen))
 
 
 async def _ask_again(work: Work, pull: Pull, failed: list[Check]) -> Ending | None:
@@ -134,6 +174,7 @@ async def _mend(work: Work, pull: Pull, failing: list[Check], how: str) -> Endin
     fixes = await _let_in(work, pull)
     most = work.config.ci_fix_attempts
     await work.progress.save(diagnosis=replace(work.run.diagnosis, failed=tuple(failing[:MAX_CHECKS]), asked=()))
+    await _note_seen(work, failing)
     await _find(work, f"{_names(failing)} failed on `{pull.head_sha[:7]}`, {how}.")
     await tell(work)
     if fixes >= most:
@@ -216,7 +257,11 @@ def _key(check: Check) -> tuple[str, str]:
 
 
 def _name(check: Check) -> str:
-    return " ".join(plain(check.name).split())[:NAME_CHARS] or "a check"
+    return _shorten(check.name) or "a check"
+
+
+def _shorten(name: str) -> str:
+    return " ".join(plain(name).split())[:NAME_CHARS]
 
 
 def _names(checks: list[Check]) -> str:

@@ -48,6 +48,7 @@ from app.runs.admit import admit, is_flooding, is_nobodys
 from app.runs.answer import answer, grant_to_open
 from app.runs.checks import look_into, tell
 from app.runs.ending import end, end_stopped, fail, say_last_words
+from app.runs.failed_checks import look_once_open
 from app.runs.lease import Beat, hold, stop_on_signal
 from app.runs.money import grant
 from app.runs.publish import publish
@@ -280,6 +281,7 @@ async def _walk(work: Work) -> tuple[Conclusion, str]:
     await stages.verify_work(work)
     await stages.publish_rest(work)
     await open_pull_request(work)
+    await look_once_open(work)
     verification = work.run.verification
     verdict = verification.verdict if verification is not None else Verdict.UNTESTED
     conclusion = Conclusion.FAILURE if verdict is Verdict.FAILING else Conclusion.SUCCESS
@@ -315,6 +317,7 @@ async def _open_from_branch(work: Work) -> tuple[Conclusion, str]:
     if not work.run.commits:
         raise UserError("There is nothing on a branch that a pull request could be opened from.")
     await open_pull_request(work, is_draft=True)
+    await look_once_open(work)
     done = f"{work.run.steps_done} of {len(work.plan.steps)} steps are done"
     words = f"A draft from what is on the branch: {done}. `/vibecode retry` goes on."
     await work.progress.change(summary=words)
@@ -330,6 +333,7 @@ async def _hand_over(work: Work) -> None:
             await publish(work, f"Begin: {step.title}", "Unfinished: the budget ended here.")
         if work.run.commits:
             await open_pull_request(work, is_draft=True)
+            await look_once_open(work)
     except (UserError, OutsideError, Withdrawn) as error:
         log.warning("not handed over", extra={"reason": str(error)})
         await work.progress.notice(f"The last unfinished step could not be handed over: {error}")

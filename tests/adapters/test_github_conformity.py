@@ -24,7 +24,7 @@ BOT = {"login": "vibecoder[bot]", "id": 1, "type": "Bot"}
 OWN = {"owner": "acme", "repo": "greeter"}
 WORK = {
     **{"contents": "write", "issues": "write", "pull_requests": "write"},
-    **{"checks": "read", "actions": "write", "metadata": "read"},
+    **{"checks": "read", "statuses": "read", "actions": "write", "metadata": "read"},
 }
 LINK = Change("latest", "120000", b"v2")
 LOGO = Change("logo.png", "100755", b"\x89\x00")
@@ -77,6 +77,7 @@ def answer(request: httpx.Request) -> httpx.Response:
         ("/git/trees", {"sha": "f" * 40}),
         ("/git/blobs", {"sha": "e" * 40}),
         ("/check-runs", {"check_runs": []}),
+        ("/check-suites", {"check_suites": []}),
         ("/actions/jobs/5", {"run_id": 4}),
         ("/app", {"id": 7, "slug": "vibecoder"}),
         ("/app/installations", [{"id": 42}]),
@@ -102,7 +103,14 @@ CHECK = Check(5, "tests", "github-actions", "failure")
 CASES: dict[str, tuple[Ours, Typed]] = {
     "checks": (
         lambda ours: ours.pulls.checks(HEAD),
-        lambda rest: [rest.checks.async_list_for_ref(**OWN, ref=HEAD, filter_="latest", per_page=100)],
+        lambda rest: [
+            rest.checks.async_list_for_ref(**OWN, ref=HEAD, filter_="latest", per_page=100),
+            rest.repos.async_get_combined_status_for_ref(**OWN, ref=HEAD, per_page=100),
+        ],
+    ),
+    "check suites": (
+        lambda ours: ours.pulls.suites(HEAD),
+        lambda rest: [rest.checks.async_list_suites_for_ref(**OWN, ref=HEAD, per_page=100)],
     ),
     "log of a check": (
         lambda ours: ours.pulls.check_log(CHECK),

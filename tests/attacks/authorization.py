@@ -471,7 +471,8 @@ async def changed_after_the_approval(scene: Scene) -> None:
 
 def _suite(payload: dict[str, Any], branch: str, sha: str, number: int) -> dict[str, Any]:
     """A failed check suite as GitHub would tell of it, about what the attacker says."""
-    pulls = [{"number": number, "head": {"ref": branch, "sha": sha}}]
+    here = {"repo": {"id": payload["repository"]["id"]}}
+    pulls = [{"number": number, "head": {"ref": branch, "sha": sha, **here}, "base": here}]
     suite = {
         "id": int(sha[:6], 16),
         "head_branch": branch,

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from app.adapters.github.app import GithubkitApp
 from app.adapters.github.checks import MAX_LOG_CHARS
 from app.core.errors import GitHubError
-from app.core.pull import Check, Pulls
+from app.core.pull import STATUS_APP, Check, Pulls
 from app.demo.ci import Build, Outcome
 from app.demo.github import DemoGitHub
 from tests.contract import demo_github
@@ -59,7 +59,7 @@ async def test_only_the_end_of_a_long_log_is_read(github: DemoGitHub, port: Pull
     await github.ci.judges(REPO, "tests", lambda _: Outcome("failure", f"{long}\nthe end"))
     (check,) = await port.checks(await github.head(REPO, "main") or "")
     log = await port.check_log(check)
-    assert len(log) == MAX_LOG_CHARS
+    assert MAX_LOG_CHARS - 200 < len(log) <= MAX_LOG_CHARS, "whole lines"
     assert log.endswith("the end\n")
 
 
@@ -125,3 +125,37 @@ async def test_the_end_of_a_suite_is_delivered_with_its_pull_request(github: Dem
     assert (told["action"], suite["conclusion"], suite["app"]["slug"]) == ("completed", "failure", "github-actions")
     assert (suite["head_branch"], suite["head_sha"]) == ("mend", await github.head(REPO, "mend"))
     assert [each["number"] for each in suite["pull_requests"]] == [pull["number"]]
+
+
+async def test_a_commit_status_is_a_check(github: DemoGitHub, port: Pulls) -> None:
+    head = await github.head(REPO, "main") or ""
+    for state in ("pending", "error"):
+        await github.statuses.report(REPO, "main", "ci/jenkins", state, "It broke", by="jenkins")
+    await github.statuses.report(REPO, "main", "ci/other", "success", "", by="jenkins")
+    broken, good = await port.checks(head)
+
+    assert (broken.name, broken.app, broken.is_failed, broken.text) == ("ci/jenkins", STATUS_APP, True, "It broke")
+    assert (good.conclusion, good.is_failed) == ("success", False)
+    assert not await port.rerun(broken)
+    assert await port.check_log(broken) == ""
+
+
+async def test_where_statuses_may_not_be_read_checks_are(github: DemoGitHub) -> None:
+    await github.ci.judges(REPO, "tests", fails_at_first)
+    await github.statuses.report(REPO, "main", "ci/jenkins", "failure", "It broke", by="jenkins")
+    installation = github.world.installations[github.world.repos[REPO].installation_id]
+    del installation.permissions["statuses"]
+    async with opened(github) as port:
+        (check,) = await port.checks(await github.head(REPO, "main") or "")
+    assert check.name == "tests"
+
+
+@pytest.mark.parametrize("conclusion", ["startup_failure", "cancelled", "stale", "action_required"])
+async def test_a_suite_that_did_not_run_to_its_end_is_told_apart(
+    github: DemoGitHub, port: Pulls, conclusion: str
+) -> None:
+    await github.ci.judges(REPO, "tests", lambda _: Outcome(conclusion))
+    head = await github.head(REPO, "main") or ""
+    (suite,) = await port.suites(head)
+    assert (suite.app_name, suite.conclusion, suite.is_halted) == ("GitHub Actions", conclusion, True)
+    assert not any(check.is_failed for check in await port.checks(head))

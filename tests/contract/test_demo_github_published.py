@@ -100,7 +100,9 @@ async def follow_up(demo: DemoGitHub, github: GitHub, number: int, comment_id: i
     await pulls.react_to_review_comment("eyes", remark)
     await demo.ci.judges(REPO, "tests", lambda _: Outcome("failure", log="boom\n"))
     await demo.ci.build(REPO, BRANCH)
+    await demo.statuses.report(REPO, BRANCH, "ci/jenkins", "failure", "It broke", by="jenkins")
     head = await github.head(BRANCH) or ""
+    await pulls.suites(head)
     for check in await pulls.checks(head):
         await pulls.check_log(check)
         await pulls.rerun(check)

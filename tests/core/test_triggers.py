@@ -1,5 +1,7 @@
 """Which events become jobs."""
 
+import copy
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -334,10 +336,66 @@ def test_checks_that_failed_on_our_pull_request_are_a_job() -> None:
     )
 
 
-@pytest.mark.parametrize("conclusion", ["success", "neutral", "cancelled", "action_required", "skipped", "stale", None])
+@pytest.mark.parametrize("conclusion", ["success", "neutral", "skipped", None])
 def test_checks_that_ended_in_another_way_ask_for_nothing(conclusion: str | None) -> None:
     assert job_of(CHECKS, {"check_suite.conclusion": conclusion}) is None
-    assert job_of(CHECKS, {"check_suite.conclusion": "timed_out"})
+
+
+@pytest.mark.parametrize("conclusion", ["timed_out", "cancelled", "action_required", "stale", "startup_failure"])
+def test_checks_that_failed_in_another_way_are_a_job(conclusion: str) -> None:
+    assert job_of(CHECKS, {"check_suite.conclusion": conclusion})
+
+
+def test_checks_before_there_is_a_pull_request_are_a_job_without_a_number() -> None:
+    job = job_of(CHECKS, {"check_suite.pull_requests": []})
+    assert job is not None
+    assert (job.id, job.number, job.is_pull_request) == ("acme~greeter~checks~5001", None, False)
+    assert (job.branch, job.head_sha) == (BRANCH, HEAD_SHA)
+
+
+def test_a_pull_request_of_another_repository_is_not_ours() -> None:
+    suite = json.loads(payload(CHECKS))["check_suite"]["pull_requests"][0]
+    theirs, forked = copy.deepcopy(suite), copy.deepcopy(suite)
+    theirs["base"]["repo"]["id"], theirs["number"] = 99_001, 4
+    forked["head"]["repo"]["id"], forked["number"] = 99_002, 5
+    job = job_of(CHECKS, {"check_suite.pull_requests": [theirs, forked, suite]})
+    assert job is not None
+    assert job.number == 13
+    job = job_of(CHECKS, {"check_suite.pull_requests": [theirs, forked]})
+    assert job is not None
+    assert job.number is None
+
+
+def test_a_failed_status_of_our_branchs_head_is_a_job() -> None:
+    assert job_of("status") == Job(
+        id="acme~greeter~checks~status6001",
+        repo="acme/greeter",
+        installation_id=4242,
+        source=Source.CHECKS,
+        sender=Person("vibecoder[bot]", 3003, is_bot=True),
+        created_at=NOW,
+        mode=Mode.FIX_CI,
+        delivery_id="72d3162e",
+        is_private=True,
+        branch=BRANCH,
+        head_sha=HEAD_SHA,
+    )
+    assert job_of("status", {"state": "error"})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": "pending"},
+        {"state": "success"},
+        {"branches": []},
+        {"branches": [{"name": "main", "commit": {"sha": HEAD_SHA}}]},
+        {"branches": [{"name": BRANCH, "commit": {"sha": "0" * 40}}]},
+        {"installation": None},
+    ],
+)
+def test_other_statuses_ask_for_nothing(changes: dict[str, Json]) -> None:
+    assert job_of("status", changes) is None
 
 
 @pytest.mark.parametrize(
@@ -345,7 +403,6 @@ def test_checks_that_ended_in_another_way_ask_for_nothing(conclusion: str | None
     [
         {"check_suite.head_branch": "main"},
         {"check_suite.head_branch": None},
-        {"check_suite.pull_requests": []},
     ],
 )
 def test_checks_elsewhere_ask_for_nothing(changes: dict[str, Json]) -> None:

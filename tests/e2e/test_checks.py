@@ -1,9 +1,11 @@
 """A check fails on the bot's pull request: told as people on GitHub see it."""
 
+import asyncio
+
 import pytest
 
 from app.core.job import Source
-from app.core.run import Conclusion
+from app.core.run import Conclusion, Run
 from app.demo.ci import Build, Outcome
 from app.demo.model import Turn
 from app.demo.world import PullRequest
@@ -280,3 +282,103 @@ async def test_waiting_for_a_check_can_be_stopped(bot: Bot, slow: PullRequest) -
     await bot.comment(slow, "/vibecode stop")
     run = await bot.answered(Source.CHECKS)
     assert run.conclusion is Conclusion.CANCELLED
+
+
+# ------------------------------------------------------------------- checks that end before there is a pull request
+
+
+async def looked_into(bot: Bot) -> Run:
+    """Wait for the end of the run that looks into the checks of a pull request, once it is known which."""
+    found: Run | None = None
+    async with asyncio.timeout(50):
+        while found is None:
+            page = await bot.records.store.list(limit=100)
+            found = next((each for each in page.runs if each.job.source is Source.CHECKS and each.job.number), None)
+            await asyncio.sleep(0.01)
+    return await bot.settled(found.id)
+
+
+async def test_a_check_that_fails_before_the_pull_request_exists_is_looked_into(bot: Bot) -> None:
+    await bot.start_ci(wants_full_stop, on_push=True)
+    pull = await opened(bot, *FULL_STOP)
+    run = await looked_into(bot)
+
+    suites = [each for each in bot.github.deliveries if each.event == "check_suite" and b'"failure"' in each.payload]
+    assert b'"pull_requests":[]' in suites[0].payload, "GitHub named no pull request"
+    assert (run.conclusion, run.job.number) == (Conclusion.SUCCESS, pull.number)
+    assert await subjects(bot, pull) == ["End with a full stop", "Say hello with two l"]
+    assert "`tests` failed on" in said(bot, pull)
+
+
+async def test_a_failure_that_nobody_was_told_of_is_seen_once_the_pull_request_is_open(bot: Bot) -> None:
+    await bot.start_ci(wants_full_stop, on_push=True)
+    bot.github.world.events.remove("check_suite")
+    pull = await opened(bot, *FULL_STOP)
+    run = await looked_into(bot)
+
+    assert b"vibecode/" not in b"".join(each.payload for each in bot.github.deliveries if each.event == "check_suite")
+    assert run.conclusion is Conclusion.SUCCESS
+    assert await subjects(bot, pull) == ["End with a full stop", "Say hello with two l"]
+
+
+async def test_a_failure_is_judged_once_however_often_it_is_told(bot: Bot) -> None:
+    await bot.start_ci(lambda build: FAILED, on_push=True)
+    pull = await opened(bot)
+    await looked_into(bot)
+    await bot.github.ci.build(REPO, pull.head)
+    await bot.work()
+
+    assert said(bot, pull).count("failed, but on `main` too") == 1
+
+
+async def test_pull_requests_of_other_repositories_are_not_ours(bot: Bot) -> None:
+    upstream = await bot.github.repo("upstream/greeter", files={"README.md": "Hm.\n"})
+    theirs = await bot.github.issue("upstream/greeter", title="Theirs", author="stranger")
+    bot.github.ci.foreign_pulls.append((upstream, theirs.number))
+    await bot.start_ci(wants_full_stop)
+    pull = await opened(bot, *FULL_STOP)
+    run = await looked_into(bot)
+
+    assert (run.conclusion, run.job.number) == (Conclusion.SUCCESS, pull.number)
+
+
+async def test_a_failed_commit_status_is_mended_like_a_check(bot: Bot) -> None:
+    pull = await opened(bot, *FULL_STOP)
+    await bot.github.statuses.report(REPO, pull.head, "ci/jenkins", "pending", "Queued", by="jenkins")
+    await bot.github.statuses.report(REPO, pull.head, "ci/jenkins", "failure", "Error: no full stop", by="jenkins")
+    run = await looked_into(bot)
+
+    assert (run.conclusion, run.job.number) == (Conclusion.SUCCESS, pull.number)
+    assert "`ci/jenkins` failed on" in said(bot, pull)
+    assert "Error: no full stop" in str(bot.model.requests[len(MEND)].body["input"])
+
+
+async def test_a_failed_status_of_the_base_branch_is_left_alone(bot: Bot) -> None:
+    await bot.github.statuses.report(REPO, "main", "ci/jenkins", "error", "Broken", by="jenkins")
+    pull = await opened(bot)
+    await bot.github.statuses.report(REPO, pull.head, "ci/jenkins", "error", "Broken", by="jenkins")
+    run = await looked_into(bot)
+
+    assert run.conclusion is Conclusion.NEUTRAL
+    assert "`ci/jenkins` failed, but on `main` too" in said(bot, pull)
+
+
+@pytest.mark.parametrize(
+    ("conclusion", "words"),
+    [
+        ("startup_failure", "`GitHub Actions` could not start the checks of"),
+        ("cancelled", "`GitHub Actions` was cancelled on"),
+        ("stale", "`GitHub Actions` did not finish on"),
+        ("action_required", "until someone approves it"),
+    ],
+)
+async def test_checks_that_did_not_run_to_their_end_are_told_and_cost_nothing(
+    bot: Bot, conclusion: str, words: str
+) -> None:
+    await bot.start_ci(lambda build: PASSED if build.branch == "main" else Outcome(conclusion))
+    pull = await opened(bot)
+    run = await looked_into(bot)
+
+    assert (run.conclusion, run.cost.turns) == (Conclusion.NEUTRAL, 0)
+    assert words in said(bot, pull)
+    assert "I changed nothing" not in said(bot, pull)

@@ -41,6 +41,7 @@ class Account(Answer):
 class App(Answer):
     id: int = 0
     slug: str | None = None
+    name: str | None = None
     client_id: str | None = None
 
 
@@ -244,12 +245,40 @@ class CheckRun(Answer):
     status: str = ""
     conclusion: str | None = None
     html_url: str | None = None
+    completed_at: datetime | None = None
     output: CheckOutput | None = None
     app: App | None = None
 
 
 class CheckRuns(Answer):
     check_runs: tuple[CheckRun, ...] = ()
+
+
+class CheckSuite(Answer):
+    status: str | None = None
+    conclusion: str | None = None
+    app: App | None = None
+
+
+class CheckSuites(Answer):
+    check_suites: tuple[CheckSuite, ...] = ()
+
+
+class Status(Answer):
+    """One commit status. `state` is `failure`, `error`, `pending` or `success`."""
+
+    id: int
+    context: str
+    state: str
+    description: str | None = None
+    target_url: str | None = None
+    updated_at: datetime | None = None
+
+
+class CombinedStatus(Answer):
+    """The newest status of each context."""
+
+    statuses: tuple[Status, ...] = ()
 
 
 class WorkflowJob(Answer):

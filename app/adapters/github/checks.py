@@ -1,17 +1,29 @@
 """The checks on a commit, their logs, and running them again. Only GitHub Actions keeps logs for us and runs again.
 
-https://docs.github.com/en/rest/checks/runs, https://docs.github.com/en/rest/actions/workflow-jobs
+https://docs.github.com/en/rest/checks/runs, https://docs.github.com/en/rest/commits/statuses,
+https://docs.github.com/en/rest/actions/workflow-jobs
 """
 
+import logging
 import re
 from typing import Final
 
 from app.adapters.github.address import repo_path
-from app.adapters.github.answers import Anything, CheckRun, CheckRuns, WorkflowJob
+from app.adapters.github.answers import (
+    Anything,
+    CheckRun,
+    CheckRuns,
+    CheckSuites,
+    CombinedStatus,
+    Status,
+    WorkflowJob,
+)
 from app.adapters.github.api import PER_PAGE, Api
-from app.core.errors import GitHubError
+from app.core.errors import GitHubError, RepositoryGone
 from app.core.escape import last_lines
-from app.core.pull import Check
+from app.core.pull import FAILED_STATES, STATUS_APP, Check, Suite
+
+log = logging.getLogger(__name__)
 
 MAX_TEXT_CHARS: Final = 4_000
 MAX_LOG_CHARS: Final = 200_000
@@ -33,7 +45,31 @@ class GithubkitChecks:
     async def checks(self, sha: str) -> tuple[Check, ...]:
         path = f"{self._path}/commits/{sha}/check-runs"
         params: dict[str, str | int] = {"filter": "latest", "per_page": PER_PAGE}
-        return tuple(_check(run) for run in (await self._api.call("GET", path, CheckRuns, params=params)).check_runs)
+        runs = (await self._api.call("GET", path, CheckRuns, params=params)).check_runs
+        return (*map(_check, runs), *await self._statuses(sha))
+
+    async def suites(self, sha: str) -> tuple[Suite, ...]:
+        path = f"{self._path}/commits/{sha}/check-suites"
+        found = await self._api.call("GET", path, CheckSuites, params={"per_page": PER_PAGE})
+        return tuple(
+            Suite(
+                (each.app.name or each.app.slug or "") if each.app is not None else "",
+                (each.conclusion or "") if each.status == "completed" else "",
+            )
+            for each in found.check_suites
+        )
+
+    async def _statuses(self, sha: str) -> tuple[Check, ...]:
+        """None where the installation's owner has not accepted yet that the App reads statuses."""
+        path = f"{self._path}/commits/{sha}/status"
+        try:
+            found = await self._api.call("GET", path, CombinedStatus, params={"per_page": PER_PAGE})
+        except GitHubError as error:
+            if error.status != 403 or error.is_passing or isinstance(error, RepositoryGone):
+                raise
+            log.info("commit statuses not read", extra={"reason": str(error)})
+            return ()
+        return tuple(map(_status, found.statuses))
 
     async def check_log(self, check: Check) -> str:
         if check.app != _ACTIONS:
@@ -69,7 +105,14 @@ def _check(run: CheckRun) -> Check:
     text = _plain("\n\n".join(part for part in said if part).encode())
     app = (run.app.slug or "") if run.app is not None else ""
     conclusion = (run.conclusion or "") if run.status == "completed" else ""
-    return Check(run.id, run.name, app, conclusion, run.html_url or "", text[:MAX_TEXT_CHARS])
+    return Check(run.id, run.name, app, conclusion, run.html_url or "", text[:MAX_TEXT_CHARS], run.completed_at)
+
+
+def _status(status: Status) -> Check:
+    conclusion = "failure" if status.state in FAILED_STATES else "success" if status.state == "success" else ""
+    text = _plain((status.description or "").encode())[:MAX_TEXT_CHARS]
+    url = status.target_url or ""
+    return Check(status.id, status.context, STATUS_APP, conclusion, url, text, status.updated_at)
 
 
 def _plain(raw: bytes) -> str:

@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 
 WORK: Final = {
     **{"contents": "write", "issues": "write", "pull_requests": "write"},
-    **{"checks": "read", "actions": "write", "metadata": "read"},
+    **{"checks": "read", "statuses": "read", "actions": "write", "metadata": "read"},
 }
-_NEWER: Final = frozenset({"checks", "actions"})
+_NEWER: Final = frozenset({"checks", "statuses", "actions"})
 """What an installation may lack whose owner has not yet accepted what the App asks for since."""
 _LEVELS: Final = {"read": 1, "write": 2, "admin": 3}
 READ: Final = {"contents": "read"}

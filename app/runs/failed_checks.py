@@ -1,0 +1,87 @@
+"""From failed checks to the pull request: whichever of the two is there first.
+
+Checks of a push may fail before the run that pushed has opened its pull request. Each side writes before it looks, so
+that one of them sees the other:
+
+    checks fail   note the commit ──▶ is there a pull request? ──▶ a job of its thread
+    a run ends    open the pull request ──▶ is its commit noted, or does a check fail there already? ──▶ the same
+"""
+
+import logging
+from dataclasses import replace
+from typing import Final
+
+from app.core.errors import GitHubError, StoreError
+from app.core.job import Job, Person, Source, job_id
+from app.core.records import Store
+from app.core.run import Run
+from app.core.triggers import checks_job
+from app.runs.work import Work
+
+log = logging.getLogger(__name__)
+
+MAX_RUNS: Final = 100
+"""How many of the repository's newest runs are looked through."""
+
+
+async def pass_on(work: Work) -> None:
+    """Make the job of a commit's checks one of the pull request whose head the commit is, if there is one."""
+    job = work.run.job
+    await work.ports.store.note(_note_of(job.repo, job.head_sha), job.id)
+    number = await _find_number(work, job)
+    if number is not None:
+        key = job.id.rpartition("~")[2]
+        numbered = replace(job, id=job_id(job.repo, number, Source.CHECKS, key), number=number, is_pull_request=True)
+        await work.ports.queue.put(Run(numbered, updated_at=work.ports.clock.now()))
+
+
+async def look_once_open(work: Work) -> None:
+    """Put the job that looks into the checks of the pull request just opened or pushed to, if one failed already. Those
+    that end later are delivered."""
+    run, job = work.run, work.run.job
+    if run.pull_request is None or not run.head_sha:
+        return
+    number, pulls = run.pull_request.number, work.github.pulls
+    try:
+        is_told = bool(await work.ports.store.recall(_note_of(job.repo, run.head_sha)))
+        is_told = is_told or any(check.is_failed for check in await pulls.checks(run.head_sha))
+        if not is_told and not any(suite.is_halted for suite in await pulls.suites(run.head_sha)):
+            return
+        sender = Person(await work.github.login(), 0, is_bot=True)
+    except StoreError:
+        raise
+    except GitHubError as error:
+        log.warning("checks not looked at", extra={"reason": str(error)})
+        return
+    if await find_looks(work.ports.store, number, replace(job, head_sha=run.head_sha)):
+        return
+    now = work.ports.clock.now()
+    looking = checks_job(job.repo, number, run.head_sha[:12], branch=run.branch, head_sha=run.head_sha, now=now)
+    looking = replace(looking, installation_id=job.installation_id, sender=sender, is_private=job.is_private)
+    await work.ports.queue.put(Run(looking, updated_at=now))
+
+
+async def find_looks(store: Store, number: int, job: Job) -> list[Run]:
+    """The runs of the pull request `number` that looked into the checks of the job's commit, or are about to."""
+    page = await store.list(repo=job.repo, limit=MAX_RUNS)
+    return [
+        run
+        for run in page.runs
+        if (run.job.source, run.job.number, run.job.head_sha) == (Source.CHECKS, number, job.head_sha)
+    ]
+
+
+async def _find_number(work: Work, job: Job) -> int | None:
+    """The number of the open pull request whose head the commit is. What the branch's own run opened needs no look-up;
+    else by the branch, as GitHub's list of a commit's pull requests leaves out what was opened a moment ago."""
+    page = await work.ports.store.list(repo=job.repo, limit=MAX_RUNS)
+    for run in page.runs:
+        if run.branch == job.branch and run.head_sha == job.head_sha and run.pull_request is not None:
+            return run.pull_request.number
+    pull = await work.github.pull_request(job.branch)
+    return pull.number if pull is not None and pull.head_sha == job.head_sha else None
+
+
+def _note_of(repo: str, sha: str) -> str:
+    """The name of the note that checks of a commit failed."""
+    return f"failed checks {repo} {sha}"
