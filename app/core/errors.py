@@ -19,7 +19,8 @@
     │   ├── PermissionMissing  the App has not the permission for this; names it and who can grant it
         │   └── RepositoryGone  archived, deleted, moved, or out of the App's sight
         ├── ModelError
-        ├── SandboxError     the machine is gone or never came
+        ├── SandboxError     the machine or its vendor failed, or there never was one
+        │   └── SandboxGone  it does not exist any more, nor does what was in it
         ├── RepoError        git on the host failed
         └── StoreError       Redis is away or does not answer
 
@@ -168,7 +169,15 @@ class ModelError(OutsideError):
 
 
 class SandboxError(OutsideError):
-    """The sandbox could not be made or is gone. A command that fails is not this: it is a value."""
+    """The sandbox or its vendor failed; what is in it may still be there. A command that fails is not this: it is a
+    value."""
+
+
+class SandboxGone(SandboxError):
+    """The sandbox does not exist any more. A new one works."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, is_passing=True)
 
 
 class RepoError(OutsideError):

@@ -153,7 +153,8 @@ class GitHubApp(Protocol):
 class Sandbox(Protocol):
     """One isolated machine with one work tree. Paths are relative to the work tree or absolute inside the machine.
 
-    Every method raises `SandboxError` when the machine is gone; that is not worth trying again.
+    Every method raises `SandboxGone` when the machine does not exist any more, and `SandboxError` when it cannot be
+    reached after the adapter's own retries.
     """
 
     id: str
@@ -218,7 +219,7 @@ class SandboxProvider(Protocol):
         """The living machine of that id.
 
         Raises:
-            SandboxError: it is gone.
+            SandboxGone: there is none.
         """
 
     async def list(self) -> tuple[SandboxInfo, ...]:

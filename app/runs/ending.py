@@ -1,11 +1,10 @@
 """How a run ends: what it holds is given back, its last words are put on record and then said."""
 
 import logging
-from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
-from app.core.errors import LeaseLost, OutsideError, RepositoryGone, SandboxError
+from app.core.errors import LeaseLost, OutsideError, RepositoryGone
 from app.core.escape import last_lines
 from app.core.job import Source
 from app.core.run import Conclusion, Failure, Run, Stage, Status
@@ -32,9 +31,6 @@ async def end_idle(work: Work, idle: Run, message: str) -> bool:
     if held is None:
         return False
     try:
-        if held.sandbox_id:
-            with suppress(SandboxError):
-                await work.ports.sandboxes.kill(held.sandbox_id)
         await end_stopped(open_work(work.ports, work.options, held, work.github), message)
     except LeaseLost:
         return False
@@ -52,7 +48,7 @@ async def fail(work: Work, conclusion: Conclusion, message: str, *, kind: str, e
 
 async def end(work: Work, conclusion: Conclusion, message: str) -> None:
     """Clean up, settle what was spent, put the last words on record, and say them."""
-    if work.machine is not None:
+    if work.machine is not None or work.run.sandbox_id:
         async with work.progress.stage(Stage.CLEANUP, "Cleaning up"):
             await stages.clean_up(work)
     await settle(work)

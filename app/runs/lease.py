@@ -1,6 +1,8 @@
 """One worker at a time: work goes on only while its lease is held, and ends when that is lost or a person says stop.
 
 held ──renew every 10 s──▶ held ──30 s without──▶ free ──acquire──▶ held by another, attempt + 1
+
+The sandbox is kept alive in a task of its own: a vendor that does not answer must hold up neither renewals nor stops.
 """
 
 import asyncio
@@ -22,6 +24,10 @@ LEASE_S: Final = 30.0
 RENEW_S: Final = 10.0
 LISTEN_S: Final = 0.5
 """How often a run at work asks for signals; bounds how long a stop takes."""
+KEEP_ALIVE_S: Final = 300.0
+KEEP_ALIVE_AGAIN_S: Final = 30.0
+"""The same after a failure."""
+KEEP_ALIVE_LIMIT_S: Final = 60.0
 FINISH_S: Final = 4.0
 """How long a stop waits for what is being written to GitHub."""
 
@@ -30,11 +36,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What is done beside the work: `on_signal` with each word people leave, `on_renew` each time the lease is, `check`
-    as often as it listens."""
+    """What is done beside the work: `on_signal` with each word people leave, `keep_alive` of the sandbox every five
+    minutes, `check` as often as it listens."""
 
     on_signal: Callable[[Signal], Awaitable[None]]
-    on_renew: Callable[[], Awaitable[None]]
+    keep_alive: Callable[[], Awaitable[None]]
     check: Callable[[], None] = lambda: None
 
 
@@ -44,16 +50,19 @@ async def hold(ports: Ports, run: Run, work: Coroutine[None, None, T], beat: Bea
     When the lease is lost, or `beat` raises (a stop does), the work is cancelled and that error raised.
     """
     at_work = asyncio.create_task(work, name=f"work {run.id}")
-    keeper = asyncio.create_task(_keep(ports, run, beat), name=f"lease {run.id}")
+    keepers = {
+        asyncio.create_task(_keep(ports, run, beat), name=f"lease {run.id}"),
+        asyncio.create_task(_keep_alive(ports, beat), name=f"sandbox {run.id}"),
+    }
     try:
-        await asyncio.wait({at_work, keeper}, return_when=asyncio.FIRST_COMPLETED)
-        if not at_work.done():
-            keeper.result()
+        ended, _ = await asyncio.wait({at_work, *keepers}, return_when=asyncio.FIRST_COMPLETED)
+        if at_work not in ended:
+            ended.pop().result()
         return await at_work
     finally:
-        for task in (at_work, keeper):
+        for task in (at_work, *keepers):
             task.cancel()
-        await asyncio.wait({at_work, keeper})
+        await asyncio.wait({at_work, *keepers})
 
 
 async def finish(write: Coroutine[None, None, T]) -> T:
@@ -81,13 +90,24 @@ async def _keep(ports: Ports, run: Run, beat: Beat) -> None:
             if clock.monotonic() >= renew_at:
                 await ports.store.renew(run, ttl_s=LEASE_S)
                 held_until, renew_at = clock.monotonic() + LEASE_S, clock.monotonic() + RENEW_S
-                await beat.on_renew()
         except StoreError as error:
             if clock.monotonic() > held_until:
                 raise LeaseLost("Redis was away for longer than the lease lasts.") from error
-        except SandboxError as error:
-            log.warning("sandbox not kept alive", extra={"reason": str(error)})
         await clock.sleep(LISTEN_S)
+
+
+async def _keep_alive(ports: Ports, beat: Beat) -> None:
+    """Keep the sandbox alive for ever; sooner again after a failure."""
+    wait_s = KEEP_ALIVE_S
+    while True:
+        await ports.clock.sleep(wait_s)
+        try:
+            async with asyncio.timeout(KEEP_ALIVE_LIMIT_S):
+                await beat.keep_alive()
+            wait_s = KEEP_ALIVE_S
+        except (SandboxError, TimeoutError) as error:
+            log.warning("sandbox not kept alive", extra={"reason": str(error) or "no answer in time"})
+            wait_s = KEEP_ALIVE_AGAIN_S
 
 
 async def _nothing(signal: Signal) -> None:

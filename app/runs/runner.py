@@ -30,6 +30,7 @@ from app.core.errors import (
     Refused,
     RepositoryGone,
     SandboxError,
+    SandboxGone,
     Stopped,
     StoreError,
     TakenAway,
@@ -138,11 +139,11 @@ async def _end_over_budget(work: Work, limit: LimitReached) -> None:
 
 
 async def _put_off(work: Work, error: OutsideError) -> PutOff:
-    """Let the run wait for another system, its sandbox alive. A lost sandbox counts as a lost worker does; last words
-    that are still to be said stay as they are."""
+    """Let the run wait for another system, its sandbox alive. A sandbox that is gone counts as a lost worker does, one
+    that cannot be reached does not; a final comment that is still to be posted stays as it is."""
     run, now = work.run, work.ports.clock.now()
     after_s = max(error.retry_after_s or 0.0, WAITS_S[min(run.waits, len(WAITS_S) - 1)])
-    is_in_order = not isinstance(error, SandboxError)
+    is_in_order = not isinstance(error, SandboxGone)
     wake_at = now + timedelta(seconds=after_s)
     waiting = work.redactor.redact(f"Waiting until {clock_time(now, wake_at)}: {error}")
     log.warning("run put off", extra={"reason": str(error), "after_s": after_s, "stage": run.stage})
@@ -155,8 +156,9 @@ async def _put_off(work: Work, error: OutsideError) -> PutOff:
         message=waiting if run.conclusion is None else run.message,
     )
     if work.machine is not None and is_in_order:
-        with suppress(SandboxError):
-            await work.machine.keep_alive(after_s + work.options.sandbox_ttl_s)
+        with suppress(SandboxError, TimeoutError):
+            async with asyncio.timeout(HAND_BACK_S):
+                await work.machine.keep_alive(after_s + work.options.sandbox_ttl_s)
     await _show_wait(work)
     return PutOff(str(error), after_s)
 

@@ -3,6 +3,7 @@
 `runs/runner.py` gives their order and what happens when one of them fails.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,7 @@ from pydantic import JsonValue
 
 from app.agent import coder, planner
 from app.core import repo_config
-from app.core.errors import CommandFailed, ParseError, SandboxError, UserError
+from app.core.errors import CommandFailed, ParseError, SandboxError, SandboxGone, UserError
 from app.core.escape import code
 from app.core.machine import CommandTimeout, ExecResult, Network
 from app.core.plan import Plan, Step
@@ -28,6 +29,9 @@ from app.text.commit import subject_of
 
 log = logging.getLogger(__name__)
 
+CLEAN_UP_S: Final = 10.0
+MAX_UNREACHABLE: Final = 3
+"""How often in a row a run waits for its sandbox to be reachable before it takes another."""
 MAX_OVERTAKEN: Final = 3
 """How often a step is begun because others pushed changes to the same files."""
 MAX_FIXES: Final = 2
@@ -69,7 +73,12 @@ async def _reconnect(work: Work) -> bool:
         await work.progress.show(Kind.NOTE, "Going on in the same sandbox")
     except SandboxError as error:
         work.machine = None
+        if not isinstance(error, SandboxGone) and error.is_passing and run.waits < MAX_UNREACHABLE:
+            raise
         log.info("sandbox gone", extra={"sandbox_id": run.sandbox_id, "reason": str(error)})
+        if not isinstance(error, SandboxGone):
+            await clean_up(work)
+            await work.progress.save(handed_back=max(0, run.handed_back - 1))  # counts as a lost worker after all
         return False
     work.is_reconnected = True
     return True
@@ -258,10 +267,18 @@ async def publish_rest(work: Work) -> None:
 
 
 async def clean_up(work: Work) -> None:
-    """Destroy the sandbox; an outside failure here is not worth losing the run for, the sweep gets it later."""
-    if work.machine is not None:
-        await work.machine.close()
-        work.machine = None
+    """Destroy the sandbox, also one that this attempt did not reach. Where that fails or takes long, the run does not
+    wait: `recover.kill_orphans` does it later."""
+    machine, work.machine = work.machine, None
+    try:
+        async with asyncio.timeout(CLEAN_UP_S):
+            if machine is not None:
+                await machine.close()
+            elif work.run.sandbox_id:
+                await work.ports.sandboxes.kill(work.run.sandbox_id)
+    except (SandboxError, TimeoutError) as error:
+        reason = str(error) or "no answer in time"
+        log.warning("sandbox not destroyed", extra={"sandbox_id": work.run.sandbox_id, "reason": reason})
 
 
 def _counted(number: int, thing: str) -> str:

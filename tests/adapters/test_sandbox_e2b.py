@@ -1,18 +1,19 @@
 """What is true of the E2B adapter alone: rules, retries, ends and errors, over the unmodified SDK."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 
 import pytest
 from pydantic import SecretStr
+from starlette.responses import Response
 
 from app.adapters.sandbox.e2b import E2BSandbox, E2BSandboxes
 from app.core.errors import SandboxError
 from app.core.machine import CommandTimeout, Network
-from tests.contract.e2b_server import API_KEY, E2BServer, e2b_server
+from tests.contract.e2b_server import API_KEY, E2BServer, e2b_server, page
 
 
 @pytest.fixture
@@ -88,6 +89,43 @@ async def test_every_refusal_says_what_to_do_and_whether_it_passes(
     with pytest.raises(SandboxError, match=advice) as caught:
         await provider.list()
     assert caught.value.is_passing is is_passing
+
+
+CALLS: dict[str, Callable[[E2BSandboxes, E2BSandbox], Awaitable[object]]] = {
+    "create": lambda provider, _: provider.create(key="two", metadata={}, timeout_s=60),
+    "reconnect": lambda provider, sandbox: provider.reconnect(sandbox.id),
+    "list": lambda provider, _: provider.list(),
+    "kill": lambda provider, sandbox: provider.kill(sandbox.id),
+    "set_network": lambda _, sandbox: sandbox.set_network(Network()),
+    "keep_alive": lambda _, sandbox: sandbox.keep_alive(9_000),
+    "close": lambda _, sandbox: sandbox.close(),
+}
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 520, 599])
+@pytest.mark.parametrize("call", CALLS)
+async def test_an_error_page_is_a_passing_error(
+    server: E2BServer, provider: E2BSandboxes, sandbox: E2BSandbox, call: str, status: int
+) -> None:
+    server.faults = [page(status) for _ in range(9)]
+    with pytest.raises(SandboxError) as caught:
+        await CALLS[call](provider, sandbox)
+    assert (caught.value.is_passing, type(caught.value)) == (True, SandboxError)
+    assert str(caught.value).startswith("E2B could not ")
+    assert str(status) in str(caught.value)
+    assert "<" not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", ["", "null", "[]", "7", '"words"', "{", "upstream connect error", '{"message": 7}'])
+@pytest.mark.parametrize("status", [200, 201, 404, 500, 520])
+async def test_an_answer_that_makes_no_sense_is_a_sandbox_error(
+    server: E2BServer, provider: E2BSandboxes, status: int, body: str
+) -> None:
+    server.faults = [Response(body, status, media_type="application/json") for _ in range(9)]
+    with pytest.raises(SandboxError) as caught:
+        await provider.create(key="two", metadata={}, timeout_s=60)
+    assert caught.value.is_passing or status == 404
+    assert len(str(caught.value)) < 500
 
 
 async def test_a_wrong_key_is_named(server: E2BServer) -> None:

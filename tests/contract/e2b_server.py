@@ -39,6 +39,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.demo.loopback import serving
 
+PAGE_OF_EDGE = "<!DOCTYPE html>\n<html><head><title>{0} | e2b.app</title></head><body>Error {0}</body></html>"
 API_KEY = "e2b_0000000000000000000000000000000000000000"
 PAGE = 2
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -81,6 +82,11 @@ class Box:
         os.chown(path, self.uid, self.uid if self.uid != os.getuid() else os.getgid())
 
 
+def page(status: int) -> Response:
+    """What a content delivery network answers for a server that is away."""
+    return Response(PAGE_OF_EDGE.format(status), status, media_type="text/html")
+
+
 class E2BServer:
     """The state of the double, and what a test may do to it."""
 
@@ -89,8 +95,11 @@ class E2BServer:
         self.url = ""
         self.boxes: dict[str, Box] = {}
         self.created = 0
-        self.faults: list[int] = []
-        """HTTP statuses that the next control plane requests get."""
+        self.faults: list[int | Response] = []
+        """What the next control plane requests are answered: this, or with this HTTP status."""
+        self.is_answering = asyncio.Event()
+        """Cleared: the control plane takes requests and answers none."""
+        self.is_answering.set()
         self.bytes_out = 0
         self.calls: list[str] = []
         """What was asked for, to the control plane and to envd, in order."""
@@ -127,9 +136,12 @@ class E2BServer:
     async def control(self, request: Request) -> Response:
         """One call to the control plane."""
         self.calls.append(f"{request.method} {request.url.path}")
+        await self.is_answering.wait()
         if self.faults:
-            status = self.faults.pop(0)
-            return JSONResponse({"code": status, "message": "out of order"}, status)
+            fault = self.faults.pop(0)
+            if isinstance(fault, Response):
+                return fault
+            return JSONResponse({"code": fault, "message": "out of order"}, fault)
         if request.headers.get("x-api-key") != API_KEY:
             return JSONResponse({"code": 401, "message": "bad key"}, 401)
         box = self.boxes.get(request.path_params.get("id", ""))

@@ -2,17 +2,27 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
 from app.adapters.memory import MemoryQueue, MemoryStore
-from app.core.errors import LeaseLost, Stopped, StoreError
+from app.core.errors import LeaseLost, SandboxError, Stopped, StoreError
 from app.core.ports import Ports
 from app.core.records import Signal
 from app.core.run import Run
-from app.runs.lease import LEASE_S, RENEW_S, Beat, finish, hold
+from app.runs.lease import (
+    KEEP_ALIVE_AGAIN_S,
+    KEEP_ALIVE_S,
+    LEASE_S,
+    LISTEN_S,
+    RENEW_S,
+    Beat,
+    finish,
+    hold,
+)
 from tests.text.runs import JOB
 
 
@@ -21,6 +31,7 @@ class Hourglass:
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self._alarms: list[float] = []
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -29,8 +40,15 @@ class Hourglass:
         return self.seconds
 
     async def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-        await asyncio.sleep(0)
+        alarm = self.seconds + seconds
+        self._alarms.append(alarm)
+        try:
+            await asyncio.sleep(0)
+            while alarm > min(self._alarms):  # noqa: ASYNC110 - the clock rings no bell
+                await asyncio.sleep(0)
+        finally:
+            self._alarms.remove(alarm)
+        self.seconds = max(self.seconds, alarm)
 
 
 async def nothing(*_: object) -> None:
@@ -92,20 +110,49 @@ async def test_an_outage_is_borne_for_as_long_as_the_lease_lasts() -> None:
     assert world.clock.monotonic() > LEASE_S
 
 
-async def test_the_sandbox_is_kept_alive_with_the_lease() -> None:
-    beats = 0
+async def test_the_sandbox_is_kept_alive_every_five_minutes_and_sooner_after_a_failure() -> None:
+    store, calls = MemoryStore(), list[float]()
+    world = ports(store)
 
-    async def renewed() -> None:
-        nonlocal beats
-        beats += 1
-        if beats == 3:
+    async def keep_alive() -> None:
+        calls.append(world.clock.monotonic())
+        if len(calls) == 2:
+            raise SandboxError("E2B is away.", is_passing=True)
+        if len(calls) == 4:
             raise Stopped("the test")
 
-    store = MemoryStore()
-    world = ports(store)
     with pytest.raises(Stopped):
-        await hold(world, await held(store), until_cancelled(), Beat(nothing, renewed))
-    assert world.clock.monotonic() == pytest.approx(3 * RENEW_S, abs=3)
+        await hold(world, await held(store), until_cancelled(), Beat(nothing, keep_alive))
+    assert calls == [
+        pytest.approx(at, abs=2 * LISTEN_S)
+        for at in (KEEP_ALIVE_S, 2 * KEEP_ALIVE_S, 2 * KEEP_ALIVE_S + KEEP_ALIVE_AGAIN_S, 3 * KEEP_ALIVE_S + 30)
+    ]
+
+
+async def test_a_vendor_that_does_not_answer_costs_neither_the_lease_nor_a_stop_nor_the_time_limit() -> None:
+    store, renewals = MemoryStore(), list[float]()
+    run, world = await held(store), ports(store)
+    renew = store.renew
+
+    async def renewed(run: Run, *, ttl_s: float) -> None:
+        renewals.append(world.clock.monotonic())
+        await renew(run, ttl_s=ttl_s)
+
+    async def check() -> None:
+        while world.clock.monotonic() < KEEP_ALIVE_S + 2 * LEASE_S:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+        await store.signal(run.id, Signal("stop", "ada"))
+
+    async def stop(signal: Signal) -> None:
+        raise Stopped(signal.by)
+
+    store.renew = renewed  # type: ignore[method-assign]
+    asking = asyncio.create_task(check())
+    with pytest.raises(Stopped, match="ada"):
+        await hold(world, run, until_cancelled(), Beat(stop, until_cancelled))
+    await asking
+    assert max(later - earlier for earlier, later in pairwise(renewals)) <= RENEW_S + 2 * LISTEN_S
+    assert renewals[-1] > KEEP_ALIVE_S + LEASE_S
 
 
 async def test_what_is_being_written_comes_to_its_end_when_the_work_is_cancelled() -> None:

@@ -1,7 +1,9 @@
 """The SDK's failures as `SandboxError`, and which of them pass."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 from typing import Final
 
 from e2b import (
@@ -17,16 +19,20 @@ from e2b import (
     TemplateException,
 )
 
-from app.core.errors import SandboxError
+from app.core.errors import SandboxError, SandboxGone
+from app.core.escape import code
 
 _REFUSALS: Final = (
     InvalidArgumentException,
     NotEnoughSpaceException,
     NotFoundException,
     TemplateException,
-    TypeError,
-    ValueError,
+    UnicodeError,
 )
+_REASON_CHARS: Final = 300
+_PAGE: Final = re.compile(r"<!doctype html|<html|<head|<title", re.IGNORECASE)
+_TITLE: Final = re.compile(r"<title>([^<]{1,200})", re.IGNORECASE)
+_STATUS: Final = re.compile(r"\d{3}(?= is not a valid HTTPStatus)")
 _GONE: Final = "The sandbox is gone: its time was over or it was killed. Start a new one."
 
 
@@ -38,13 +44,31 @@ def translated(doing: str) -> Iterator[None]:
     except AuthenticationException as error:
         raise SandboxError("E2B refused the API key. Set E2B_API_KEY to a valid one.") from error
     except (SandboxNotFoundException, SandboxNotRunningException) as error:
-        raise SandboxError(_GONE, is_passing=True) from error
+        raise SandboxGone(_GONE) from error
     except (RateLimitException, ServiceBusyException) as error:
-        words = f"E2B could not {doing}: it is busy ({error}). Try again in a few minutes."
+        words = f"E2B could not {doing}: it is busy, {_reason(error)}. Try again in a few minutes."
         raise SandboxError(words, is_passing=True) from error
     except Exception as error:
-        words = f"E2B could not {doing} ({type(error).__name__}: {error}). See status.e2b.dev."
+        words = f"E2B could not {doing}: {_reason(error)}. See status.e2b.dev."
         raise SandboxError(words, is_passing=_is_passing(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in a line. The SDK itself fails while it reads an answer that is not JSON, or one whose status
+    Python's `HTTPStatus` does not know, such as 520."""
+    words = error.doc if isinstance(error, JSONDecodeError) else str(error)
+    if _PAGE.search(words):
+        title = _TITLE.search(words)
+        return f"it answered with an error page{f', {code(title[1].strip())}' if title else ''}"
+    if isinstance(error, JSONDecodeError):
+        return f"its answer cannot be read, {code(_line(words))}"
+    if isinstance(error, ValueError) and (status := _STATUS.match(words)):
+        return f"it answered with HTTP {status[0]}"
+    return code(_line(f"{type(error).__name__}: {words}"))
+
+
+def _line(words: str) -> str:
+    return " ".join(words.split())[:_REASON_CHARS]
 
 
 def _is_passing(error: Exception) -> bool:

@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.adapters.sandbox import cgroup
 from app.adapters.sandbox.bubblewrap import Folders
 from app.adapters.sandbox.process import kill_marked
-from app.core.errors import SandboxError
+from app.core.errors import SandboxError, SandboxGone
 from app.core.machine import Network
 
 MARK: Final = "VIBECODER_SANDBOX"
@@ -72,15 +72,15 @@ class Machine:
         """The record.
 
         Raises:
-            SandboxError: the machine is gone or its time is over.
+            SandboxGone: its time is over, or it was destroyed.
         """
         try:
             record = _RECORD.validate_json((self.folder / _FILE).read_bytes())
         except (OSError, ValidationError) as error:
-            raise SandboxError("The sandbox is gone. Start a new one.", is_passing=True) from error
+            raise SandboxGone("The sandbox is gone. Start a new one.") from error
         if record.expires_at <= datetime.now(UTC):
             words = "The sandbox's time is over. Start a new one, or keep it alive in time."
-            raise SandboxError(words, is_passing=True)
+            raise SandboxGone(words)
         return record
 
     def save(self, record: Record) -> None:
