@@ -15,6 +15,17 @@ _MAX_ENTRIES: Final = 80
 _MAX_README_CHARS: Final = 2_500
 _MAX_LISTING_BYTES: Final = 512 * 1024
 _TIMEOUT_S: Final = 20.0
+_LOOK: Final = """
+git log -n 8 --format='%h %as %s' 2>/dev/null | tr -d '\\0'
+printf '\\0'
+for file in [Rr][Ee][Aa][Dd][Mm][Ee]*; do
+  [ ! -f "$file" ] || { head -c "$1" -- "$file" | tr -d '\\0'; break; }
+done
+printf '\\0'
+git ls-files -co --exclude-standard 2>/dev/null | grep . || find . -type f -not -path '*/.git/*'
+"""
+"""Of `readme_bytes`: the last commits, the README's head and the paths, in one call, for each waits for the one before.
+Paths that git ignores are left out; of a huge repository come the first and the last."""
 
 
 async def survey(sandbox: Sandbox) -> str:
@@ -25,32 +36,27 @@ async def survey(sandbox: Sandbox) -> str:
     Raises:
         SandboxError: the machine is gone.
     """
-    files = await _files(sandbox)
+    log, readme, listed = await _look(sandbox)
+    paths = (line.removeprefix("./") for line in listed.split("\n"))
+    files = [path for path in paths if path and not path.startswith("[... ")]
     parts = [
         ("Tree (files in each folder)", _tree(files)),
         ("Languages (files)", _languages(files)),
-        ("Last commits", await _output(sandbox, ["git", "log", "-n", "8", "--format=%h %as %s"])),
-        ("README", await _readme(sandbox, files)),
+        ("Last commits", log.strip("\n")),
+        ("README", readme.strip()),
     ]
     text = "\n\n".join(f"## {title}\n{body}" for title, body in parts if body)
     return text[:MAX_SURVEY_CHARS] or "The repository is empty."
 
 
-async def _output(sandbox: Sandbox, argv: Sequence[str], max_bytes: int = 4_096) -> str:
+async def _look(sandbox: Sandbox) -> tuple[str, str, str]:
+    argv = ["sh", "-c", _LOOK, "sh", str(_MAX_README_CHARS)]
     try:
-        result = await sandbox.exec(argv, timeout_s=_TIMEOUT_S, max_output_bytes=max_bytes)
-    except CommandTimeout:
-        return ""
-    return result.output.strip("\n") if result.exit_code == 0 else ""
-
-
-async def _files(sandbox: Sandbox) -> list[str]:
-    """Paths, without those git ignores; of a huge repository the first and the last."""
-    listed = await _output(sandbox, ["git", "ls-files", "-co", "--exclude-standard"], _MAX_LISTING_BYTES)
-    if not listed:
-        found = await _output(sandbox, ["find", ".", "-type", "f", "-not", "-path", "*/.git/*"], _MAX_LISTING_BYTES)
-        listed = "\n".join(line.removeprefix("./") for line in found.split("\n"))
-    return [line for line in listed.split("\n") if line and not line.startswith("[... ")]
+        output = (await sandbox.exec(argv, timeout_s=_TIMEOUT_S, max_output_bytes=_MAX_LISTING_BYTES)).output
+    except CommandTimeout as error:
+        output = error.output
+    log, readme, listed = (*output.split("\0"), "", "")[:3]
+    return log, readme, listed
 
 
 def _tree(files: Sequence[str]) -> str:
@@ -67,14 +73,3 @@ def _languages(files: Sequence[str]) -> str:
     names = (path.rpartition("/")[2] for path in files)
     suffixes = Counter(name.rpartition(".")[2] for name in names if "." in name[1:])
     return ", ".join(f"{suffix} {count}" for suffix, count in suffixes.most_common(8))
-
-
-async def _readme(sandbox: Sandbox, files: Sequence[str]) -> str:
-    name = next((path for path in files if "/" not in path and path.lower().startswith("readme")), "")
-    if not name:
-        return ""
-    try:
-        data = await sandbox.read(name, max_bytes=_MAX_README_CHARS)
-    except FileNotFoundError:
-        return ""
-    return data.decode(errors="replace").replace("\0", "").strip()

@@ -54,6 +54,8 @@ class Workbench:
         self._parsers = parsers
         self._shell = ""
         self._before: dict[str, tuple[Fault, ...] | None] = {}
+        self._written: dict[str, bytes] = {}
+        """What was written and no command may have changed since."""
 
     async def carry_out(self, call: Work) -> Outcome:
         """Do what is asked. The text has at most `MAX_RESULT_CHARS`, and a little more to say what was left out."""
@@ -65,7 +67,10 @@ class Workbench:
     async def _dispatch(self, call: Work) -> Outcome:
         match call:
             case Shell():
-                return await self._run(call)
+                try:
+                    return await self._run(call)
+                finally:
+                    self._written.clear()
             case Read():
                 return Outcome(await self._show(call))
             case Search():
@@ -92,7 +97,8 @@ class Workbench:
         found = []
         for path, before in self._before.items():
             try:
-                data = await self._sandbox.read(path, max_bytes=MAX_FILE_BYTES)
+                known = self._written.get(path)
+                data = await self._sandbox.read(path, max_bytes=MAX_FILE_BYTES) if known is None else known
             except FileNotFoundError:
                 continue
             if new := introduced(before, await self._check(path, data)):
@@ -232,6 +238,7 @@ class Workbench:
         if path not in self._before:
             self._before[path] = await self._check(path, old)
         before = self._before[path]
+        self._written[path] = new
         try:
             after = await self._parsers.syntax_faults(path, new)
         except ParserStopped as error:

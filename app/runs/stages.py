@@ -93,9 +93,11 @@ async def clone(work: Work) -> None:
         head_sha = await _published_head(work)
         beside = base_sha if head_sha else ""
         async with work.ports.repos.pack(job.installation_id, job.repo, head_sha or base_sha, beside=beside) as pack:
-            await tree.check_out(work.sandbox, pack, base_sha)
+            start_tree = await tree.check_out(work.sandbox, pack, base_sha)
         await _set_up(work)
-        start_tree = published_tree = await tree.snapshot(work.sandbox)
+        if work.config.setup:
+            start_tree = await tree.snapshot(work.sandbox)
+        published_tree = start_tree
         if head_sha:
             changed = await work.ports.repos.diff(job.installation_id, job.repo, base_sha, head_sha)
             await tree.carry_over(work.sandbox, head_sha, sorted(changed))

@@ -8,6 +8,7 @@ and inspected by `core/policy.py`, before anything is written.
 import base64
 import binascii
 import re
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from typing import Final
 from app.core.errors import Refused, SandboxError
 from app.core.escape import code
 from app.core.listing import Entry, hash_blob, is_sha, read_claim
+from app.core.machine import ExecResult
 from app.core.policy import Caps
 from app.core.ports import Sandbox
 
@@ -46,16 +48,61 @@ git cat-file blob "$3:$1" > "$d/ours" 2>/dev/null || exit 1
 git merge-file -p -L ours -L before -L theirs "$d/ours" "$d/base" "$d/theirs" > "./$1"
 """
 """Of `path base head theirs`; the file is at `theirs` when it begins."""
+_SNAPSHOT: Final = f"{_ADD} && {_GIT} write-tree"
+_CHECK_OUT: Final = f"""
+mkdir -p .git/info && printf %s "$2" > .git/info/exclude && {_GIT} reset --quiet --hard "$1" || exit
+export GIT_INDEX_FILE="$3"
+{_GIT} read-tree "$1" && {_SNAPSHOT}
+"""
+"""Of `sha excluded index`."""
+_SHOW: Final = f'{_ADD} && {_GIT} read-tree --reset -u "$1"'
+_LAY_OVER: Final = f"""
+tree=$1
+shift
+{_GIT} cat-file -e "$tree^{{tree}}" || exit
+for path; do
+  shift
+  case $({_GIT} ls-tree "$tree" -- "$path") in
+    "" | "040000 tree "*) {_GIT} rm --quiet -r -f --ignore-unmatch -- "$path" || exit ;;
+    *) set -- "$@" "$path" ;;
+  esac
+done
+[ $# = 0 ] || {{ rm -rf -- "$@" && {_GIT} checkout "$tree" -- "$@"; }}
+"""
+"""Of `tree paths…`: what is to be removed goes first, so that it is in nobody's way."""
+_RUN_ON: Final = """
+marker=$1 command=$2 index=$3 show=$4 lay_over=$5 state=$6
+shift 6
+said=$(
+  export GIT_INDEX_FILE="$index" GIT_NO_REPLACE_OBJECTS=1 GIT_CONFIG_COUNT=1
+  export GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0="*"
+  { sh -c "$show" sh "$state" && { [ $# = 0 ] || sh -c "$lay_over" sh "$@"; }; } 2>&1
+) && exec sh -c "$command"
+printf '%s%s' "$marker" "$said"
+exit 1
+"""
+"""Of `marker command index show lay_over state [tree paths…]`: the command's own output alone, or what went wrong."""
+_READ_BLOBS: Final = """
+most=$1 total=0
+shift
+for size in $(printf '%s\\n' "$@" | git cat-file --batch-check='%(objectsize)'); do
+  case $size in
+    *[!0-9]*) ;;
+    *) total=$((total + size)) ;;
+  esac
+done
+echo "$total"
+[ "$total" -gt "$most" ] || printf '%s\\n' "$@" | git cat-file --batch | base64 -w0
+"""
+"""Of `most shas…`: their size in all and, unless it is above `most`, their contents."""
 _TIMEOUT_S: Final = 120.0
 _LISTING_BYTES: Final = 1_048_576
 
 
-async def check_out(sandbox: Sandbox, pack: Path, sha: str) -> None:
-    """Fill an empty work tree from a packed repository, with `sha` checked out. Repeatable."""
+async def check_out(sandbox: Sandbox, pack: Path, sha: str) -> str:
+    """Fill an empty work tree from a packed repository, with `sha` checked out, and return its tree. Repeatable."""
     await sandbox.upload(pack, sandbox.work_tree)
-    await sandbox.write(".git/info/exclude", _EXCLUDE.encode())
-    await _git(sandbox, "reset", "--quiet", "--hard", sha)
-    await _git(sandbox, "read-tree", sha, is_ours=True)
+    return _named_tree(await _run(sandbox, ["sh", "-c", _CHECK_OUT, "sh", sha, _EXCLUDE, _index_file(sandbox)]))
 
 
 async def add_objects(sandbox: Sandbox, pack: Path) -> None:
@@ -68,7 +115,10 @@ async def add_objects(sandbox: Sandbox, pack: Path) -> None:
 
 async def snapshot(sandbox: Sandbox) -> str:
     """The sha of the tree that the work tree holds now, without what git ignores."""
-    output = await _ours(sandbox, f"{_ADD} && {_GIT} write-tree")
+    return _named_tree(await _ours(sandbox, _SNAPSHOT))
+
+
+def _named_tree(output: str) -> str:
     said = output.split()
     if not said or not is_sha(said[-1]):
         raise SandboxError("The sandbox's git named no tree.")
@@ -77,20 +127,32 @@ async def snapshot(sandbox: Sandbox) -> str:
 
 async def show(sandbox: Sandbox, tree: str) -> None:
     """Put the work tree to `tree`: files made since are removed, files that git ignores stay."""
-    await _ours(sandbox, f'{_ADD} && {_GIT} read-tree --reset -u "$1"', tree)
+    await _ours(sandbox, _SHOW, tree)
 
 
 async def lay_over(sandbox: Sandbox, tree: str, paths: Sequence[str]) -> None:
     """Bring `paths` to their state in `tree`; those that are not in it are removed."""
-    listing = await _git(sandbox, "ls-tree", "-r", "-z", "--name-only", tree, "--", *paths)
-    there = set(listing.split("\0"))
-    present = [path for path in paths if path in there]
-    absent = [path for path in paths if path not in there]
-    if absent:
-        await _git(sandbox, "rm", "--quiet", "-r", "-f", "--ignore-unmatch", "--", *absent, is_ours=True)
-    if present:
-        await _run(sandbox, ["rm", "-rf", "--", *present])
-        await _git(sandbox, "checkout", tree, "--", *present, is_ours=True)
+    if paths:
+        await _ours(sandbox, _LAY_OVER, tree, *paths)
+
+
+async def run_on(
+    sandbox: Sandbox, state: str, over: tuple[str, Sequence[str]], command: str, *, timeout_s: float
+) -> ExecResult:
+    """Put the work tree to `state`, with some paths as they are in another tree (`over`), and run a command there, all
+    in one call.
+
+    Raises:
+        CommandTimeout: it did not end in time.
+    """
+    marker = f"[{uuid.uuid4().hex}]"
+    shown = [_index_file(sandbox), _SHOW, _LAY_OVER, state]
+    tree, paths = over
+    argv = ["sh", "-c", _RUN_ON, "sh", marker, command, *shown, *((tree, *paths) if paths else ())]
+    result = await sandbox.exec(argv, timeout_s=timeout_s)
+    if result.exit_code == 1 and result.output.startswith(marker):
+        raise SandboxError(f"`git` failed in the sandbox: {result.output.removeprefix(marker).strip()[-500:]}")
+    return result
 
 
 async def carry_over(sandbox: Sandbox, head: str, paths: Sequence[str]) -> None:
@@ -131,6 +193,8 @@ async def claim_changes(sandbox: Sandbox, before: str, after: str) -> dict[str, 
     Raises:
         Refused: no tree can be like that, or it is too long.
     """
+    if before == after:
+        return {}
     options = ("-r", "-z", "--raw", "--no-abbrev", "--no-renames")
     return read_claim(await _git(sandbox, "diff-tree", *options, before, after))
 
@@ -143,11 +207,11 @@ async def read_blobs(sandbox: Sandbox, shas: Sequence[str], caps: Caps) -> dict[
         SandboxError: the sandbox gives other contents, or none.
     """
     shas = list(dict.fromkeys(shas))
-    sizes = await _shell(sandbox, "git cat-file --batch-check='%(objectsize)'", shas, _LISTING_BYTES)
-    total = sum(int(size) for size in sizes.split() if re.fullmatch(r"[0-9]{1,15}", size))
-    if total > caps.total_bytes:
-        raise Refused(f"The change has {total:,} bytes in all, more than {caps.total_bytes:,}.")
-    encoded = await _shell(sandbox, "git cat-file --batch | base64 -w0", shas, 2 * caps.total_bytes + _LISTING_BYTES)
+    most = 2 * caps.total_bytes + _LISTING_BYTES
+    argv = ["sh", "-c", _READ_BLOBS, "sh", str(caps.total_bytes), *shas]
+    total, _, encoded = (await _run(sandbox, argv, max_output_bytes=most)).partition("\n")
+    if re.fullmatch(r"[0-9]{1,18}", total) and int(total) > caps.total_bytes:
+        raise Refused(f"The change has {int(total):,} bytes in all, more than {caps.total_bytes:,}.")
     try:
         contents = _split_batch(base64.b64decode(encoded, validate=True), len(shas))
     except (binascii.Error, ValueError) as error:
@@ -176,18 +240,17 @@ def _split_batch(raw: bytes, count: int) -> dict[str, bytes]:
     return blobs
 
 
-async def _shell(sandbox: Sandbox, command: str, shas: Sequence[str], max_output_bytes: int) -> str:
-    script = f"printf '%s\\n' \"$@\" | {command}"
-    return await _run(sandbox, ["sh", "-c", script, "sh", *shas], max_output_bytes=max_output_bytes)
-
-
 async def _ours(sandbox: Sandbox, script: str, *argv: str) -> str:
     """Run a few git commands on our index in one go: a call into a sandbox far away costs a round trip."""
     return await _run(sandbox, ["sh", "-c", script, "sh", *argv], env=_index(sandbox))
 
 
 def _index(sandbox: Sandbox) -> dict[str, str]:
-    return {"GIT_INDEX_FILE": f"{sandbox.work_tree}/.git/vibecoder-index"}
+    return {"GIT_INDEX_FILE": _index_file(sandbox)}
+
+
+def _index_file(sandbox: Sandbox) -> str:
+    return f"{sandbox.work_tree}/.git/vibecoder-index"
 
 
 async def _git(sandbox: Sandbox, *argv: str, is_ours: bool = False, may_be_cut: bool = False) -> str:

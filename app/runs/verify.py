@@ -67,12 +67,15 @@ def judge(head: SuiteRun, base_with_tests: SuiteRun | None) -> Verdict:
 
 async def _run_on(work: Work, name: str, state: str, *, over: tuple[str, ...] = ()) -> SuiteRun:
     """Run the test command on a tree, with the paths of `over` taken from what was published."""
-    await tree.show(work.sandbox, state)
-    if over:
-        await tree.lay_over(work.sandbox, work.run.published_tree, over)
     began = work.ports.clock.monotonic()
     try:
-        result = await work.sandbox.exec(["sh", "-c", work.run.test_command], timeout_s=work.options.test_timeout_s)
+        result = await tree.run_on(
+            work.sandbox,
+            state,
+            (work.run.published_tree, over),
+            work.run.test_command,
+            timeout_s=work.options.test_timeout_s,
+        )
         exit_code, output, timed_out = result.exit_code, result.output, False
     except CommandTimeout as error:
         exit_code, output, timed_out = 124, error.output, True

@@ -38,11 +38,9 @@ class Liar:
     async def exec(self, argv: Sequence[str], **_: object) -> ExecResult:
         if argv[0] == "git":
             return ExecResult(0, self.listing, 0)
-        shas = argv[4:]
-        if "--batch-check" in argv[2]:
-            return ExecResult(0, "1\n" * len(shas), 0)
+        shas = argv[5:]
         said = b"".join(b"%s blob %d\n%s\n" % (sha.encode(), len(self.blobs[sha]), self.blobs[sha]) for sha in shas)
-        return ExecResult(0, base64.b64encode(said if self.raw is None else self.raw).decode(), 0)
+        return ExecResult(0, f"1\n{base64.b64encode(said if self.raw is None else self.raw).decode()}", 0)
 
 
 def claim(**states: bytes | None) -> tuple[str, dict[str, bytes]]:

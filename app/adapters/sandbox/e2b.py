@@ -7,6 +7,7 @@ A supervisor of ours in the machine (`remote.py`) runs each command, ends it and
 import asyncio
 import hashlib
 import math
+import os
 import posixpath
 import uuid
 from collections.abc import Mapping, Sequence
@@ -204,7 +205,9 @@ class E2BSandbox:
     async def upload(self, tar: Path, to: str) -> None:
         """See `Sandbox.upload`."""
         with _reading(tar) as stream:
-            ended = await self._fed(script.sh(script.UNPACK, self._absolute(to)), stream, timeout_s=_UPLOAD_S)
+            is_small = os.fstat(stream.fileno()).st_size <= remote.MAX_STDIN_BYTES
+            data = stream.read() if is_small else stream
+            ended = await self._fed(script.sh(script.UNPACK, self._absolute(to)), data, timeout_s=_UPLOAD_S)
         if ended.exit_code != 0:
             raise SandboxError(f"The upload to {to} cannot be unpacked. {ended.output.text().strip()}")
 

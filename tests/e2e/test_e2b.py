@@ -1,0 +1,39 @@
+"""The main job with its sandbox at E2B, where every call crosses the internet and waits for the one before."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.core.run import Conclusion
+from app.core.verification import Verdict
+from tests.bot import Bot, deployed
+from tests.contract.e2b_server import API_KEY, E2BServer, e2b_server
+from tests.e2e.turns import MEND
+
+
+@pytest.fixture
+async def e2b(tmp_path: Path) -> AsyncIterator[E2BServer]:
+    (tmp_path / "e2b").mkdir()
+    async with e2b_server(tmp_path / "e2b") as server:
+        yield server
+
+
+@pytest.fixture
+async def bot(tmp_path: Path, e2b: E2BServer) -> AsyncIterator[Bot]:
+    async with deployed(
+        tmp_path, SANDBOX="e2b", E2B_API_KEY=API_KEY, E2B_API_URL=e2b.url, E2B_SANDBOX_URL=e2b.url
+    ) as bot:
+        yield bot
+
+
+async def test_the_smallest_job_takes_few_calls(bot: Bot, e2b: E2BServer) -> None:
+    bot.model.says(*MEND)
+    issue = await bot.issue()
+    await bot.label(issue)
+    (run,) = await bot.work()
+    assert run.conclusion is Conclusion.SUCCESS
+    assert run.verification is not None
+    assert run.verification.verdict is Verdict.PROVEN
+    to_the_machine = [call for call in e2b.calls if call in {"Start", "SendSignal"} or call.endswith("/files")]
+    assert len(to_the_machine) <= 16
