@@ -55,6 +55,11 @@ _OUR_CONFIG: Final = """[core]
 \tauto = 0
 [advice]
 \tdetachedHead = false
+[filter "lfs"]
+\tclean =
+\tsmudge =
+\tprocess =
+\trequired = false
 [user]
 \tname = vibecoder
 \temail = vibecoder@localhost
@@ -178,6 +183,31 @@ class GitRepos:
                     if kind != "tree":
                         found[path] = Entry(mode, object_sha)
         return found
+
+    async def tracked_by_lfs(self, installation_id: int, repo: str, sha: str, paths: Collection[str]) -> frozenset[str]:
+        """Which of these paths Git LFS keeps. See the port."""
+        wanted = {".gitattributes", *(f"{folder}/.gitattributes" for path in paths for folder in folders_of(path))}
+        found = await self.files(installation_id, repo, sha, wanted) if paths else {}
+        entries = {path: entry for path, entry in found.items() if path in wanted and entry.mode.startswith("100")}
+        if not entries:
+            return frozenset()
+        listed = os.fsencode("".join(f"{entry.mode} {entry.sha}\t{path}\0" for path, entry in entries.items()))
+        asked = os.fsencode("".join(f"{path}\0" for path in paths))
+        with tempfile.TemporaryDirectory(prefix="pack-", dir=self._root) as made:
+            # In a repository of its own, whose index has the attributes and nothing else.
+            empty = Path(made)
+            try:
+                kind = f"--object-format=sha{256 if len(sha) == 64 else 1}"
+                await self._git(["init", "--quiet", "--bare", "--template=", kind, made], self._root)
+                (empty / "objects" / "info").mkdir(exist_ok=True)
+                objects = self._cache(installation_id, repo).resolve() / "objects"
+                (empty / "objects" / "info" / "alternates").write_text(f"{objects}\n")
+                await self._git(["update-index", "-z", "--index-info"], empty, stdin=listed)
+                told = await self._git(["check-attr", "--cached", "-z", "--stdin", "filter"], empty, stdin=asked)
+            except GitFailed as error:
+                raise RepoError(f"Git could not read the attributes of {repo}: {_last_words(error)}") from error
+        words = os.fsdecode(told).split("\0")
+        return frozenset(path for path, value in zip(words[::3], words[2::3], strict=False) if value == "lfs")
 
     async def diff(self, installation_id: int, repo: str, before: str, after: str) -> States:
         """Where two commits differ. See the port."""

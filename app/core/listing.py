@@ -13,7 +13,6 @@ from typing import Final
 from app.core.errors import Refused, SandboxError
 from app.core.policy import ABSENT, Change
 
-SUBMODULE: Final = "160000"
 MAX_PATH_CHARS: Final = 1_024
 MAX_FOLDERS: Final = 64
 """More than source code has. What is looked up for a path costs time and memory in the square of its folders."""

@@ -23,6 +23,7 @@ from app.core.secret_rules import lock_files
 
 BRANCH_PREFIX: Final = "vibecode/"
 REGULAR, EXECUTABLE, SYMLINK, ABSENT = "100644", "100755", "120000", "000000"
+SUBMODULE: Final = "160000"
 MODES: Final = frozenset({REGULAR, EXECUTABLE, SYMLINK, ABSENT})
 
 
@@ -49,6 +50,7 @@ class Change:
     holds on the branch, read from objects that the worker fetched or wrote itself; None when it is new there, or
     larger than a file may be: then every line counts as added. In a merge it holds both sides' contents, one after the
     other. `sha` is set for what GitHub has already: the blob's (or submodule's commit), whose content is not sent.
+    `is_unstored`: Git LFS is to keep the content, and does not have it.
     """
 
     path: str
@@ -57,6 +59,7 @@ class Change:
     old_mode: str = ABSENT
     old_content: bytes | None = None
     sha: str = ""
+    is_unstored: bool = False
 
     @property
     def is_deleted(self) -> bool:
@@ -87,17 +90,20 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What the gate let through, and the paths it held back; those in `leaks` for the secret they hold."""
+    """What the gate let through, and the paths it held back: those in `leaks` for the secret they hold, in `submodules`
+    and `unstored` as the bot changes no submodules and uploads nothing to Git LFS."""
 
     passed: tuple[Change, ...]
     held: tuple[str, ...] = ()
     leaks: tuple[Leak, ...] = ()
+    submodules: tuple[str, ...] = ()
+    unstored: tuple[str, ...] = ()
 
     @property
     def protected(self) -> tuple[str, ...]:
         """What is held back for its path."""
-        leaky = {leak.path for leak in self.leaks}
-        return tuple(path for path in self.held if path not in leaky)
+        others = {*(leak.path for leak in self.leaks), *self.submodules, *self.unstored}
+        return tuple(path for path in self.held if path not in others)
 
 
 def admit(login: str, role: Role, roles: Sequence[str]) -> None:
@@ -141,14 +147,29 @@ def inspect(
         _check_path(change)
     _check_names(changes)
     _check_size(changes, caps)
-    for change in changes:
-        _check_mode(change)
     names = [change.path for change in changes]
-    held = set(list_held(names, protected, request))
+    submodules = _find_submodules(changes)
+    for change in changes:
+        if change.path not in submodules:
+            _check_mode(change)
+    unstored = tuple(change.path for change in changes if change.is_unstored and change.path not in submodules)
+    held = {*list_held(names, protected, request), *submodules, *unstored}
     leaks = _find_leaks([change for change in changes if change.path not in held], samples, find_own)
     held |= {leak.path for leak in leaks}
     passed = tuple(change for change in changes if change.path not in held)
-    return Inspection(passed, tuple(path for path in names if path in held), leaks)
+    return Inspection(passed, tuple(path for path in names if path in held), leaks, submodules, unstored)
+
+
+def _find_submodules(changes: Sequence[Change]) -> tuple[str, ...]:
+    """The submodules that are changed, and what is put in their place."""
+    were = {change.path for change in changes if change.old_mode == SUBMODULE}
+    if not were:
+        return ()
+    return tuple(
+        change.path
+        for change in changes
+        if change.path in were or any(str(folder) in were for folder in PurePosixPath(change.path).parents)
+    )
 
 
 def _check_names(changes: Sequence[Change]) -> None:

@@ -277,6 +277,9 @@ class Repos(Protocol):
         """Of a fetched commit: the files at these paths, those above them (a file where a path has a folder) and all
         those under them. Nothing else. Repeatable."""
 
+    async def tracked_by_lfs(self, installation_id: int, repo: str, sha: str, paths: Collection[str]) -> frozenset[str]:
+        """Which of these paths Git LFS keeps, by the `.gitattributes` of a fetched commit. Repeatable."""
+
     async def diff(self, installation_id: int, repo: str, before: str, after: str) -> States:
         """What `after` has at the paths where two fetched commits differ. Renames are not followed. Repeatable."""
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from app.core.policy import SUBMODULE
 from app.demo import git_shapes
 from app.demo.answer import Refusal, not_found, page, reply
 from app.demo.bare import NO_OBJECT, SHA, Commit, Entry, GitFailed, Identity
@@ -127,7 +128,9 @@ async def _entry(call: Call, item: Any) -> Entry:
     if "sha" not in item:
         raise Refusal(422, "Must supply either tree.sha or tree.content")
     sha = item["sha"]
-    if sha is not None and (not SHA.fullmatch(str(sha)) or await call.repo.git.kind(sha) != _MODES[mode]):
+    # A submodule's commit is another repository's.
+    is_there = SHA.fullmatch(str(sha)) and (mode == SUBMODULE or await call.repo.git.kind(sha) == _MODES[mode])
+    if sha is not None and not is_there:
         raise Refusal(422, f"tree.sha {sha} is not a valid {_MODES[mode]}")
     return Entry(path, mode, sha)
 

@@ -5,6 +5,7 @@ from typing import Final
 from app.agent.context import Brief
 from app.core.sanitize import clean
 from app.runs.conventions import read_conventions
+from app.runs.lfs import read_tracked
 from app.runs.remarks import read_remarks
 from app.runs.work import Work
 
@@ -33,6 +34,7 @@ async def make_brief(work: Work) -> Brief:
         heard=work.run.heard,
         test_command=work.run.test_command,
         lint_command=work.config.lint,
+        lfs=await read_tracked(work),
         base_ref=work.run.base_ref,
         checks=work.failing,
     )

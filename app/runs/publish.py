@@ -17,8 +17,9 @@ from app.core.run import Commit, Kind
 from app.runs import published, tree
 from app.runs.branch import find_free_name, find_own, is_own
 from app.runs.lease import LEASE_S, finish
+from app.runs.lfs import mark_unstored
 from app.runs.naming import read_request
-from app.runs.published import Sides
+from app.runs.published import Changes, Sides
 from app.runs.recheck import check_still_wanted
 from app.runs.work import Work
 from app.text.commit import compose_message
@@ -27,8 +28,12 @@ MARKER: Final = b"<<<<<<< ours"
 """What `tree.merge` leaves where both sides changed the same lines."""
 
 
-class SecretsFound(Exception):
-    """Files hold what must not be published. They are as they were left, so that whoever made them can take it out."""
+class Unpublishable(Exception):
+    """The gate refuses the change as it is. The files are as they were left, for whoever made them to change that."""
+
+
+class SecretsFound(Unpublishable):
+    """Files hold what must not be published."""
 
     def __init__(self, leaks: Sequence[Leak]) -> None:
         super().__init__(describe_leaks(leaks))
@@ -44,10 +49,10 @@ async def publish(
     """Put what the sandbox changed since the last commit on the branch; None when there is nothing to put.
 
     Safe to repeat: the commit expects the head that the run knows. When somebody pushed meanwhile, it goes on top.
-    Files with a secret are put back as they were, or raised where the agent `may_fix` them.
+    Files with a secret are put back as they were. Where the agent `may_fix` what the gate finds, it is raised instead.
 
     Raises:
-        SecretsFound: some files hold one; nothing was written.
+        Unpublishable: the agent may fix what the gate found; nothing was written.
         Refused: the gate said no; nothing was written.
         LeaseLost: another worker holds the run; nothing was written.
         Overtaken: somebody pushed changes to the same files; nothing was written.
@@ -103,7 +108,7 @@ async def _publish(work: Work, subject: str, body: str, step: int | None, *, may
     """Look, inspect, commit.
 
     Raises:
-        SecretsFound: some files hold one, and the agent may fix that.
+        Unpublishable: the agent may fix what the gate found.
         HeadMoved: somebody else pushed to the branch.
     """
     now = await tree.snapshot(work.sandbox)
@@ -111,15 +116,14 @@ async def _publish(work: Work, subject: str, body: str, step: int | None, *, may
     sides = await published.read_sides(work) if merges else None
     if sides:
         check_merge(work, sides)
-    before = work.run.start_tree if merges else work.run.published_tree
-    changes = await published.read_changes(work, before, now, sides, Caps())
+    try:
+        changes, inspection = await _look_through(work, now, sides)
+    except Refused as refused:
+        if may_fix:
+            raise Unpublishable(str(refused)) from refused
+        raise
     if not changes.new and not merges:
         return None
-    _check_resolved(changes.new)
-    request = await read_request(work, [change.path for change in changes.new])
-    config, find_own = work.config, work.redactor.find_own
-    look = partial(inspect, changes.new, protected=config.protected, request=request, samples=config.samples)
-    inspection = await asyncio.to_thread(look, find_own=find_own)
     if inspection.leaks and may_fix:
         raise SecretsFound(inspection.leaks)
     if inspection.held:
@@ -147,6 +151,22 @@ async def _publish(work: Work, subject: str, body: str, step: int | None, *, may
     commit = await finish(commit_and_note())
     await work.progress.show(Kind.NOTE, f"Published {commit.sha[:7]}: {commit.subject}")
     return commit
+
+
+async def _look_through(work: Work, now: str, sides: Sides | None) -> tuple[Changes, Inspection]:
+    """What the tree `now` would change on the branch, and what the gate says of it.
+
+    Raises:
+        Refused: the gate says no to all of it.
+    """
+    before = work.run.start_tree if sides else work.run.published_tree
+    changes = await published.read_changes(work, before, now, sides, Caps())
+    _check_resolved(changes.new)
+    request = await read_request(work, [change.path for change in changes.new])
+    new = await mark_unstored(work, changes.base, changes.new)
+    config, find_own = work.config, work.redactor.find_own
+    look = partial(inspect, new, protected=config.protected, request=request, samples=config.samples)
+    return changes, await asyncio.to_thread(look, find_own=find_own)
 
 
 def check_merge(work: Work, sides: Sides) -> None:
@@ -191,6 +211,19 @@ async def hold_back(work: Work, inspection: Inspection, sides: Sides | None = No
         work.progress.tell(
             f"These paths are protected and were put back as they were: {names}. Do not change them again."
         )
+    if inspection.unstored:
+        names = codes(inspection.unstored)
+        await work.progress.notice(
+            f"Held back, because Git LFS keeps these files and a run uploads nothing there: {names}. A person has to "
+            "commit them."
+        )
+        work.progress.tell(
+            f"Git LFS keeps these files, and nothing new can be put there: they were put back as they were: {names}."
+        )
+    if inspection.submodules:
+        names = codes(inspection.submodules)
+        await work.progress.notice(f"Held back, because submodules are not changed by a run: {names}.")
+        work.progress.tell(f"Submodules are not to be changed, and were put back as they were: {names}.")
     if inspection.leaks:
         what = work.redactor.redact(describe_leaks(inspection.leaks))
         await work.progress.notice(

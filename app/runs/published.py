@@ -154,7 +154,7 @@ async def read_changes(work: Work, before: str, now: str, sides: Sides | None, c
         **await work.ports.repos.blobs(job.installation_id, job.repo, held, max_bytes=caps.file_bytes),
         **{sha: below_of.contents[sha] for sha in held if sha in below_of.contents},
     }
-    wanted = [state.sha for state in found.new.values() if _has_content(state) and state.sha not in known]
+    wanted = {state.sha: path for path, state in found.new.items() if _has_content(state) and state.sha not in known}
     contents = {**known, **(await tree.read_blobs(work.sandbox, wanted, caps) if wanted else {})}
 
     def change(path: str, state: Entry | None) -> Change:

@@ -23,7 +23,7 @@ from app.runs import follow, tree, verify
 from app.runs.branch import find_free_name, find_own, is_own
 from app.runs.brief import make_brief
 from app.runs.conventions import read_conventions
-from app.runs.publish import Overtaken, SecretsFound, publish
+from app.runs.publish import Overtaken, SecretsFound, Unpublishable, publish
 from app.runs.work import Work
 from app.text.commit import subject_of
 
@@ -35,11 +35,15 @@ MAX_UNREACHABLE: Final = 3
 MAX_OVERTAKEN: Final = 3
 """How often a step is begun because others pushed changes to the same files."""
 MAX_FIXES: Final = 2
-"""How often in a step the agent may take a secret out of what it wrote."""
+"""How often in a step the agent may change what the gate refuses, or take a secret out."""
 SECRETS_FOUND: Final = (
     "Not published yet: {}. Secrets are never published. Take it out and finish this step again: read it from the "
     "environment or from a file that git ignores, or write a value that is plainly a sample (`example`, `changeme`). "
     "Where it stays, the whole file is left out."
+)
+UNPUBLISHABLE: Final = (
+    "Not published: {} Nothing of this step can be committed like this. Change that and finish the step again: remove "
+    "what was only built or downloaded, and keep the change small."
 )
 OVERTAKEN: Final = (
     "Somebody pushed changes to {} while you worked. Your changes of this step were put aside, theirs are in the work "
@@ -222,18 +226,19 @@ async def carry_out_steps(work: Work) -> None:
 
 
 async def _carry_out_step(work: Work, index: int, step: Step) -> str:
-    """One step to its commit, and its summary. Begun anew when somebody pushed changes to the same files, and to take a
-    secret out."""
+    """One step to its commit, and its summary. Begun anew when somebody pushed changes to the same files, and to change
+    what the gate refuses."""
     session = await work.open_session(f"step {index}", await read_conventions(work, step.files))
     overtaken_times = fixes = 0
     while overtaken_times < MAX_OVERTAKEN:
         summary, answers = await coder.carry_out_step(session, work.plan, index)
         try:
             await publish(work, step.title, summary, step=index, may_fix=fixes < MAX_FIXES)
-        except SecretsFound as found:
+        except Unpublishable as found:
             fixes += 1
             await work.progress.show(Kind.NOTE, f"Not published yet: {found}")
-            work.progress.tell(SECRETS_FOUND.format(work.redactor.redact(str(found))))
+            words = SECRETS_FOUND if isinstance(found, SecretsFound) else UNPUBLISHABLE
+            work.progress.tell(words.format(work.redactor.redact(str(found))))
             continue
         except Overtaken as overtaken:
             overtaken_times += 1

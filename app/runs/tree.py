@@ -9,7 +9,7 @@ import base64
 import binascii
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -83,18 +83,19 @@ exit 1
 """
 """Of `marker command index show lay_over state [tree paths…]`: the command's own output alone, or what went wrong."""
 _READ_BLOBS: Final = """
-most=$1 total=0
+most=$1 total=0 top=0 largest=
 shift
-for size in $(printf '%s\\n' "$@" | git cat-file --batch-check='%(objectsize)'); do
+for each in $(printf '%s\\n' "$@" | git cat-file --batch-check='%(objectsize):%(objectname)'); do
+  size=${each%%:*}
   case $size in
     *[!0-9]*) ;;
-    *) total=$((total + size)) ;;
+    *) total=$((total + size)); [ "$size" -le "$top" ] || { top=$size; largest=${each##*:}; } ;;
   esac
 done
-echo "$total"
+echo "$total $largest"
 [ "$total" -gt "$most" ] || printf '%s\\n' "$@" | git cat-file --batch | base64 -w0
 """
-"""Of `most shas…`: their size in all and, unless it is above `most`, their contents."""
+"""Of `most shas…`: their size in all, the largest one's sha and, unless that size is above `most`, their contents."""
 _TIMEOUT_S: Final = 120.0
 _LISTING_BYTES: Final = 1_048_576
 
@@ -199,19 +200,21 @@ async def claim_changes(sandbox: Sandbox, before: str, after: str) -> dict[str, 
     return read_claim(await _git(sandbox, "diff-tree", *options, before, after))
 
 
-async def read_blobs(sandbox: Sandbox, shas: Sequence[str], caps: Caps) -> dict[str, bytes]:
-    """The contents that have these shas, hashed here.
+async def read_blobs(sandbox: Sandbox, named: Mapping[str, str], caps: Caps) -> dict[str, bytes]:
+    """The contents that have these shas, hashed here; `named` says at which path each is.
 
     Raises:
         Refused: they are more than `caps` allow.
         SandboxError: the sandbox gives other contents, or none.
     """
-    shas = list(dict.fromkeys(shas))
+    shas = list(named)
     most = 2 * caps.total_bytes + _LISTING_BYTES
     argv = ["sh", "-c", _READ_BLOBS, "sh", str(caps.total_bytes), *shas]
-    total, _, encoded = (await _run(sandbox, argv, max_output_bytes=most)).partition("\n")
+    told, _, encoded = (await _run(sandbox, argv, max_output_bytes=most)).partition("\n")
+    total, _, largest = told.partition(" ")
     if re.fullmatch(r"[0-9]{1,18}", total) and int(total) > caps.total_bytes:
-        raise Refused(f"The change has {int(total):,} bytes in all, more than {caps.total_bytes:,}.")
+        where = f", most of it at {code(named[largest])}" if largest in named else ""
+        raise Refused(f"The change has {int(total):,} bytes in all{where}, more than {caps.total_bytes:,}.")
     try:
         contents = _split_batch(base64.b64decode(encoded, validate=True), len(shas))
     except (binascii.Error, ValueError) as error:

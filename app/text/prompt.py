@@ -14,6 +14,7 @@ MAX_REQUEST_CHARS: Final = 48_000
 MAX_FILE_CHARS: Final = 16_000
 MAX_EVIDENCE_CHARS: Final = 12_000
 MAX_REMARK_CHARS: Final = 8_000
+MAX_PATTERN_CHARS: Final = 100
 
 USE_A_TOOL: Final = "Nobody reads this but the harness. Go on with a tool call; when you are done, call `{}`."
 CUT: Final = "Your answer ended at the output limit. Go on, in smaller pieces."
@@ -46,6 +47,7 @@ class Brief:
     `request` is the issue's body, by `author`; `instruction` the words of `sender`, who started the run. Of a pull
     request that is followed up, `pull` is its title and opening, `heard` what is to be settled, `checks` (name, part of
     the log) those that fail on it.
+    `lfs` are patterns of the files that Git LFS keeps.
     `instructions` are (path, text) of the repository's own conventions, `remarks` (author, association, text) of the
     thread. Empty means there is none.
     """
@@ -63,6 +65,7 @@ class Brief:
     test_command: str = ""
     lint_command: str = ""
     setup_notes: str = ""
+    lfs: tuple[str, ...] = ()
     base_ref: str = ""
     pull: tuple[str, str] = ("", "")
     heard: tuple[Heard, ...] = ()
@@ -106,6 +109,7 @@ def _made_inert(brief: Brief) -> Brief:
     return replace(
         brief,
         title=_inert(brief.title),
+        lfs=tuple(re.sub(r"[^\w./*?@+\[\]-]", "?", pattern)[:MAX_PATTERN_CHARS] for pattern in brief.lfs),
         request=_inert(_shortened(brief.request, MAX_REQUEST_CHARS)),
         author=_name(brief.author),
         instruction=_inert(_shortened(brief.instruction, MAX_REQUEST_CHARS)),

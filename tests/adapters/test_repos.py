@@ -457,3 +457,21 @@ async def test_many_jobs_within_a_tight_bound_all_get_their_repository(origin: O
     assert await repos.fetch(1, "acme/last", "main", None) == sha
     sizes = [sum(file.stat().st_size for file in one.rglob("*")) for one in (tmp_path / "cache").glob("*/*.git")]
     assert 1 <= len(sizes) <= 2
+
+
+async def test_what_lfs_keeps_is_told_as_git_reads_attributes(repos: GitRepos, origin: Origin) -> None:
+    origin.commit("docs/.gitattributes", "*.pdf filter=lfs\n*.png -filter\n/own filter=lfs\n")
+    origin.commit("src/.gitattributes", "*.py filter=strip\n")
+    head = origin.commit(".gitattributes", "[attr]big filter=lfs\n*.png big\nfolder filter=lfs\n")
+    await repos.fetch(1, "acme/greeter", "main", None)
+
+    paths = ["a.png", "docs/a.png", "docs/b.pdf", "b.pdf", "docs/own", "docs/x/own", "folder/x", "src/a.py", "ö\n.png"]
+    told = await repos.tracked_by_lfs(1, "acme/greeter", head, paths)
+    assert told == {"a.png", "docs/b.pdf", "docs/own", "ö\n.png"}
+    assert await repos.tracked_by_lfs(1, "acme/greeter", head, []) == frozenset()
+
+
+async def test_where_nothing_is_in_lfs_nothing_is_asked(repos: GitRepos, origin: Origin) -> None:
+    head = origin.commit()
+    await repos.fetch(1, "acme/greeter", "main", None)
+    assert await repos.tracked_by_lfs(1, "acme/greeter", head, ["greet.py"]) == frozenset()

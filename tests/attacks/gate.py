@@ -16,6 +16,9 @@ _TOKEN: Final = "ghp_" + "a1B2" * 9
 _RANDOM: Final = "q7Zk2Lw9Xc4Vb8Nm1As5Df6Gh3Jk"
 
 
+_POINTER: Final = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12345\n"
+
+
 async def _assert_held(scene: Scene, *turns: Turn, named: str, needle: str = "EVIL") -> Run:
     """The honest change is published, the rest is not, and people are told by name."""
     run = await scene.asked(*turns)
@@ -98,6 +101,16 @@ async def git_modules(scene: Scene) -> None:
     """A submodule's address that is a command."""
     evil = write(".gitmodules", '[submodule "EVIL"]\n\tpath = x\n\turl = ext::sh -c touch%20/tmp/x\n')
     await _assert_held(scene, evil, named="`.gitmodules`")
+
+
+@attack("gate", files={".gitattributes": "*.png filter=lfs -text\n", "art/a.png": _POINTER})
+async def contents_for_lfs(scene: Scene) -> None:
+    """Contents where Git LFS keeps files, and a pointer to an object that nobody has looked at."""
+    forged = _POINTER.replace("a" * 64, "b" * 64)
+    run = await scene.asked(shell("echo EVIL > art/a.png; echo EVIL > b.png"), write("c.png", forged))
+    await scene.assert_mended(run)
+    scene.assert_not_in(await scene.published(), "EVIL", "b" * 64)
+    scene.assert_told("Git LFS keeps these files", "`art/a.png`", "`b.png`", "`c.png`")
 
 
 @attack("gate")

@@ -350,3 +350,15 @@ def test_who_may_not_is_told_who_may() -> None:
         Refused, match="`@eve` has the role `read` here, and I work for people with one of: write, admin"
     ):
         admit("eve", Role.READ, ("write", "admin"))
+
+
+def test_a_submodule_is_held_back_with_what_takes_its_place() -> None:
+    moved = Change("lib", "160000", old_mode="160000")
+    found = inspect((moved, Change("lib/x.py", "100644", b"x\n"), Change("a.py", "100644", b"a\n")))
+    assert (found.submodules, found.held, found.protected) == (("lib", "lib/x.py"), ("lib", "lib/x.py"), ())
+    assert [change.path for change in found.passed] == ["a.py"]
+
+
+def test_what_lfs_does_not_have_is_held_back() -> None:
+    found = inspect((Change("a.png", "100644", b"PNG", is_unstored=True),))
+    assert (found.unstored, found.held, found.protected, found.passed) == (("a.png",), ("a.png",), (), ())

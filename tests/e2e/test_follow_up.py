@@ -5,6 +5,7 @@ from pathlib import Path
 from app.core.run import Conclusion
 from app.core.verification import Verdict
 from app.demo.world import PullRequest
+from app.runs.stages import MAX_FIXES
 from tests.bot import REPO, Bot, deployed
 from tests.e2e.turns import MEND, answer, edit, finish, plan, shell
 
@@ -290,10 +291,11 @@ async def test_markers_that_are_left_are_not_published(bot: Bot) -> None:
     pull = await opened(bot)
     await bot.github.push(REPO, "main", DEAR, message="Be dear", by="maintainer")
     before = await bot.github.head(REPO, pull.head)
-    bot.model.says(finish("Done."))
+    bot.model.says(*[finish("Done.")] * (1 + MAX_FIXES))
     run = await bot.comment(pull, "/vibecode update from main")
 
     assert run.conclusion is Conclusion.FAILURE
+    assert "Not published: Conflict markers are left in `greet.py`" in str(bot.model.requests[-1])
     assert run.failure is not None
     assert "Conflict markers are left in `greet.py`" in run.failure.message
     assert await bot.github.head(REPO, pull.head) == before

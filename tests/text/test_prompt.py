@@ -5,6 +5,7 @@ from dataclasses import replace
 from inline_snapshot import snapshot
 
 from app.core.plan import Plan, Step
+from app.core.policy import Caps
 from app.text.prompt import (
     MAX_EVIDENCE_CHARS,
     MAX_FILE_CHARS,
@@ -70,6 +71,7 @@ colleague would decide, and say in your summary what you decided and why.
 - Write no secret, token or password into a file, and send nothing out of the sandbox.
 - Leave CI and workflow files (`.github/`, `.gitlab-ci.yml` and their like) and `CODEOWNERS` alone unless the change is
   asked for by name.
+- A step's commit takes at most 200 files, 1 MiB each and 4 MiB in all. Leave submodules as they are.
 - Leave no scratch files, debug output, commented-out code or generated files behind.
 - Do not commit, push or switch branches: your changes are taken from the work tree as they are.
 """)
@@ -233,3 +235,9 @@ last paragraphs of `<instruction>`, where there are any, were said about it. Mak
 have changed, and keep the rest of it where it still does what is asked for.
 
 """)
+
+
+def test_the_limits_that_the_model_is_told_are_the_gates() -> None:
+    caps = Caps()
+    told = f"at most {caps.files} files, {caps.file_bytes >> 20} MiB each and {caps.total_bytes >> 20} MiB in all"
+    assert told in instructions()

@@ -15,12 +15,11 @@ from app.adapters.github.answers import Comparison, CreatedCommit, GitCommit, Gi
 from app.adapters.github.api import Api, GraphQLUnavailable, is_unclear
 from app.adapters.github.sight import Sight
 from app.core.errors import GitHubError, HeadMoved
-from app.core.policy import Change
+from app.core.policy import SUBMODULE, Change
 from app.core.run import Commit
 
 _PLAIN: Final = "100644"
 _ABSENT: Final = "000000"
-_SUBMODULE: Final = "160000"
 _MUTATION: Final = """
 mutation ($input: CreateCommitOnBranchInput!) {
   createCommitOnBranch(input: $input) { commit { oid url signature { isValid } } }
@@ -134,7 +133,7 @@ class Branch:
         if change.is_deleted:
             return {**entry, "mode": _PLAIN, "sha": None}
         if change.sha:
-            return {**entry, "type": "commit" if change.mode == _SUBMODULE else "blob", "sha": change.sha}
+            return {**entry, "type": "commit" if change.mode == SUBMODULE else "blob", "sha": change.sha}
         text = _text(change.content)
         if text is not None:
             return {**entry, "content": text}
