@@ -56,6 +56,18 @@ async def test_keeping_alive_never_brings_the_end_nearer(server: E2BServer, sand
     assert box.ends_at > datetime.now(UTC) + timedelta(seconds=890)
 
 
+async def test_finding_a_machine_again_says_how_long_it_is_to_live_at_least(
+    server: E2BServer, provider: E2BSandboxes, sandbox: E2BSandbox
+) -> None:
+    box = server.boxes[sandbox.id]
+    end = box.ends_at
+    await provider.reconnect(sandbox.id)
+    assert box.ends_at >= end
+    box.ends_at = datetime.now(UTC) + timedelta(seconds=5)
+    await provider.reconnect(sandbox.id)
+    assert box.ends_at > datetime.now(UTC) + timedelta(seconds=200)
+
+
 async def test_only_our_own_machines_are_listed(server: E2BServer, provider: E2BSandboxes) -> None:
     other = E2BSandboxes(SecretStr(API_KEY), api_url=server.url, sandbox_url=server.url, owner="somebody else")
     ours = [(await provider.create(key=f"k{n}", metadata={}, timeout_s=60)).id for n in range(5)]

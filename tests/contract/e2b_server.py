@@ -189,6 +189,9 @@ class E2BServer:
                 box.network = body
                 return Response(status_code=204)
             case "POST", "connect":
+                if not isinstance(body.get("timeout"), int):
+                    return JSONResponse({"code": 400, "message": "timeout is required"}, 400)
+                box.ends_at = max(box.ends_at, datetime.now(UTC) + timedelta(seconds=body["timeout"]))
                 return JSONResponse(_summary(box))
         return JSONResponse(_detail(box))
 

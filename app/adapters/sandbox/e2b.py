@@ -2,6 +2,13 @@
 
 The SDK's own time limits are not used for commands: they are not enforced on every Python, and none kills the process.
 A supervisor of ours in the machine (`remote.py`) runs each command, ends it and reports it.
+
+Of the control plane, e2b 2.63 uses what E2B's published API description has: `DELETE` and `GET /sandboxes/{id}`, `POST
+…/timeout`, `PUT …/network` and `GET /v2/sandboxes`. Not in it, and so to be checked on a deployment that somebody hosts
+themselves, are `POST /v2/sandboxes` with `Idempotency-Key` (without the key, a creation that is repeated after a lost
+answer leaves a second machine behind until its time is over) and `POST /v2/sandboxes/{id}/connect`. Of envd it needs
+`process.Process/Start`, also for the user `root`, `/SendSignal`, `POST /files` and `GET /health`. `vibecoder doctor`
+tries a sandbox.
 """
 
 import asyncio
@@ -34,6 +41,8 @@ from app.core.machine import ExecResult, Network, SandboxInfo
 _DOMAIN: Final = "e2b.app"
 _OWNER: Final = "owner"
 _REQUEST_S: Final = 30.0
+_RECONNECT_S: Final = 300
+"""How long a machine that is found again lives at least, until it is kept alive. This never shortens its time."""
 _FILE_S: Final = 60.0
 _UPLOAD_S: Final = 600.0
 _MESSAGE_BYTES: Final = 2_000
@@ -112,7 +121,7 @@ class E2BSandboxes:
     async def reconnect(self, sandbox_id: str) -> "E2BSandbox":
         """See `SandboxProvider.reconnect`."""
         with translated("find the sandbox"):
-            box = await AsyncSandbox.connect(sandbox_id, **self._connection)
+            box = await AsyncSandbox.connect(sandbox_id, timeout=_RECONNECT_S, **self._connection)
         return await _opened(box)
 
     async def list(self) -> tuple[SandboxInfo, ...]:
