@@ -13,10 +13,9 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Final
 
-from pathspec import GitIgnoreSpec
-
 from app.core.errors import Refused
 from app.core.escape import code
+from app.core.globs import compile_globs, match_any
 from app.core.protected import elsewhere, fold_path, list_held
 from app.core.redact import OWN, find_secrets, join_literals
 from app.core.secret_rules import lock_files
@@ -244,7 +243,7 @@ def _find_leaks(
         part for each in changes if each.old_mode != ABSENT for part in (each.path, _text(each.old_content))
     )
     old = f"{before}\n{join_literals(before)}"
-    spec = GitIgnoreSpec.from_lines(samples)
+    of_samples = compile_globs(tuple(samples))
     leaks = []
     for change in changes:
         if change.is_deleted:
@@ -255,7 +254,7 @@ def _find_leaks(
             line = 0
         if line is not None:
             leaks.append(Leak(change.path, line, OWN))
-        elif not spec.match_file(change.path) and (leak := _find_leak(change, text, old)):
+        elif not match_any(of_samples, change.path) and (leak := _find_leak(change, text, old)):
             leaks.append(leak)
     return tuple(leaks)
 

@@ -6,11 +6,13 @@ when the request names it; what gives rights or runs with a repository's secrets
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from typing import Final
 
 from pathspec import GitIgnoreSpec
+
+from app.core.globs import compile_globs, match_any
 
 ALWAYS: Final = (
     *("/.github", "CODEOWNERS", ".gitattributes", ".gitmodules", ".lfsconfig", ".mergify*", ".gitlab"),
@@ -60,12 +62,13 @@ def list_held(paths: Sequence[str], protected: Sequence[str] = (), request: str 
     in the place of such a path.
     """
     # Apart, so that no `!pattern` of the repository's own lifts what always holds.
-    specs = (_always(), GitIgnoreSpec.from_lines(map(fold, protected)))
+    specs = (_always().match_file, partial(match_any, compile_globs(tuple(map(fold, protected)))))
     said = _readable(request)
     held = {
         path
         for path in paths
-        if any(_matches(spec, path) for spec in specs) or (_matches(_unless(), path) and not _is_named(path, said))
+        if any(_matches(spec, path) for spec in specs)
+        or (_matches(_unless().match_file, path) and not _is_named(path, said))
     }
     above = {folder for path in held for folder in _folders(path)}
     return [path for path in paths if path in held or path in above or not held.isdisjoint(_folders(path))]
@@ -73,7 +76,7 @@ def list_held(paths: Sequence[str], protected: Sequence[str] = (), request: str 
 
 def list_nameable(paths: Sequence[str], protected: Sequence[str] = ()) -> list[str]:
     """Which of these held paths a request may have changed by naming them."""
-    return [path for path in paths if _matches(_unless(), path) and not list_never([path], protected)]
+    return [path for path in paths if _matches(_unless().match_file, path) and not list_never([path], protected)]
 
 
 def list_never(paths: Sequence[str], protected: Sequence[str] = ()) -> list[str]:
@@ -107,10 +110,10 @@ def _unless() -> GitIgnoreSpec:
     return GitIgnoreSpec.from_lines(map(fold, UNLESS_NAMED))
 
 
-def _matches(spec: GitIgnoreSpec, path: str) -> bool:
+def _matches(match: Callable[[str], bool | None], path: str) -> bool:
     """Is the path protected, or may something below it be? What is there may be in the place of a folder."""
     name = fold_path(path)
-    return spec.match_file(name) or spec.match_file(f"{name}/x")
+    return bool(match(name) or match(f"{name}/x"))
 
 
 def _folders(path: str) -> list[str]:
@@ -130,7 +133,11 @@ def _is_named(path: str, said: str) -> bool:
     """
     parts = fold_path(path).split("/")
     for at, part in enumerate(parts):
-        if part in said and _matches(_unless(), part) and any(_is_said(name, said) for name in _names(parts, at, said)):
+        if (
+            part in said
+            and _matches(_unless().match_file, part)
+            and any(_is_said(name, said) for name in _names(parts, at, said))
+        ):
             return True
     return False
 

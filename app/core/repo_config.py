@@ -29,6 +29,7 @@ Commands = Annotated[
     Field(max_length=20),
 ]
 RoleName = Literal["read", "triage", "write", "maintain", "admin"]
+Pattern = Annotated[str, Field(max_length=300)]
 Login = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
 BotLogin = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}\[bot\]$")]
 
@@ -64,8 +65,8 @@ class RepoConfig(_Section):
     lint: str = Field(default="", max_length=2_000)
     network: Literal["none", "all"] | tuple[str, ...] = "none"
     comments: Literal["members", "everyone"] = "members"
-    protected: tuple[str, ...] = Field(default=(), max_length=200)
-    samples: tuple[str, ...] = Field(default=(), max_length=200)
+    protected: tuple[Pattern, ...] = Field(default=(), max_length=200)
+    samples: tuple[Pattern, ...] = Field(default=(), max_length=200)
     budget: BudgetSection = BudgetSection()
     ci_fix_attempts: int = Field(default=2, ge=0, le=10)
     roles: tuple[RoleName, ...] = Field(default=("write", "maintain", "admin"), min_length=1)

@@ -131,3 +131,12 @@ async def a_file_in_ten_thousand_folders(scene: Scene) -> None:
     assert run.conclusion is Conclusion.FAILURE
     assert run.attempt == 1, "A worker was lost."
     scene.assert_told("is too long or in too many folders")
+
+
+@attack("parsing", files={".github/vibecode.yml": "plan: auto\nprotected: ['*a*a*a*a*a*a*b']\n"})
+async def a_pattern_that_takes_for_ever(scene: Scene) -> None:
+    """A repository that protects `*a*a*a*a*a*a*b`, and a file whose name it fits in all ways but the last."""
+    async with _responsive():
+        run = await scene.asked(shell("echo 1 > $(printf 'a%.0s' $(seq 200))"))
+    await scene.assert_mended(run)
+    assert run.attempt == 1, "A worker was lost."

@@ -1,0 +1,93 @@
+"""Patterns in the syntax of `.gitignore`, matched in bounded time: a repository's file may hold any, and so may a path.
+
+A regular expression for `*a*a*a*b` tries every way to share a path out among its stars. Here each star takes as little
+as it can, which is enough, and `**` is followed folder by folder. https://git-scm.com/docs/gitignore#_pattern_format
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+_TOKEN: Final = re.compile(r"\*+|\?|\[[!^]?\]?(?:\\.|[^\]\\])*\]|\\?.", re.DOTALL)
+_ANY_FOLDERS: Final = "**"
+
+
+@dataclass(frozen=True, slots=True)
+class Glob:
+    """One pattern, part by part; None is `**`."""
+
+    parts: tuple[re.Pattern[str] | None, ...]
+    is_negated: bool
+    is_folder: bool
+
+    def ends(self, path: Sequence[str]) -> set[int]:
+        """How many of the path's first parts it matches. The path is split at `/`."""
+        reached = {0}
+        for part in self.parts:
+            if not reached:
+                break
+            if part is None:
+                reached = set(range(min(reached), len(path) + 1))
+            else:
+                reached = {at + 1 for at in reached if at < len(path) and part.match(path[at])}
+        if self.parts[-1] is None and reached:  # what is inside, and not the folder itself
+            reached.discard(min(reached))
+        return reached - {len(path)} if self.is_folder else reached
+
+
+def match_any(globs: Iterable[Glob], path: str) -> bool:
+    """Do they match the path or a folder that it is in? Of several that match the same, the last decides."""
+    parts = path.split("/")
+    found = [(glob.is_negated, glob.ends(parts)) for glob in globs]
+    for end in range(1, len(parts) + 1):
+        said = [is_negated for is_negated, ends in found if end in ends]
+        if said and not said[-1]:
+            return True
+    return False
+
+
+@lru_cache(64)
+def compile_globs(patterns: tuple[str, ...]) -> tuple[Glob, ...]:
+    """The patterns, without blank lines, comments and what can match nothing."""
+    return tuple(glob for each in patterns if (glob := _compile(each)) is not None)
+
+
+def _compile(pattern: str) -> Glob | None:
+    pattern = pattern if pattern.endswith("\\ ") else pattern.rstrip()
+    is_negated = pattern.startswith("!")
+    pattern = pattern.removeprefix("!") if is_negated else pattern
+    if pattern.startswith("#") or not pattern.strip("/"):
+        return None
+    words = pattern.strip("/").split("/")
+    if len(words) == 1 and not pattern.startswith("/") and words != [_ANY_FOLDERS]:
+        words.insert(0, _ANY_FOLDERS)
+    try:
+        parts = tuple(None if word == _ANY_FOLDERS else re.compile(_translate(word), re.DOTALL) for word in words)
+    except re.error:
+        return None
+    return Glob(parts, is_negated, is_folder=pattern.endswith("/"))
+
+
+def _translate(word: str) -> str:
+    """A regular expression for one part. A star but the last is never tried again once what follows it is found."""
+    chunks = [""]
+    for found in _TOKEN.finditer(word):
+        symbol = found[0]
+        if symbol.startswith("*"):
+            chunks.append("")
+        elif symbol == "?":
+            chunks[-1] += "."
+        elif len(symbol) > 2 and symbol.startswith("["):
+            inner = symbol[1:-1]
+            is_not = inner[0] in "!^"
+            inner = re.sub(r"([\[&~|]|\\(?!.)|^\])", r"\\\1", inner[1:] if is_not else inner)
+            chunks[-1] += f"[{'^' if is_not else ''}{inner}]"
+        else:
+            chunks[-1] += re.escape(symbol[-1])
+    first, *others = chunks
+    if not others:
+        return rf"{first}\Z"
+    *middle, last = others
+    return rf"{first}{''.join(f'(?>.*?{each})' for each in middle)}.*{last}\Z"
