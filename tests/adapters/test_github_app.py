@@ -83,8 +83,9 @@ async def test_ten_calls_at_once_mint_one_token() -> None:
 async def test_a_token_about_to_expire_is_renewed() -> None:
     async with open_world(expires_at="2001-01-01T00:00:00.123Z") as world:
         world.router.get(PATH).respond(json=REPOSITORY)
+        world.router.post(f"{PATH}/issues/12/reactions").respond(201, json={})
         await world.github.default_branch()
-        await world.github.default_branch()
+        await world.github.react("eyes", number=12)
         assert len(world.minted) == 2
 
 
@@ -94,9 +95,9 @@ async def test_a_refused_token_is_minted_anew_once() -> None:
         assert await world.github.default_branch() == "main"
         assert world.router.calls.last.request.headers["authorization"] == "Bearer ghs_2"
 
-        world.router.get(PATH).mock(return_value=refused(401, "Bad credentials"))
+        world.router.post(f"{PATH}/issues/12/reactions").mock(return_value=refused(401, "Bad credentials"))
         with pytest.raises(GitHubError, match="Bad credentials") as caught:
-            await world.github.default_branch()
+            await world.github.react("eyes", number=12)
         assert caught.value.status == 401
         assert len(world.minted) == 3
 

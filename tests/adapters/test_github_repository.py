@@ -1,5 +1,6 @@
 """People, reactions, branches and pull requests of one repository."""
 
+from base64 import b64encode
 from typing import Any
 
 import httpx
@@ -194,3 +195,37 @@ async def test_where_there_are_no_drafts_the_pull_request_is_ready() -> None:
         opened = await world.github.put_pull_request(**{**WANTED, "is_draft": True})
         assert not opened.is_draft
         assert [body["draft"] for body in world.sent("POST", PULLS)] == [True, False]
+
+
+async def test_the_repository_itself_is_read_once() -> None:
+    async with open_world() as world:
+        route = world.router.get(PATH).respond(json={"default_branch": "trunk"})
+        assert [await world.github.default_branch() for _ in range(3)] == ["trunk"] * 3
+        assert route.call_count == 1
+
+
+async def test_a_file_that_did_not_change_is_not_sent_again() -> None:
+    def content(text: bytes) -> dict[str, str]:
+        return {"type": "file", "encoding": "base64", "content": b64encode(text).decode()}
+
+    async with open_world() as world:
+        route = world.router.get(f"{PATH}/contents/a.txt")
+        route.respond(json=content(b"one"), headers={"ETag": '"1"'})
+        assert await world.github.pulls.read_file("a.txt") == b"one"
+        assert "if-none-match" not in route.calls.last.request.headers
+        route.respond(304)
+        assert await world.github.pulls.read_file("a.txt") == b"one"
+        assert route.calls.last.request.headers["if-none-match"] == '"1"'
+        route.respond(json=content(b"two"), headers={"ETag": '"2"'})
+        assert await world.github.pulls.read_file("a.txt") == b"two"
+        route.respond(404, json={"message": "Not Found"})
+        assert await world.github.pulls.read_file("a.txt") is None
+
+
+async def test_a_role_is_always_asked_for_anew() -> None:
+    async with open_world() as world:
+        route = world.router.get(f"{PATH}/collaborators/ada/permission")
+        route.respond(json=may("write", "write"), headers={"ETag": '"1"'})
+        for _ in range(2):
+            assert await world.github.permission(ADA) is Role.WRITE
+            assert "if-none-match" not in route.calls.last.request.headers

@@ -50,6 +50,12 @@ _NO_MUTATION: Final = re.compile(
 _UNSEEN: Final = re.compile(r"/git/(blobs|trees|commits)$")
 """What nobody sees before a ref points to it: no content in the sense of GitHub's limits."""
 
+_CONDITIONAL: Final = re.compile(r"/(pulls/\d+|contents/.+)$")
+"""What is read again and again and seldom changes. GitHub counts no points for an answer of 304:
+https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#use-conditional-requests-if-appropriate"""
+MAX_KEPT: Final = 32
+MAX_KEPT_BYTES: Final = 262_144
+
 _ARCHIVED: Final = re.compile(r"archived so is read-only")
 _SUSPENDED: Final = re.compile(r"installation has been suspended")
 _BY_ID: Final = re.compile(r"/repositories/\d+")
@@ -109,6 +115,7 @@ class Api:
         self._pace = pace
         self._repo = repo
         self._moved_to = ""
+        self._kept: dict[str, tuple[str, bytes]] = {}
         self.has_graphql = True
         """False once this server has shown that it does not know GraphQL, or not enough of it."""
 
@@ -126,8 +133,23 @@ class Api:
         if self._pace is not None and method != "GET" and not _UNSEEN.search(path):
             await self._pace.admit(is_edit=method == "PATCH", is_urgent=is_urgent)
         async with self._explained(f"{method} {path}"):
+            if method == "GET" and params is None and _CONDITIONAL.search(path):
+                return answer.model_validate_json(await self._read_changed(path))
             response = await self._send(method, path, params=params, body=body)
             return answer.model_validate_json(response.content or b"{}")
+
+    async def _read_changed(self, path: str) -> bytes:
+        """Read what was perhaps read before: GitHub is asked whether it is still the same."""
+        etag, content = self._kept.get(path, ("", b""))
+        response = await self._send("GET", path, etag=etag)
+        if etag and response.status_code == 304:
+            return content
+        content = response.content
+        if (etag := response.headers.get("etag", "")) and len(content) <= MAX_KEPT_BYTES:
+            if len(self._kept) >= MAX_KEPT:
+                self._kept.clear()
+            self._kept[path] = (etag, content)
+        return content
 
     async def pages(
         self,
@@ -206,10 +228,12 @@ class Api:
         *,
         params: Mapping[str, str | int] | None = None,
         body: Mapping[str, object] | None = None,
+        etag: str = "",
     ) -> Response[object]:
+        headers = {**HEADERS, "If-None-Match": etag} if etag else HEADERS
         async with asyncio.timeout(self._deadline_s):
             there = self._find(path)
-            response = await self._github.arequest(method, there, params=params, json=body, headers=HEADERS)
+            response = await self._github.arequest(method, there, params=params, json=body, headers=headers)
         if response.raw_response.has_redirect_location:
             raise refusal(f"{method} {path}", response.raw_response)
         return response

@@ -62,6 +62,7 @@ class GithubkitRepository:
         self._tokens = tokens
         self._sight = sight
         self._bot_login = ""
+        self._default_branch = ""
         self.pulls = GithubkitPulls(api, repo, bot=self.login, sight=sight, comment=self.put_comment, teams=reach.teams)
 
     async def login(self) -> str:
@@ -107,7 +108,9 @@ class GithubkitRepository:
         return tuple(remark for remark in said if remark is not None)
 
     async def default_branch(self) -> str:
-        return (await self._api.call("GET", self._path, Repository)).default_branch
+        if not self._default_branch:
+            self._default_branch = (await self._api.call("GET", self._path, Repository)).default_branch
+        return self._default_branch
 
     async def head(self, branch: str, *, unlike: str = "") -> str | None:
         there = self._branch(branch)
