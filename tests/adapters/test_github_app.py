@@ -52,7 +52,7 @@ async def test_tokens_are_for_one_repository_and_the_least_permissions() -> None
 
     work = {
         **{"contents": "write", "issues": "write", "pull_requests": "write"},
-        **{"checks": "read", "actions": "write", "metadata": "read"},
+        **{"checks": "read", "statuses": "read", "actions": "write", "metadata": "read"},
     }
     assert world.minted == [
         {"repositories": ["greeter"], "permissions": work},
