@@ -99,7 +99,7 @@ class Workbench:
             try:
                 known = self._written.get(path)
                 data = await self._sandbox.read(path, max_bytes=MAX_FILE_BYTES) if known is None else known
-            except FileNotFoundError:
+            except OSError:
                 continue
             if new := introduced(before, await self._check(path, data)):
                 found.append(f"{path}:\n{_show_faults(new, data)}")

@@ -187,6 +187,7 @@ class Sandbox(Protocol):
 
         Raises:
             FileNotFoundError: there is no such file, or it is not a regular file.
+            OSError: it cannot be read; the message says why.
         """
 
     async def write(self, path: str, data: bytes) -> None:

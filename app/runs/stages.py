@@ -6,6 +6,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -160,7 +161,8 @@ async def _find_tests(work: Work, start_tree: str) -> str:
         return work.config.test
     files: dict[str, bytes | None] = dict.fromkeys(await tree.list_files(work.sandbox, start_tree))
     if "Makefile" in files:
-        files["Makefile"] = await work.sandbox.read("Makefile")
+        with suppress(OSError):
+            files["Makefile"] = await work.sandbox.read("Makefile")
     package = await _read_package(work) if "package.json" in files else None
     for candidate in repo_config.detect_tests(files, package):
         if (await _exec(work, candidate.probe, 60.0)).exit_code == 0:
@@ -172,7 +174,7 @@ async def _read_package(work: Work) -> JsonValue:
     """`package.json`, None when it cannot be read."""
     try:
         return await work.ports.parsers.load_json(await work.sandbox.read("package.json"))
-    except ParseError as error:
+    except (ParseError, OSError) as error:
         await work.progress.show(Kind.NOTE, f"`package.json` is not read: {error}")
         return None
 

@@ -10,10 +10,11 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import Response
 
+from app.adapters.sandbox import envd
 from app.adapters.sandbox.e2b import E2BSandbox, E2BSandboxes
-from app.core.errors import SandboxError
+from app.core.errors import SandboxError, SandboxGone
 from app.core.machine import CommandTimeout, Network
-from tests.contract.e2b_server import API_KEY, E2BServer, e2b_server, page
+from tests.contract.e2b_server import API_KEY, E2BServer, Edge, e2b_server, page
 
 
 @pytest.fixture
@@ -352,3 +353,76 @@ async def test_nothing_is_left_behind_in_the_machine(sandbox: E2BSandbox) -> Non
     await sandbox.read("file")
     after = (await sandbox.exec(["sh", "-c", "ls -A /tmp | grep -c -e vibecoder- -e tmp\\."])).output
     assert before == after
+
+
+@pytest.mark.parametrize("fault", [429, 502, 503, page(502), page(503), page(520), Edge.RESET], ids=str)
+async def test_a_blip_before_a_command_begins_is_not_seen(
+    server: E2BServer, sandbox: E2BSandbox, fault: int | Response | Edge
+) -> None:
+    server.edge = [fault] * 3
+    assert (await sandbox.exec(["sh", "-c", "echo once >> log; cat log"])).output == "once\n"
+    assert server.edge == []
+
+
+async def test_an_edge_that_stays_broken_is_a_passing_error_and_no_lost_machine(
+    server: E2BServer, sandbox: E2BSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(envd, "_AGAIN_S", (0.01, 0.01))
+    server.edge = [page(502)] * 9
+    with pytest.raises(SandboxError) as caught:
+        await sandbox.exec(["true"])
+    assert (caught.value.is_passing, isinstance(caught.value, SandboxGone), len(server.edge)) == (True, False, 6)
+    assert "<" not in str(caught.value)
+
+
+async def test_a_machine_that_is_gone_is_not_asked_again(server: E2BServer, sandbox: E2BSandbox) -> None:
+    server.kill(sandbox.id)
+    began = monotonic()
+    with pytest.raises(SandboxGone):
+        await sandbox.exec(["true"])
+    assert monotonic() - began < 2
+
+
+@pytest.mark.parametrize("has_python", [True, False])
+async def test_a_command_that_began_is_never_run_twice(
+    server: E2BServer, provider: E2BSandboxes, *, has_python: bool
+) -> None:
+    if not has_python:
+        server.hide_python()
+    sandbox = await provider.create(key="one", metadata={}, timeout_s=300)
+    server.edge = [Edge.BEGUN]
+    server.has_begun = Path(sandbox.work_tree, "log")
+    with pytest.raises(SandboxError, match="lost as a command began") as caught:
+        await sandbox.exec(["sh", "-c", "echo once >> log; sleep 60"], timeout_s=90)
+    assert (caught.value.is_passing, isinstance(caught.value, SandboxGone)) == (True, False)
+    assert (await sandbox.exec(["cat", "log"])).output == "once\n"
+    async with asyncio.timeout(10):
+        while (await sandbox.exec(["sh", "-c", "ps -eo args | grep -c '[s]leep 60'"])).output != "0\n":
+            pass
+
+
+async def test_a_daemon_that_hangs_is_noticed_within_the_commands_limit_and_five_seconds(
+    server: E2BServer, sandbox: E2BSandbox
+) -> None:
+    server.is_envd_answering.clear()
+    began = monotonic()
+    with pytest.raises(SandboxError) as caught:
+        await sandbox.exec(["true"], timeout_s=1)
+    assert (caught.value.is_passing, isinstance(caught.value, SandboxGone)) == (True, False)
+    assert monotonic() - began < 6
+
+
+async def test_a_machine_is_kept_alive_with_one_call(server: E2BServer, sandbox: E2BSandbox) -> None:
+    await sandbox.keep_alive(900)
+    server.calls.clear()
+    for seconds in (1_000, 1_100, 1_200):
+        await sandbox.keep_alive(seconds)
+    await sandbox.keep_alive(60)
+    assert server.calls == [f"POST /sandboxes/{sandbox.id}/timeout"] * 3
+
+
+async def test_a_file_for_which_there_is_no_room_is_told_to_the_caller(server: E2BServer, sandbox: E2BSandbox) -> None:
+    server.is_full = True
+    with pytest.raises(OSError, match="No space left on device"):
+        await sandbox.write("large", b"x" * 1_000_000)
+    assert (await sandbox.exec(["echo", "alive"])).output == "alive\n"

@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,13 @@ def page(status: int) -> Response:
     return Response(PAGE_OF_EDGE.format(status), status, media_type="text/html")
 
 
+class Edge(Enum):
+    """How the way to envd fails, beside answers of its own."""
+
+    RESET = "the connection ends in the middle of the answer's head"
+    BEGUN = "envd begins the command, and its answer is lost: 502"
+
+
 class E2BServer:
     """The state of the double, and what a test may do to it."""
 
@@ -100,6 +108,15 @@ class E2BServer:
         self.is_answering = asyncio.Event()
         """Cleared: the control plane takes requests and answers none."""
         self.is_answering.set()
+        self.edge: list[int | Response | Edge] = []
+        """What becomes of the next requests that would start a command, between the client and envd."""
+        self.is_envd_answering = asyncio.Event()
+        """Cleared: envd takes requests and answers none."""
+        self.is_full = False
+        """Whether the machines' disks are."""
+        self.has_begun: Path | None = None
+        """The file by which a command that `Edge.BEGUN` is for says that it began."""
+        self.is_envd_answering.set()
         self.bytes_out = 0
         self.calls: list[str] = []
         """What was asked for, to the control plane and to envd, in order."""
@@ -216,6 +233,8 @@ class E2BServer:
         self.calls.append("POST /files")
         box = self.box(request.headers)
         assert box is not None
+        if self.is_full:
+            return JSONResponse({"code": 507, "message": "not enough disk space available"}, 507)
         path = box.home / request.query_params["path"]
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
@@ -358,6 +377,51 @@ def _detail(box: Box) -> dict[str, Any]:
     }
 
 
+class Door:
+    """The proxy before envd, which knows which sandboxes live, and may fail."""
+
+    def __init__(self, server: E2BServer) -> None:
+        self._server = server
+        self._envd = ProcessASGIApplication(Envd(server))
+        self._begun: list[asyncio.Future[None]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        box = self._server.box(Request(scope).headers)
+        if box is None:
+            gone = {"sandboxId": "?", "message": "The sandbox was not found", "code": 502}
+            await JSONResponse(gone, 502)(scope, receive, send)
+            return
+        await self._server.is_envd_answering.wait()
+        fault: int | Response | Edge | None = None
+        if self._server.edge and scope["path"].endswith("/Start"):
+            fault = self._server.edge.pop(0)
+        if fault is None:
+            await self._envd(scope, receive, send)
+        elif fault is Edge.RESET:
+            head = [(b"content-type", b"application/connect+json"), (b"content-length", b"100")]
+            await send({"type": "http.response.start", "status": 200, "headers": head})
+        else:
+            if fault is Edge.BEGUN:
+                await self._begin(scope, receive)
+            status = fault if isinstance(fault, int) else 502
+            answer = fault if isinstance(fault, Response) else JSONResponse({"message": "out of order"}, status)
+            await answer(scope, receive, send)
+
+    async def _begin(self, scope: Scope, receive: Receive) -> None:
+        """Have envd begin what is asked for, and tell nobody."""
+
+        async def lose(message: object) -> None:
+            return
+
+        self._begun.append(asyncio.ensure_future(self._envd(scope, receive, lose)))
+        while not (self._server.has_begun and self._server.has_begun.exists()):  # noqa: ASYNC110 - files ring no bell
+            await asyncio.sleep(0.01)
+
+    def close(self) -> None:
+        for each in self._begun:
+            each.cancel()
+
+
 @asynccontextmanager
 async def e2b_server(folder: Path) -> AsyncIterator[E2BServer]:
     """A server on loopback; everything in its sandboxes is dead afterwards."""
@@ -365,15 +429,7 @@ async def e2b_server(folder: Path) -> AsyncIterator[E2BServer]:
         folder = Path(tempfile.mkdtemp(prefix="e2b-"))
         folder.chmod(0o755)
     server = E2BServer(folder)
-    envd = ProcessASGIApplication(Envd(server))
-
-    async def door(scope: Scope, receive: Receive, send: Send) -> None:
-        """The proxy before envd, which knows which sandboxes live."""
-        if server.box(Request(scope).headers) is None:
-            gone = {"sandboxId": "?", "message": "The sandbox was not found", "code": 502}
-            await JSONResponse(gone, 502)(scope, receive, send)
-        else:
-            await envd(scope, receive, send)
+    door = Door(server)
 
     app = Starlette(
         routes=[
@@ -392,5 +448,6 @@ async def e2b_server(folder: Path) -> AsyncIterator[E2BServer]:
         finally:
             for name in list(server.boxes):
                 server.kill(name)
+            door.close()
             if os.geteuid() == 0:
                 shutil.rmtree(folder)

@@ -329,3 +329,27 @@ async def test_closing_deletes_whatever_was_made_and_may_be_repeated(sandbox: Sa
         )
     await sandbox.close()
     await sandbox.close()
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
+async def test_a_name_that_no_file_can_have_is_no_file(sandbox: Sandbox, name: str) -> None:
+    with pytest.raises(FileNotFoundError):
+        await sandbox.read(name)
+    with pytest.raises(OSError, match="name"):
+        await sandbox.write(name, b"data")
+    assert (await sandbox.exec(["true"], cwd=name)).exit_code == 126
+    assert (await sandbox.exec(["true"], env={"NAME": name})).exit_code == 126
+
+
+async def test_a_file_that_cannot_be_read_is_not_taken_for_a_missing_one(sandbox: Sandbox) -> None:
+    await sh(sandbox, "ln -s /proc/self/mem odd; echo secret > closed; chmod 000 closed")
+    with pytest.raises(OSError, match="odd cannot be read") as caught:
+        await sandbox.read("odd")
+    assert not isinstance(caught.value, FileNotFoundError)
+    with pytest.raises(FileNotFoundError):
+        await sandbox.read("missing")
+
+
+async def test_what_a_full_device_says_reaches_the_caller(sandbox: Sandbox) -> None:
+    code, output = await sh(sandbox, "head -c 100000 /dev/zero > /dev/full")
+    assert (code, "No space left on device" in output) == (1, True)

@@ -25,14 +25,14 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, Final
 
-from e2b import ALL_TRAFFIC, AsyncSandbox, SandboxQuery
+from e2b import ALL_TRAFFIC, AsyncSandbox, NotEnoughSpaceException, SandboxQuery
 from e2b.connection_config import ApiParams
 from e2b.sandbox.sandbox_api import SandboxNetworkUpdate
 from pydantic import SecretStr
 
 from app.adapters.sandbox import remote, script
 from app.adapters.sandbox.e2b_failure import translated
-from app.adapters.sandbox.envd import Envd
+from app.adapters.sandbox.envd import Envd, Process
 from app.adapters.sandbox.output import CappedOutput, Ended
 from app.adapters.sandbox.remote import Account, Program, Request
 from app.core.errors import SandboxError
@@ -47,8 +47,10 @@ _FILE_S: Final = 60.0
 _UPLOAD_S: Final = 600.0
 _MESSAGE_BYTES: Final = 2_000
 
-_GRACE_S: Final = 5.0
+_GRACE_S: Final = 4.5
 """What a supervisor needs beyond a command's time to end it and to report."""
+_TERMINATE_S: Final = 0.4
+"""How long a machine that does not answer may take to do so for a signal."""
 _TOLD: Final = ("uid", "gid", "groups", "python", "home", "user", "path", "work_tree", "login_path")
 """The lines that `_OPEN` prints."""
 _NO_REPORT: Final = b"The command was killed together with what watched over it."
@@ -177,6 +179,8 @@ class E2BSandbox:
         self._box = box
         self._envd = envd
         self._account = account
+        self._ends_at: datetime | None = None
+        """The end that was last asked for, None until it is known. Nobody else moves it while a run holds its lease."""
 
     async def exec(
         self,
@@ -189,7 +193,7 @@ class E2BSandbox:
         leaves_daemons: bool = False,
     ) -> ExecResult:
         """See `Sandbox.exec`."""
-        if refused := script.refusal(argv):
+        if refused := script.refusal([*argv, cwd, *(env or {}).values()]):
             return refused
         started = monotonic()
         called = script.sh(script.CALL, self._absolute(cwd), *argv)
@@ -199,14 +203,18 @@ class E2BSandbox:
 
     async def read(self, path: str, *, max_bytes: int = 1_048_576) -> bytes:
         """See `Sandbox.read`. Only `max_bytes` leave the machine."""
+        if script.refusal([path]):
+            raise FileNotFoundError(script.NO_SUCH_NAME)
         argv = script.sh(script.READ, self._absolute(path), str(max_bytes))
         ended = await self._finished(argv, timeout_s=_FILE_S, limit=max_bytes)
         if ended.exit_code != 0:
-            raise FileNotFoundError(f"{path} is no file that can be read.")
+            raise script.not_read(path, ended.exit_code, ended.output.text())
         return ended.output.data
 
     async def write(self, path: str, data: bytes) -> None:
         """See `Sandbox.write`. Raises OSError when the path is a folder, a pipe or read-only."""
+        if script.refusal([path]):
+            raise OSError(script.NO_SUCH_NAME)
         ended = await self._fed(script.sh(script.WRITE, self._absolute(path)), data, timeout_s=_FILE_S)
         if ended.exit_code != 0:
             raise OSError(f"{path} cannot be written. {ended.output.text().strip()}")
@@ -233,9 +241,12 @@ class E2BSandbox:
     async def keep_alive(self, seconds: float) -> None:
         """See `Sandbox.keep_alive`. Never brings the end nearer."""
         with translated("keep the sandbox alive"):
-            info = await self._box.get_info()
-            if info.end_at < datetime.now(UTC) + timedelta(seconds=seconds):
+            wanted = datetime.now(UTC) + timedelta(seconds=seconds)
+            if self._ends_at is None:
+                self._ends_at = (await self._box.get_info()).end_at
+            if self._ends_at < wanted:
                 await self._box.set_timeout(math.ceil(seconds))
+                self._ends_at = wanted
 
     async def close(self) -> None:
         """See `Sandbox.close`."""
@@ -250,9 +261,15 @@ class E2BSandbox:
         if isinstance(data, bytes) and len(data) <= remote.MAX_STDIN_BYTES and self._account.has_python:
             return await self._finished(argv, data, timeout_s=timeout_s, limit=_MESSAGE_BYTES)
         landed = f"/tmp/.vibecoder-{uuid.uuid4().hex}"  # noqa: S108 - in the machine
-        with translated("send a file to the sandbox"):
-            async with asyncio.timeout(timeout_s):
-                await self._box.files.write(landed, data, use_octet_stream=True)
+        try:
+            with translated("send a file to the sandbox"):
+                async with asyncio.timeout(timeout_s):
+                    await self._box.files.write(landed, data, use_octet_stream=True)
+        except SandboxError as error:
+            if not isinstance(error.__cause__, NotEnoughSpaceException):
+                raise
+            await self._finished(["rm", "-f", landed], timeout_s=timeout_s, limit=_MESSAGE_BYTES)
+            return Ended(1, CappedOutput.of(_MESSAGE_BYTES, b"No space left on device"))
         return await self._finished(script.sh(script.FED, landed, *argv), timeout_s=timeout_s, limit=_MESSAGE_BYTES)
 
     async def _finished(self, argv: Sequence[str], stdin: bytes = b"", *, timeout_s: float, limit: int) -> Ended:
@@ -267,23 +284,30 @@ class E2BSandbox:
         program = remote.supervised(request, self._account, token)
         if program is None:
             return Ended(script.CANNOT_RUN, CappedOutput.of(request.limit, script.TOO_LONG))
-        process = await self._envd.start(program)
+        process = await self._envd.start(program, within_s=request.timeout_s + _GRACE_S)
         try:
             if not await process.wait(request.timeout_s + _GRACE_S):
-                with suppress(SandboxError):
-                    await process.terminate()
+                await _terminate(process, _TERMINATE_S)
                 raise SandboxError("The sandbox does not answer any more.", is_passing=True)
         except asyncio.CancelledError:
-            with suppress(SandboxError):
-                await process.terminate()
-                await process.wait(_GRACE_S)
+            await _terminate(process, _GRACE_S)
+            await process.wait(_GRACE_S)
             raise
         finally:
             process.forget()
         printed, complaint = process.output()
+        if remote.BEGUN in complaint:
+            raise SandboxError("The connection to the sandbox was lost as a command began.", is_passing=True)
         return remote.report(printed, token, request.limit) or Ended(
             128 + 9, CappedOutput.of(request.limit, complaint or _NO_REPORT)
         )
+
+
+async def _terminate(process: Process, within_s: float) -> None:
+    """Have a command ended, if the machine takes that in time."""
+    with suppress(SandboxError, TimeoutError):
+        async with asyncio.timeout(within_s):
+            await process.terminate()
 
 
 def _reading(path: Path) -> IO[bytes]:

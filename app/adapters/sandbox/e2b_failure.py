@@ -6,6 +6,9 @@ from contextlib import contextmanager
 from json import JSONDecodeError
 from typing import Final
 
+import httpx
+from connectrpc.code import Code
+from connectrpc.errors import ConnectError
 from e2b import (
     AuthenticationException,
     InvalidArgumentException,
@@ -15,6 +18,7 @@ from e2b import (
     SandboxException,
     SandboxNotFoundException,
     SandboxNotRunningException,
+    SandboxUnreachableException,
     ServiceBusyException,
     TemplateException,
 )
@@ -69,6 +73,16 @@ def _reason(error: Exception) -> str:
 
 def _line(words: str) -> str:
     return " ".join(words.split())[:_REASON_CHARS]
+
+
+def is_blip(error: BaseException) -> bool:
+    """Whether a call failed on its way to a machine that is not known to be gone: worth the same call again at once."""
+    if isinstance(error, ConnectError):
+        return error.code is not Code.DEADLINE_EXCEEDED
+    is_page = type(error) is SandboxException and _PAGE.search(str(error)) is not None
+    return is_page or isinstance(
+        error, RateLimitException | ServiceBusyException | SandboxUnreachableException | httpx.TransportError
+    )
 
 
 def _is_passing(error: Exception) -> bool:

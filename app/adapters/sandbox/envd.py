@@ -8,6 +8,7 @@ sandbox's `_envd_version`. The exact version is pinned; `tests/adapters/test_san
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from typing import Any, Final, Literal
 
@@ -20,10 +21,14 @@ from e2b.envd.rpc import ahandle_rpc_exception_with_health
 from e2b.envd.utils import authentication_header, extract_start_pid
 from protobuf import Oneof
 
-from app.adapters.sandbox.e2b_failure import translated
+from app.adapters.sandbox.e2b_failure import is_blip, translated
 from app.adapters.sandbox.remote import Program
+from app.core.errors import SandboxError
 
 _REQUEST_S: Final = 30.0
+_AGAIN_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
+
+log = logging.getLogger(__name__)
 
 
 class Process:
@@ -85,8 +90,24 @@ class Envd:
         self._box = box
         self._rpc = create_rpc_client(ProcessClient, box.envd_api_url, box.connection_config)
 
-    async def start(self, program: Program) -> Process:
-        """Start a program with nothing on its standard input."""
+    async def start(self, program: Program, *, within_s: float = _REQUEST_S) -> Process:
+        """Start a program with nothing on its standard input. Where what lies between fails first, the same request is
+        sent again: a supervisor does not begin one twice.
+
+        Raises:
+            SandboxError: among others, the machine did not answer within `within_s`.
+        """
+        for wait_s in _AGAIN_S:
+            try:
+                return await self._start_once(program, within_s)
+            except SandboxError as error:
+                if not isinstance(error.__cause__, Exception) or not is_blip(error.__cause__):
+                    raise
+                log.warning("command sent again", extra={"sandbox_id": self._box.sandbox_id, "reason": str(error)})
+                await asyncio.sleep(wait_s)
+        return await self._start_once(program, within_s)
+
+    async def _start_once(self, program: Program, within_s: float) -> Process:
         config = pb.ProcessConfig(cmd=program.argv[0], args=list(program.argv[1:]), envs=dict(program.env))
         headers = {
             **authentication_header(self._box._envd_version, program.user),
@@ -95,7 +116,7 @@ class Envd:
         events = as_stream(self._rpc.start(pb.StartRequest(process=config, stdin=False), headers=headers))
         with translated("start a command"):
             try:
-                pid = extract_start_pid(await first_event(events, _REQUEST_S), "start process")
+                pid = extract_start_pid(await first_event(events, min(within_s, _REQUEST_S)), "start process")
             except Exception as error:
                 await events.aclose()
                 raise await self.explained(error) from error

@@ -158,7 +158,7 @@ class LocalSandbox:
         leaves_daemons: bool = False,
     ) -> ExecResult:
         """See `Sandbox.exec`. Leaves no daemon; what a limit stopped ends with 137 and a last line that names it."""
-        if refused := script.refusal(argv):
+        if refused := script.refusal([*argv, cwd, *(env or {}).values()]):
             return refused
         started = monotonic()
         called = script.sh(script.CALL, self._absolute(cwd), *map(self._paths.real, argv))
@@ -167,13 +167,17 @@ class LocalSandbox:
 
     async def read(self, path: str, *, max_bytes: int = 1_048_576) -> bytes:
         """See `Sandbox.read`."""
+        if script.refusal([path]):
+            raise FileNotFoundError(script.NO_SUCH_NAME)
         ended = await self._file(script.sh(script.READ, self._absolute(path), str(max_bytes)), limit=max_bytes)
         if ended.exit_code != 0:
-            raise FileNotFoundError(f"{path} is no file that can be read.")
+            raise script.not_read(path, ended.exit_code, self._paths.shown_text(ended.output.text()))
         return self._paths.shown_file(ended.output.data)
 
     async def write(self, path: str, data: bytes) -> None:
         """See `Sandbox.write`. Raises OSError when the path is a folder, a pipe or read-only."""
+        if script.refusal([path]):
+            raise OSError(script.NO_SUCH_NAME)
         with _spooled(data) as stdin:
             ended = await self._file(script.sh(script.WRITE, self._absolute(path)), stdin=stdin)
         if ended.exit_code != 0:

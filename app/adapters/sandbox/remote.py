@@ -21,6 +21,9 @@ MAX_REQUEST_BYTES: Final = 120_000
 MAX_STDIN_BYTES: Final = 60_000
 """What goes along with a request. A pipe holds it, and encoded it fits into one."""
 
+BEGUN: Final = b"This command was begun before."
+"""What a supervisor complains when its request was sent twice; the first is ended then."""
+
 _SUPERVISOR: Final = Path(__file__).with_name("supervisor.py").read_text()
 _PYTHON: Final = (
     "import os; own = dict(os.environ); program = own.pop('VIBECODER_PROGRAM'); asked = own.pop('VIBECODER_REQUEST');"
@@ -34,7 +37,14 @@ PROBE: Final = (
 
 _SHELL: Final = """token=$1 limit=$2 seconds=$3 leaves=$4 uid=$5 gid=$6 groups=$7
 shift 7
-folder=$(mktemp -d) && mkfifo "$folder/out" "$folder/more" || exit 125
+find /dev/shm -maxdepth 1 -name '.vibecoder-*' -mmin +10 -delete 2>/dev/null
+claim=/dev/shm/.vibecoder-$token
+if ! (set -C; echo $$ >"$claim") 2>/dev/null && [ -e "$claim" ]; then
+  kill "$(cat "$claim")" 2>/dev/null
+  echo 'This command was begun before.' >&2
+  exit 1
+fi
+folder=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d) && mkfifo "$folder/out" "$folder/more" || exit 125
 sweep() {
   for round in 1 2 3 4 5; do
     found=$(grep -lsxz "VIBECODER_MARK=$token" /proc/[0-9]*/environ | tr -dc '0-9\\n')

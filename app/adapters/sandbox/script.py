@@ -57,6 +57,16 @@ def sh(program: str, *arguments: str) -> list[str]:
     return ["sh", "-c", program, "sh", *arguments]
 
 
+NO_SUCH_NAME: Final = "No file can have this name: it has NUL characters or is no valid Unicode."
+
+
+def not_read(path: str, exit_code: int | None, output: str) -> OSError:
+    """What `Sandbox.read` raises for `READ`'s exit code: there is no such file, or reading it failed."""
+    if exit_code == NOT_A_FILE:
+        return FileNotFoundError(f"{path} is no file.")
+    return OSError(f"{path} cannot be read. {output.strip()[-500:]}")
+
+
 def refusal(argv: Sequence[str]) -> ExecResult | None:
     """The result of a command that no machine could even start; None when it may be tried."""
     if not argv or not argv[0]:

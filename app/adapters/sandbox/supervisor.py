@@ -30,6 +30,9 @@ PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 CHUNK_BYTES = 65536
 END_S = 4.0
+CLAIMS = "/dev/shm/.vibecoder-"  # noqa: S108 - in the machine, and the rest cannot be guessed
+CLAIM_S = 600.0
+BEGUN = "This command was begun before."
 
 
 class Output:
@@ -58,6 +61,7 @@ def main(asked: str, own: dict[str, str]) -> None:
     request = json.loads(asked)
     signal.signal(signal.SIGTERM, stop)
     prepare()
+    claim(request["token"])
     guard = os.getpid()
     supervisor = os.fork()
     if supervisor == 0:
@@ -69,6 +73,37 @@ def main(asked: str, own: dict[str, str]) -> None:
     _, status = os.waitpid(supervisor, 0)
     if status:
         end_all()
+
+
+def claim(token: str) -> None:
+    """Be the first with this request, or end the one that was, and say so: who sent it again lost sight of it."""
+    path = f"{CLAIMS}{token}"
+    forget_old_claims(os.path.dirname(path))
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.write(file, str(os.getpid()).encode())
+        os.close(file)
+    except FileExistsError:
+        with open(path, encoding="ascii") as first:
+            pid = first.read()
+        if pid:
+            send({int(pid)}, signal.SIGTERM)
+        raise SystemExit(BEGUN) from None
+    except OSError:  # without such a folder, or with it full, nothing is claimed
+        return
+
+
+def forget_old_claims(folder: str) -> None:
+    try:
+        old = [entry for entry in os.scandir(folder) if entry.path.startswith(CLAIMS)]
+    except OSError:
+        return
+    for entry in old:
+        try:
+            if entry.stat().st_mtime < time.time() - CLAIM_S:
+                os.unlink(entry.path)
+        except OSError:
+            continue
 
 
 def prepare() -> None:
