@@ -1,5 +1,6 @@
 """Answers and refusals in GitHub's words."""
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -66,18 +67,34 @@ async def parse_body(request: Request) -> dict[str, Any]:
 
 
 def page(request: Request, items: Sequence[_Item]) -> tuple[Sequence[_Item], dict[str, str]]:
-    """The page of `items` that was asked for, and the `Link` header that leads to the others."""
+    """The page of `items` that was asked for, and the `Link` header that leads to the others.
+
+    By number, as documented, or by what a link says: links are opaque, as they are on GitHub for more and more lists.
+    """
     size = min(max(_number(request, "per_page", 30), 1), 100)
-    number = max(_number(request, "page", 1), 1)
+    number = _opened(request.query_params["after"]) if "after" in request.query_params else 0
+    number = number or max(_number(request, "page", 1), 1)
     last = max(-(-len(items) // size), 1)
     targets = {"prev": number - 1, "next": number + 1, "last": last, "first": 1}
     links = []
     for rel, target in targets.items():
         if (rel in {"prev", "first"} and number == 1) or (rel in {"next", "last"} and number >= last):
             continue
-        query = urlencode({**request.query_params, "per_page": size, "page": target})
+        asked = {name: value for name, value in request.query_params.items() if name != "page"}
+        query = urlencode({**asked, "per_page": size, "after": _sealed(target)})
         links.append(f'<{request.url.replace(query=query)}>; rel="{rel}"')
     return items[(number - 1) * size : number * size], {"link": ", ".join(links)} if links else {}
+
+
+def _sealed(number: int) -> str:
+    return base64.urlsafe_b64encode(f"cursor:v2:{number}".encode()).decode()
+
+
+def _opened(cursor: str) -> int:
+    try:
+        return int(base64.urlsafe_b64decode(cursor).decode().removeprefix("cursor:v2:"))
+    except ValueError as error:
+        raise Refusal(422, "The cursor is not valid.") from error
 
 
 def _number(request: Request, name: str, otherwise: int) -> int:

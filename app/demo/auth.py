@@ -29,6 +29,15 @@ class Caller:
     kind: str
     token: Token | None = None
 
+    @property
+    def name(self) -> str:
+        """As messages about limits name it."""
+        if self.token is None:
+            return self.kind
+        if self.token.user is not None:
+            return f"user ID {self.token.user.id}"
+        return f"installation ID {self.token.installation.id if self.token.installation else 0}"
+
     def sees(self, repo: Repo) -> bool:
         if self.token is None:
             return False

@@ -6,6 +6,7 @@ such as `issues:write`, alternatives separated by `|`. Who does not see a reposi
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
 from starlette.requests import Request
@@ -20,7 +21,9 @@ from app.demo.webhooks import Courier
 from app.demo.world import Issue, PullRequest, Repo, User, World
 
 ARCHIVED: Final = "Repository was archived so is read-only."
+ISSUES_DISABLED: Final = "Issues has been disabled in this repository."
 _FORBIDDEN: Final = "Resource not accessible by integration"
+_VERSIONS: Final = ("2022-11-28", "2026-03-10")
 _NAMED: Final = "/repos/{owner}/{name}"
 _KINDS: Final = ("app", "installation", "user")
 _TYPES: Final[dict[type, str]] = {
@@ -90,6 +93,8 @@ class Call:
                 raise self._moved(moved)
         if repo is None or not self.caller.sees(repo):
             raise not_found()
+        if repo.is_blocked:
+            raise Refusal(451, "Repository access blocked")
         return repo
 
     def _moved(self, repo: Repo) -> Refusal:
@@ -110,6 +115,8 @@ class Call:
         is_read = self.request.method in {"GET", "HEAD"}
         if not isinstance(issue, PullRequest):
             self.require(f"issues:{'read' if is_read else 'write'}")
+        if not self.repo.has_issues and not isinstance(issue, PullRequest):
+            raise Refusal(410, ISSUES_DISABLED)
         if issue.is_deleted:
             raise Refusal(410, "This issue was deleted")
         if issue.moved_to:
@@ -156,8 +163,14 @@ Row: TypeAlias = tuple[str, str, Endpoint, str]
 
 
 def admit(hub: Hub, request: Request, needs: str) -> Call:
-    """Check who calls, and that they may."""
+    """Check who calls, that they may, and not too often."""
+    _check_headers(request)
     caller = identify(hub.world, request.headers.get("authorization", ""))
+    if caller.kind != "none":
+        try:
+            hub.world.limits.take(caller.name, request.method, request.url.path)
+        finally:
+            request.scope["rate_limit"] = hub.world.limits.headers(caller.name)
     if needs == "app" and caller.kind != "app":
         raise Refusal(401, "A JSON web token could not be decoded")
     if caller.kind == "none":
@@ -173,6 +186,14 @@ def admit(hub: Hub, request: Request, needs: str) -> Call:
     return call
 
 
+def _check_headers(request: Request) -> None:
+    accept, version = request.headers.get("accept", "*/*"), request.headers.get("x-github-api-version", "")
+    if "json" not in accept and "*/*" not in accept:
+        raise Refusal(415, f"Unsupported 'Accept' header: '{accept}'. Must accept 'application/json'.")
+    if version and version not in _VERSIONS:
+        raise Refusal(400, f"Unsupported API version: {version}")
+
+
 def routes(hub: Hub, rows: Iterable[Row]) -> list[Route]:
     """Make a table of (method, path, endpoint, needs) into routes; what is under a repository's name is so under its
     number, too."""
@@ -185,12 +206,23 @@ def routes(hub: Hub, rows: Iterable[Row]) -> list[Route]:
     return [_route(hub, row) for row in (*rows, *by_id)]
 
 
+def _tagged(call: Call, response: Response) -> Response:
+    """The answer with its ETag, or 304 when the caller has it already; that is not counted."""
+    etag = f'W/"{sha256(response.body).hexdigest()}"'
+    response.headers["etag"] = etag
+    if call.request.headers.get("if-none-match") != etag:
+        return response
+    call.world.limits.give_back(call.caller.name)
+    return Response(status_code=304, headers={"etag": etag})
+
+
 def _route(hub: Hub, row: Row) -> Route:
     method, path, endpoint, needs = row
 
     async def serve(request: Request) -> Response:
         call = admit(hub, request, needs)
         call.body = await parse_body(request)
-        return await endpoint(call)
+        response = await endpoint(call)
+        return response if method != "GET" or response.status_code != 200 else _tagged(call, response)
 
     return Route(path, serve, methods=[method])

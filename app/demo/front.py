@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_LOGGED: Final = 10_000
 _LIMIT: Final = 5_000
+_NO_AGENT: Final = "Request forbidden by administrative rules. Please make sure your request has a User-Agent header."
 _KINDS: Final = {"ghs_": "installation", "ghu_": "user"}
 
 
@@ -92,7 +93,7 @@ class Front:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if path.startswith("/api/"):
-                    self._put_headers(MutableHeaders(scope=message))
+                    self._put_headers(MutableHeaders(scope=message), scope.get("rate_limit", {}))
             await send(message)
 
         try:
@@ -104,6 +105,9 @@ class Front:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Answer, or return False: the connection is to be dropped."""
+        if scope["path"].startswith("/api/") and not Headers(scope=scope).get("user-agent"):
+            await Response(_NO_AGENT, 403, media_type="text/plain")(scope, receive, send)
+            return True
         fault = next((fault for fault in self.faults if fault.hits(scope["method"], scope["path"])), None)
         if fault is None:
             await self._app(scope, receive, send)
@@ -119,7 +123,7 @@ class Front:
             await fault.response()(scope, receive, send)
         return fault.status != 0
 
-    def _put_headers(self, headers: MutableHeaders) -> None:
+    def _put_headers(self, headers: MutableHeaders, rate_limit: Mapping[str, str]) -> None:
         self._used = self._used % _LIMIT + 1
         moment = time.time() + self.ahead_s
         common = {
@@ -133,7 +137,7 @@ class Front:
             "x-ratelimit-reset": str(int(moment) // 3_600 * 3_600 + 3_600),
             "x-ratelimit-resource": "core",
         }
-        for name, value in common.items():
+        for name, value in (common | dict(rate_limit)).items():
             headers.setdefault(name, value)
 
 

@@ -87,6 +87,10 @@ class Shapes:
             "site_admin": False,
         }
 
+    def author(self, user: User) -> Json | None:
+        """Whoever did something; None once the account was deleted."""
+        return None if user.is_deleted else self.user(user)
+
     def full_user(self, user: User) -> Json:
         texts = dict.fromkeys(("name", "company", "blog", "location", "email", "hireable", "bio", "twitter_username"))
         counts = dict.fromkeys(("public_repos", "public_gists", "followers", "following"), 0)
@@ -167,7 +171,7 @@ class Shapes:
                 ("has_projects", "has_wiki", "has_pages", "has_discussions", "has_downloads", "disabled"), False
             ),
             "archived": repo.archived,
-            "has_issues": True,
+            "has_issues": repo.has_issues,
             "allow_forking": True,
             "is_template": False,
             "web_commit_signoff_required": False,
@@ -198,7 +202,7 @@ class Shapes:
     def _authorship(self, repo: Repo, user: User) -> Json:
         """Who wrote it: the person, their bond to the repository, and the App when it wrote it itself."""
         app, bond = self.app() if user is self.world.bot else None, self.association(repo, user)
-        return {"user": self.user(user), "author_association": bond, "performed_via_github_app": app}
+        return {"user": self.author(user), "author_association": bond, "performed_via_github_app": app}
 
     def association(self, repo: Repo, user: User) -> str:
         return "OWNER" if user is repo.owner else "COLLABORATOR" if user.login.lower() in repo.roles else "NONE"
@@ -254,7 +258,7 @@ class Shapes:
             "updated_at": stamp(issue.updated_at),
             "closed_at": stamp(issue.closed_at) if issue.closed_at else None,
             "active_lock_reason": None,
-            "body": issue.body,
+            "body": issue.body or None,
             "closed_by": None,
             "reactions": self.reactions(issue.reactions, url),
             "timeline_url": f"{url}/timeline",
@@ -284,7 +288,7 @@ class Shapes:
         return {
             "id": reaction.id,
             "node_id": node_id("REA", reaction.id),
-            "user": self.user(reaction.user),
+            "user": self.author(reaction.user),
             "content": reaction.content,
             "created_at": stamp(reaction.created_at),
         }

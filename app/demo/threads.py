@@ -5,7 +5,7 @@ from typing import Final
 from starlette.responses import Response
 
 from app.demo.answer import Refusal, invalid, not_found, page, reply
-from app.demo.call import Call, Row
+from app.demo.call import ISSUES_DISABLED, Call, Row
 from app.demo.history import IssueEvent, put_label, take_label
 from app.demo.shapes import REACTIONS, Json, stamp
 from app.demo.world import Comment, Issue, Label, PullRequest, Reaction, Repo, node_id
@@ -17,6 +17,8 @@ _WRITE: Final = "issues:write|pull_requests:write"
 
 async def list_issues(call: Call) -> Response:
     repo, state = call.repo, call.query("state", "open")
+    if not repo.has_issues:
+        raise Refusal(410, ISSUES_DISABLED)
     there = [issue for issue in repo.issues.values() if not (issue.is_deleted or issue.moved_to)]
     issues = [issue for issue in there if state in {"all", issue.state}]
     wanted = {name.lower() for name in call.query("labels").split(",") if name}
@@ -170,7 +172,7 @@ def _event(call: Call, repo: Repo, event: IssueEvent) -> Json:
         "id": event.id,
         "node_id": node_id("LE", event.id),
         "url": f"{call.shapes.repo_api(repo)}/issues/events/{event.id}",
-        "actor": call.shapes.user(event.actor),
+        "actor": call.shapes.author(event.actor),
         "event": event.event,
         "commit_id": None,
         "commit_url": None,

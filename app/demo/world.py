@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from app.demo.access import Installation, Token
 from app.demo.bare import BareRepo, Identity
 from app.demo.history import IssueEvent
+from app.demo.limits import Limits
 
 if TYPE_CHECKING:
     from app.demo.review import Review
@@ -49,11 +50,12 @@ def node_id(prefix: str, number: int) -> str:
 
 @dataclass(eq=False, slots=True)
 class User:
-    """An account. `kind` is GitHub's `type`: `User` or `Bot`."""
+    """An account. `kind` is GitHub's `type`: `User` or `Bot`. One that was deleted is nobody's author any more."""
 
     login: str
     id: int
     kind: str = "User"
+    is_deleted: bool = False
 
     def identity(self) -> Identity:
         return Identity(self.login, f"{self.id}+{self.login}@users.noreply.github.com")
@@ -156,7 +158,10 @@ class PullRequest(Issue):
 
 @dataclass(eq=False, slots=True)
 class Repo:
-    """A repository. `signed` holds the shas of commits that GitHub made for the App, and so signed."""
+    """A repository. `signed` holds the shas of commits that GitHub made for the App, and so signed.
+
+    `is_blocked` is so for legal reasons; without `has_issues` it has pull requests only.
+    """
 
     id: int
     owner: User
@@ -166,6 +171,8 @@ class Repo:
     default_branch: str = "main"
     private: bool = False
     archived: bool = False
+    is_blocked: bool = False
+    has_issues: bool = True
     roles: dict[str, str] = field(default_factory=dict)
     issues: dict[int, Issue] = field(default_factory=dict)
     comments: dict[int, Comment] = field(default_factory=dict)
@@ -225,6 +232,7 @@ class World:
         self.lag_s = 0.0
         self.has_graphql = True
         self.clock: Callable[[], float] = time.monotonic
+        self.limits = Limits(self.monotonic)
         self._made_at: dict[int, float] = {}
         self.app_id = app_id
         self.app_slug = app_slug

@@ -1,11 +1,12 @@
 """Listens to an embedded GitHub: every exchange, as bytes."""
 
+import json
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.published import Exchange
+from tests.published import Exchange, faults, graphql_faults
 
 REST = "/api/v3"
 GRAPHQL = "/api/graphql"
@@ -17,6 +18,10 @@ class Recorder:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self.exchanges: list[Exchange] = []
+
+    def faults(self) -> list[str]:
+        """In what the exchanges are not as published, each once."""
+        return sorted({fault for each in self.exchanges for fault in _faults(each)})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body, answer, status, headers = bytearray(), bytearray(), 0, Headers()
@@ -49,3 +54,9 @@ class Recorder:
                     dict(headers),
                 )
             )
+
+
+def _faults(exchange: Exchange) -> list[str]:
+    if exchange.path != GRAPHQL:
+        return faults(exchange)
+    return graphql_faults(json.loads(exchange.body), json.loads(exchange.answer)) if exchange.status == 200 else []

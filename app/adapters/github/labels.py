@@ -5,6 +5,7 @@ from typing import Final
 
 from app.adapters.github.answers import Account, Comments, Issue, IssueEvent, IssueEvents, Issues, Repository
 from app.adapters.github.api import PER_PAGE, Api
+from app.adapters.github.once import or_none
 from app.core.job import Person
 from app.core.triggers import Labelled
 
@@ -16,9 +17,9 @@ async def find_labelled(api: Api, repo: str, label: str) -> tuple[Labelled, ...]
     """The newest 100 of the repository at `repo` (a path of the API); pull requests among them are left out, and so is
     what no person labelled."""
     params: dict[str, str | int] = {"state": "open", "labels": label, "per_page": PER_PAGE}
-    found = [
-        issue for issue in (await api.call("GET", f"{repo}/issues", Issues, params=params)).root if _is_issue(issue)
-    ]
+    # A repository whose issues are switched off answers 410.
+    listed = await or_none(api.call("GET", f"{repo}/issues", Issues, params=params))
+    found = [issue for issue in listed.root if _is_issue(issue)] if listed is not None else []
     if not found:
         return ()
     is_private = (await api.call("GET", repo, Repository)).private
