@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
+from starlette.types import ASGIApp
 
 from app import wiring
 from app.adapters.connection import open_redis
@@ -29,6 +31,7 @@ from app.runs.thumbs import find_thumbs
 from app.settings import Settings, load
 from app.wiring import Records
 from app.worker import serve_jobs
+from tests.published.recorder import Recorder
 
 SECRET = "an-unguessable-webhook-secret"
 OPERATOR = "an-unguessable-operator-token"
@@ -166,9 +169,12 @@ class Bot:
 
 @asynccontextmanager
 async def deployed(folder: Path, *, is_worker_up: bool = True, **environ: str) -> AsyncIterator[Bot]:
-    """A deployment with everything in `folder`; `environ` adds settings."""
+    """A deployment with everything in `folder`; `environ` adds settings. What it asked of GitHub was as published."""
     async with AsyncExitStack() as stack:
-        github = await stack.enter_async_context(DemoGitHub(folder / "github", webhook_secret=SECRET))
+        recorders: list[Recorder] = []
+        github = await stack.enter_async_context(
+            DemoGitHub(folder / "github", webhook_secret=SECRET, middleware=partial(_record, recorders))
+        )
         model = await stack.enter_async_context(ScriptedModel())
         settings = load(environment(github, model.url, folder) | environ)
         records = await stack.enter_async_context(wiring.open_records(settings))
@@ -183,6 +189,13 @@ async def deployed(folder: Path, *, is_worker_up: bool = True, **environ: str) -
         if is_worker_up:
             await bot.start_worker()
         yield bot
+        disagreements = recorders[0].faults()
+        assert not disagreements, "\n".join(disagreements)
+
+
+def _record(recorders: list[Recorder], app: ASGIApp) -> Recorder:
+    recorders.append(Recorder(app))
+    return recorders[-1]
 
 
 def environment(github: DemoGitHub, model_url: str, folder: Path) -> dict[str, str]:

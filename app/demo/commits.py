@@ -2,6 +2,7 @@
 
 import base64
 from typing import Final
+from urllib.parse import quote
 
 from starlette.responses import Response
 
@@ -88,9 +89,9 @@ async def get_content(call: Call) -> Response:
     data, api, html = await repo.git.blob(blob), call.shapes.repo_api(repo), call.shapes.repo_html(repo)
     ref = call.query("ref") or repo.default_branch
     links = {
-        "self": f"{api}/contents/{path}?ref={ref}",
+        "self": f"{api}/contents/{quote(path)}?ref={quote(ref)}",
         "git": f"{api}/git/blobs/{blob}",
-        "html": f"{html}/blob/{ref}/{path}",
+        "html": f"{html}/blob/{quote(ref)}/{quote(path)}",
     }
     about = {"type": "file", "encoding": "base64", "size": len(data), "name": path.rpartition("/")[2], "path": path}
     urls = {"url": links["self"], "git_url": links["git"], "html_url": links["html"], "download_url": None}

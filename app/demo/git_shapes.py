@@ -3,6 +3,7 @@
 import base64
 import re
 from typing import Final
+from urllib.parse import quote
 
 from app.demo.bare import Commit, Entry, Identity
 from app.demo.shapes import Json, Shapes, stamp
@@ -86,7 +87,7 @@ def ref(shapes: Shapes, repo: Repo, name: str, sha: str) -> Json:
     return {
         "ref": name,
         "node_id": git_node(repo, "REF", name),
-        "url": f"{api}/git/{name}",
+        "url": f"{api}/git/{quote(name)}",
         "object": {"sha": sha, "type": "commit", "url": f"{api}/git/commits/{sha}"},
     }
 
@@ -113,12 +114,12 @@ def tree(shapes: Shapes, repo: Repo, sha: str, entries: list[Entry]) -> Json:
 
 async def branch(shapes: Shapes, repo: Repo, name: str, sha: str) -> Json:
     api = shapes.repo_api(repo)
-    url = f"{api}/branches/{name}"
+    url = f"{api}/branches/{quote(name)}"
     off = {"enforcement_level": "off", "contexts": [], "checks": []}
     return {
         "name": name,
         "commit": commit(shapes, repo, await repo.git.commit(sha)),
-        "_links": {"self": url, "html": f"{shapes.repo_html(repo)}/tree/{name}"},
+        "_links": {"self": url, "html": f"{shapes.repo_html(repo)}/tree/{quote(name)}"},
         "protected": False,
         "protection": {"enabled": False, "required_status_checks": off},
         "protection_url": f"{url}/protection",
@@ -146,9 +147,9 @@ async def files(shapes: Shapes, repo: Repo, base: str, head: str) -> list[Json]:
                 "additions": signs.count("+"),
                 "deletions": signs.count("-"),
                 "changes": len(signs),
-                "blob_url": f"{html}/blob/{head}/{path}",
-                "raw_url": f"{html}/raw/{head}/{path}",
-                "contents_url": f"{api}/contents/{path}?ref={head}",
+                "blob_url": f"{html}/blob/{head}/{quote(path)}",
+                "raw_url": f"{html}/raw/{head}/{quote(path)}",
+                "contents_url": f"{api}/contents/{quote(path)}?ref={head}",
                 **({"patch": patch} if patch else {}),
             }
         )

@@ -215,7 +215,7 @@ class Shapes:
         return {
             "id": label.id,
             "node_id": node_id("LA", label.id),
-            "url": f"{self.repo_api(repo)}/labels/{label.name}",
+            "url": f"{self.repo_api(repo)}/labels/{quote(label.name)}",
             "name": label.name,
             "color": "ededed",
             "default": False,

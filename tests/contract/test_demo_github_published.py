@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +24,7 @@ from app.demo.world import EVENTS
 from tests.contract.demo_github import REPO, SECRET
 from tests.published import payload_faults
 from tests.published.recorder import Recorder
+from tests.published.reduced import Reduced
 
 Ask: TypeAlias = Callable[[DemoGitHub], Awaitable[None]]
 
@@ -36,11 +38,14 @@ ODD = [
 
 
 @asynccontextmanager
-async def recorded(root: Path) -> AsyncIterator[tuple[DemoGitHub, Recorder]]:
+async def recorded(
+    root: Path, inner: Callable[[ASGIApp], ASGIApp] = lambda app: app
+) -> AsyncIterator[tuple[DemoGitHub, Recorder]]:
+    """A GitHub with a repository, and all that goes through its API; `inner` changes its answers before."""
     recorders: list[Recorder] = []
 
     def record(app: ASGIApp) -> Recorder:
-        recorders.append(Recorder(app))
+        recorders.append(Recorder(inner(app)))
         return recorders[-1]
 
     async with DemoGitHub(root, webhook_secret=SECRET, middleware=record) as github:
@@ -148,6 +153,25 @@ async def test_all_that_the_app_and_the_api_ask_and_hear_is_as_published(tmp_pat
     async with recorded(tmp_path) as (demo, recorder):
         await ask(demo)
         assert recorder.exchanges
+        assert recorder.faults() == []
+
+
+NEEDED = frozenset({"user", "account", "repo", "actor", "conclusion", "in_reply_to_id", "pull_request"})
+"""What says something by being absent or null: that an account is gone, or that a comment is no reply."""
+
+
+@pytest.mark.parametrize("has_nulls", [False, True])
+async def test_the_least_that_is_published_is_enough(tmp_path: Path, has_nulls: bool) -> None:
+    least = partial(Reduced, has_nulls=has_nulls, kept=NEEDED)
+    async with recorded(tmp_path, least) as (demo, recorder):
+        async with the_app(demo).open(demo.world.repos[REPO].installation_id, REPO) as github:
+            await work(demo, github)
+        await ask_as_person(demo)
+        await ask_as_app(demo)
+        bot = [each.history for each in demo.comments(REPO, 1) if each.author == "vibecoder[bot]"]
+        assert bot == [["Working <!-- m -->", "Done <!-- m -->"]]
+        assert [pull.title for pull in demo.pull_requests(REPO)] == ["Fix"]
+        assert [len(thread) for thread in demo.pulls.threads(REPO, 2)] == [2]
         assert recorder.faults() == []
 
 

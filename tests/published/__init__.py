@@ -147,10 +147,16 @@ def _faults_of_answer(described: Json, exchange: Exchange) -> Iterator[str]:
     yield from (f"answer: {each}" for each in disagreements("rest", schema, json.loads(exchange.answer)))
 
 
-def properties(schema: Any) -> set[str]:
+def definition(schema: Json) -> Json:
+    """The schema that one of `rest` refers to."""
+    while "$ref" in schema:
+        schema = _REST["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+    return schema
+
+
+def properties(schema: Json) -> set[str]:
     """All names that a schema knows at its top."""
-    if "$ref" in schema:
-        return properties(_REST["$defs"][schema["$ref"].removeprefix("#/$defs/")])
+    schema = definition(schema)
     parts = [part for word in ("allOf", "anyOf", "oneOf") for part in schema.get(word, [])]
     return set(schema.get("properties", {})).union(*map(properties, parts))
 

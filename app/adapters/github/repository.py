@@ -10,13 +10,13 @@ from pydantic import SecretStr
 from app.adapters.github.address import path_part, repo_path
 from app.adapters.github.answers import (
     Anything,
-    App,
     CollaboratorPermission,
     Comment,
     Comments,
     ComparedCommit,
     Comparison,
     Ref,
+    Registered,
     Repository,
 )
 from app.adapters.github.api import Api
@@ -67,7 +67,9 @@ class GithubkitRepository:
 
     async def login(self) -> str:
         if not self._bot_login:
-            self._bot_login = f"{(await self._app.call('GET', '/app', App)).slug}[bot]"
+            app = await self._app.call("GET", "/app", Registered)
+            # By the published description an App may lack its slug; its page never does.
+            self._bot_login = f"{app.slug or app.html_url.rpartition('/')[2]}[bot]"
         return self._bot_login
 
     async def installation(self) -> int:
