@@ -39,6 +39,10 @@ class Settings:
     github_webhook_secret: SecretStr = _setting(SecretStr(""), "The webhook's secret")
     github_webhook_secret_old: SecretStr = _setting(SecretStr(""), "A second valid secret, while you rotate")
     github_url: str = _setting("https://github.com", "GitHub, or your Enterprise Server")
+    workflows_permission: bool = _setting(
+        False,
+        "Use the App's optional permission `workflows: write`: branches and merges may bring changed workflow files",
+    )
     label: str = _setting("vibecode", "The label that starts a run")
 
     openai_api_key: SecretStr = _setting(SecretStr(""), "Key for the model's server")

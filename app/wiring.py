@@ -230,6 +230,7 @@ def github_app(settings: Settings, turns: "Turns | None" = None) -> "GithubkitAp
     from app.adapters.github.address import is_cloud
     from app.adapters.github.app import GithubkitApp
     from app.adapters.github.pace import shared_pace
+    from app.adapters.github.tokens import WORKFLOWS
 
     if not settings.github_app_id or not settings.github_private_key.get_secret_value():
         raise UserError(
@@ -237,7 +238,10 @@ def github_app(settings: Settings, turns: "Turns | None" = None) -> "GithubkitAp
             "Is there no GitHub App yet? `vibecoder setup` makes it."
         )
     pace = partial(shared_pace, turns) if turns is not None and is_cloud(settings.github_url) else None
-    return GithubkitApp(settings.github_app_id, settings.github_private_key, server_url=settings.github_url, pace=pace)
+    app = GithubkitApp(settings.github_app_id, settings.github_private_key, server_url=settings.github_url, pace=pace)
+    if settings.workflows_permission:
+        app.optional = WORKFLOWS
+    return app
 
 
 def open_model(settings: Settings) -> AbstractAsyncContextManager[Model]:

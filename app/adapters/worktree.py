@@ -24,6 +24,7 @@ from app.core.job import Person, Remark, read_job_key
 from app.core.listing import is_sha
 from app.core.policy import Change, Role
 from app.core.ports import GitHub
+from app.core.rules import Rule
 from app.core.run import Commit, PullRequest
 from app.core.triggers import Labelled
 
@@ -131,10 +132,23 @@ class LocalRepository:
         """The sha at the branch's head. See the port."""
         return await self._sha(f"refs/heads/{_checked(branch)}")
 
-    async def create_branch(self, branch: str, sha: str) -> None:
+    async def create_branch(self, branch: str, sha: str) -> bool:
         """Create the branch where it does not exist. See the port."""
-        if await self.head(branch) is None:
-            await self._move(branch, sha, NOBODY)
+        if await self.head(branch) is not None:
+            return False
+        await self._move(branch, sha, NOBODY)
+        return True
+
+    async def delete_branch(self, branch: str, sha: str) -> None:
+        """Branches stay: they are made with their first commit here."""
+
+    async def rules(self, branch: str, sha: str) -> tuple[Rule, ...]:
+        """There are none here."""
+        return ()
+
+    async def may_change_workflows(self) -> bool:
+        """Everything may be changed here."""
+        return True
 
     async def commit(
         self, branch: str, expected_head: str, message: str, changes: Sequence[Change], *, merged: str = ""

@@ -22,6 +22,7 @@ from app.core.parsed import Fault, YamlFile
 from app.core.policy import Change, Role
 from app.core.pull import Pulls
 from app.core.records import Queue, Store
+from app.core.rules import Rule
 from app.core.run import Commit, PullRequest
 from app.core.triggers import Labelled
 
@@ -89,8 +90,22 @@ class GitHub(Protocol):
         it is looked at until it is elsewhere or that would be visible.
         """
 
-    async def create_branch(self, branch: str, sha: str) -> None:
-        """Create the branch at `sha`. Repeatable: an existing branch is left where it is."""
+    async def create_branch(self, branch: str, sha: str) -> bool:
+        """Create the branch at `sha`. Repeatable: an existing branch is left where it is, and the answer is False.
+
+        Raises:
+            PermissionMissing: workflow files at `sha` differ from the default branch's, and the App may not bring any.
+        """
+
+    async def delete_branch(self, branch: str, sha: str) -> None:
+        """Delete the branch if it is at `sha`; one that is elsewhere or gone is left. Repeatable."""
+
+    async def rules(self, branch: str, sha: str) -> tuple[Rule, ...]:
+        """The repository's rules, whether the branch exists or not, that the App is held to and that may forbid the
+        branch or a commit on top of `sha`. Empty where GitHub tells none. Repeatable."""
+
+    async def may_change_workflows(self) -> bool:
+        """Whether the App may bring changes to `.github/workflows` onto a branch, as a merge can. Repeatable."""
 
     async def commit(
         self, branch: str, expected_head: str, message: str, changes: Sequence[Change], *, merged: str = ""
@@ -307,6 +322,13 @@ class Parsers(Protocol):
 
         Raises:
             ParseError: it is none; names the line where it can.
+        """
+
+    async def matches(self, pattern: str, data: bytes) -> bool:
+        """Whether a regular expression is found in a text.
+
+        Raises:
+            ParseError: it is none that Python reads.
         """
 
     async def load_json(self, data: bytes) -> JsonValue:

@@ -56,6 +56,10 @@ class Registration(Protocol):
     async def try_token(self, installation_id: int) -> int:
         """Mint a token of the installation, count the repositories that it sees, and give the token back."""
 
+    async def files(self, installation_id: int, path: str, *, most: int) -> Mapping[str, bytes]:
+        """The file at this path on the default branch of the installation's first `most` repositories, by name; those
+        that have none are left out."""
+
     async def hook(self) -> HookInfo:
         """The webhook."""
 

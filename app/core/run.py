@@ -44,9 +44,9 @@ class Conclusion(StrEnum):
 
 
 class Stage(StrEnum):
+    BRANCH = "branch"
     SANDBOX = "sandbox"
     CLONE = "clone"
-    BRANCH = "branch"
     PLAN = "plan"
     STEPS = "steps"
     VERIFY = "verify"
@@ -56,9 +56,9 @@ class Stage(StrEnum):
 
 
 PERCENT: Final[dict[Stage, tuple[int, int]]] = {
-    Stage.SANDBOX: (0, 10),
-    Stage.CLONE: (10, 25),
-    Stage.BRANCH: (25, 30),
+    Stage.BRANCH: (0, 3),
+    Stage.SANDBOX: (3, 10),
+    Stage.CLONE: (10, 30),
     Stage.PLAN: (30, 40),
     Stage.STEPS: (40, 80),
     Stage.VERIFY: (80, 85),

@@ -19,6 +19,7 @@ from app.demo import (
     registration,
     rest,
     review_api,
+    rulesets,
     statuses,
     threads,
 )
@@ -46,7 +47,7 @@ def build(hub: Hub) -> Starlette:
             raise not_found()
         return await graphql.serve(hub, request)
 
-    reviews = (*review_api.ROWS, *merges.ROWS)
+    reviews = (*review_api.ROWS, *merges.ROWS, *rulesets.ROWS)
     states = (*checks.ROWS, *statuses.ROWS)
     tables = (*rest.ROWS, *threads.ROWS, *git_data.ROWS, *states, *commits.ROWS, *pulls.ROWS, *reviews)
     flow = registration.Flow(hub)

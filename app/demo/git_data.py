@@ -8,7 +8,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from app.core.policy import SUBMODULE
-from app.demo import git_shapes
+from app.demo import git_shapes, rulesets
 from app.demo.answer import Refusal, not_found, page, reply
 from app.demo.bare import NO_OBJECT, SHA, Commit, Entry, GitFailed, Identity
 from app.demo.call import Call, Row
@@ -50,6 +50,12 @@ async def create_ref(call: Call) -> Response:
     sha = await _commit_sha(call)
     if not await git.is_ref_name(name):
         raise Refusal(422, f"{name} is not a valid ref name.")
+    branch = name.removeprefix("refs/heads/")
+    rulesets.check_creation(call, call.repo, branch)
+    default = await git.head(call.repo.default_branch)
+    if default is not None and await rulesets.brings_workflow(call, call.repo, sha, default):
+        accepted = {"x-accepted-github-permissions": "contents=write; contents=write,workflows=write"}
+        raise Refusal(403, "Resource not accessible by integration", headers=accepted)
     try:
         await git.update_ref(name, sha, NO_OBJECT)
     except GitFailed as error:
@@ -67,12 +73,24 @@ async def update_ref(call: Call) -> Response:
         raise Refusal(422, "Reference does not exist")
     if not force and await git.merge_base(before, sha) != before:
         raise Refusal(422, "Update is not a fast forward")
+    await _check_pushed(call, name.removeprefix("refs/heads/"), before, sha)
     try:
         await git.update_ref(name, sha, before)
     except GitFailed as error:
         raise Refusal(422, "Reference cannot be updated") from error
     await call.hub.ci.pushed(call.repo, name.removeprefix("refs/heads/"), call.user)
     return reply(git_shapes.ref(call.shapes, call.repo, name, sha))
+
+
+async def _check_pushed(call: Call, branch: str, before: str, sha: str) -> None:
+    """Refuse commits that the rules keep off the branch."""
+    repo = call.repo
+    for commit in await repo.git.log(f"{before}..{sha}"):
+        emails = commit.author.email, commit.committer.email
+        signed = commit.sha in repo.signed
+        rulesets.check_commit(call, repo, branch, commit.message, emails=emails, signed=signed)
+    if path := await rulesets.brings_workflow(call, repo, sha, before):
+        raise Refusal(403, rulesets.workflow_words(path))
 
 
 async def delete_ref(call: Call) -> Response:
@@ -180,7 +198,7 @@ async def create_commit(call: Call) -> Response:
     author = _identity(call, "author", call.user.identity())
     committer = _identity(call, "committer", author)
     sha = await git.write_commit(Commit("", tree, tuple(parents), author, committer, message))
-    if call.user is call.world.bot and not {"author", "committer"} & call.body.keys():
+    if call.user is call.world.bot and call.world.is_signing and not {"author", "committer"} & call.body.keys():
         repo.signed.add(sha)
     return reply(git_shapes.git_commit(call.shapes, repo, await git.commit(sha)), 201)
 

@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.demo import rulesets
 from app.demo.answer import Refusal, parse_body, reply
 from app.demo.bare import SHA, Commit, Entry, GitFailed, Identity
 from app.demo.call import ARCHIVED, Call, Hub, admit
@@ -135,10 +136,18 @@ async def create_commit_on_branch(call: Call, given: Any) -> Json:
     committer = Identity(_GITHUB.name, _GITHUB.email, author.at)
     sha = await repo.git.write_commit(Commit("", tree, (head,), author, committer, message))
     try:
+        emails = author.email, committer.email
+        rulesets.check_commit(call, repo, name, message, emails=emails, signed=call.world.is_signing)
+    except Refusal as error:
+        raise GraphQLRefusal(error.message, "UNPROCESSABLE") from error
+    if path := await rulesets.brings_workflow(call, repo, sha, head):
+        raise GraphQLRefusal(rulesets.workflow_words(path), "FORBIDDEN")
+    try:
         await repo.git.update_ref(f"refs/heads/{name}", sha, head)
     except GitFailed as error:
         raise _stale(expected) from error
-    repo.signed.add(sha)
+    if call.world.is_signing:
+        repo.signed.add(sha)
     await call.hub.ci.pushed(repo, name, call.user)
     url = f"{call.shapes.repo_html(repo)}/commit/{sha}"
     return _payload(await repo.git.commit(sha), url, name, given.get("clientMutationId"))

@@ -4,7 +4,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from app.demo import git_shapes
+from app.demo import git_shapes, rulesets
 from app.demo.answer import Refusal, reply
 from app.demo.bare import Commit, Identity
 from app.demo.call import Call, Row
@@ -36,6 +36,9 @@ async def create_merge(call: Call) -> Response:
     if await repo.git.merge_base(before, head) == head:
         return Response(status_code=204)
     message = call.text("commit_message", required=False) or f"Merge {name} into {base}"
+    merged = await repo.git.merged_tree(before, head)
+    if merged is not None and (path := await rulesets.brings_workflow(call, repo, merged, before)):
+        raise Refusal(403, rulesets.workflow_words(path))
     sha = await merge(repo, base, head, call.user, message)
     if sha is None:
         raise Refusal(409, "Merge conflict")

@@ -22,6 +22,7 @@ from app.demo.limits import Limits
 
 if TYPE_CHECKING:
     from app.demo.review import Review
+    from app.demo.rulesets import Ruleset
     from app.demo.statuses import Status
 
 ROLES: Final = ("none", "read", "triage", "write", "maintain", "admin")
@@ -180,6 +181,7 @@ class Repo:
     signed: set[str] = field(default_factory=set)
     teams: set[str] = field(default_factory=set)
     statuses: "list[Status]" = field(default_factory=list)
+    rulesets: "list[Ruleset]" = field(default_factory=list)
     created_at: datetime = field(default_factory=now)
 
     @property
@@ -231,6 +233,7 @@ class World:
         self.ahead_s = 0.0
         self.lag_s = 0.0
         self.has_graphql = True
+        self.is_signing = True
         self.clock: Callable[[], float] = time.monotonic
         self.limits = Limits(self.monotonic)
         self._made_at: dict[int, float] = {}

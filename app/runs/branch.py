@@ -42,15 +42,31 @@ def _slug(text: str) -> str:
 async def find_free_name(work: Work) -> str:
     """The job's name, or that with a number when somebody else has such a branch; never the one that the run has now.
 
+    A branch of the job's own name that has nothing which base has not is the job's: an attempt that nobody remembers
+    made it. It is put where base is now.
+
     Raises:
         UserError: there are too many of them.
     """
     wanted = branch_name(work.run.job)
     for number in range(1, MAX_NAMES + 1):
         name = wanted if number == 1 else f"{wanted}-{number}"
-        if name != work.run.branch and await work.github.head(name) is None:
+        if name == work.run.branch:
+            continue
+        head = await work.github.head(name)
+        if head is None or (number == 1 and await _is_left_over(work, name, head)):
             return name
     raise UserError(f"There are {MAX_NAMES} branches named {code(wanted + '…')} already. Please delete them.")
+
+
+async def _is_left_over(work: Work, name: str, head: str) -> bool:
+    base_sha = work.run.base_sha
+    if head == base_sha:
+        return True
+    if await work.github.commits(base_sha, head):
+        return False
+    await work.github.delete_branch(name, head)
+    return True
 
 
 async def is_own(work: Work, commits: Iterable[Commit]) -> bool:

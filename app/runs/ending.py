@@ -11,6 +11,7 @@ from app.core.run import Conclusion, Failure, Run, Stage, Status
 from app.runs import follow, stages
 from app.runs.branch import find_own
 from app.runs.money import settle
+from app.runs.open_branch import drop_unused
 from app.runs.waiting import take_up
 from app.runs.work import Work, open_work
 
@@ -91,6 +92,7 @@ async def say_last_words(work: Work) -> None:
     """Draw the comment a last time. Only then is the run completed: until it is said, the run is taken up again."""
     try:
         try:
+            await drop_unused(work)
             await _say(work)
         except RepositoryGone as gone:
             log.info("last words said once more", extra={"reason": str(gone)})

@@ -77,6 +77,7 @@ async def _catch_up(work: Work) -> None:
     there = await work.github.commits(run.base_sha, head)
     if not await is_own(work, there):
         await work.progress.change(branch=await find_free_name(work))
+        work.has_branch = False
         return
     try:
         async with repos.pack(job.installation_id, job.repo, head, beside=before) as pack:
@@ -189,13 +190,14 @@ def _check_resolved(changes: Sequence[Change]) -> None:
 
 
 async def _open_branch(work: Work) -> str:
-    """The head that the next commit expects; the branch is made with the first one."""
+    """The head that the next commit expects. A branch that this attempt did not create is created if it is missing."""
     run = work.run
     if run.head_sha:
         return run.head_sha
     if not run.branch:
         raise GitHubError("The run has no branch yet.")
-    await work.github.create_branch(run.branch, run.base_sha)
+    if not work.has_branch:
+        await work.github.create_branch(run.branch, run.base_sha)
     return run.base_sha
 
 

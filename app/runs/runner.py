@@ -52,6 +52,7 @@ from app.runs.ending import end, end_stopped, fail, say_last_words
 from app.runs.failed_checks import look_once_open
 from app.runs.lease import Beat, hold, stop_on_signal
 from app.runs.money import grant
+from app.runs.open_branch import open_branch
 from app.runs.publish import publish
 from app.runs.pull_request import open_pull_request
 from app.runs.thread import take_comment
@@ -264,9 +265,9 @@ async def _walk(work: Work) -> tuple[Conclusion, str]:
     merging = await update.merge_on_github(work) if update.is_asked_for(work) else None
     if merging is Merging.NOTHING:
         return Conclusion.NEUTRAL, f"{code(work.run.branch)} has all of {code(work.run.base_ref)} already"
+    await open_branch(work)
     await stages.open_sandbox(work)
     await stages.clone(work)
-    await stages.name_branch(work)
     if merging is Merging.CONFLICT:
         await update.merge_in_sandbox(work)
     elif merging is None and follow.is_follow_up(work.run.job):

@@ -21,9 +21,10 @@ from app.core.plan import Plan, Step
 from app.core.run import Kind, Stage
 from app.core.verification import Verdict
 from app.runs import follow, tree, verify
-from app.runs.branch import find_free_name, find_own, is_own
+from app.runs.branch import find_own, is_own
 from app.runs.brief import make_brief
 from app.runs.conventions import read_conventions
+from app.runs.open_branch import make_branch
 from app.runs.publish import Overtaken, SecretsFound, Unpublishable, publish
 from app.runs.work import Work
 from app.text.commit import subject_of
@@ -122,6 +123,8 @@ async def _published_head(work: Work) -> str:
     A commit that was published by a worker which died before it could say so is put on record here.
     """
     run = work.run
+    if work.has_branch:
+        return ""
     head = await work.github.head(run.branch, unlike=run.head_sha or run.base_sha) if run.branch else None
     if not head or head == run.base_sha:
         return ""
@@ -131,6 +134,7 @@ async def _published_head(work: Work) -> str:
     there = await work.github.commits(run.base_sha, head)
     if not await is_own(work, there):
         await work.progress.change(branch="")
+        await make_branch(work)
         return ""
     steps = {subject_of(step.title): index for index, step in enumerate(work.plan.steps)}
     step_of = {commit.sha: steps.get(commit.subject) for commit in await find_own(work, there)}
@@ -185,14 +189,6 @@ async def _exec(work: Work, command: str, timeout_s: float, *, leaves_daemons: b
         return await work.sandbox.exec(argv, timeout_s=timeout_s, leaves_daemons=leaves_daemons)
     except CommandTimeout as error:
         return ExecResult(124, error.output, timeout_s)
-
-
-async def name_branch(work: Work) -> None:
-    """Choose the branch's name and keep it; the branch itself is made with the first commit."""
-    async with work.progress.stage(Stage.BRANCH, "Naming the branch"):
-        if not work.run.branch:
-            await work.progress.change(branch=await find_free_name(work))
-        await work.progress.change(message=code(work.run.branch))
 
 
 async def plan(work: Work) -> None:

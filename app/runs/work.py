@@ -61,7 +61,8 @@ class Work:
     `brief` is what the agent is told of the task. `is_reconnected` says that the sandbox is the one of an earlier
     attempt, as that left it. `pull_before` are title and opening of the pull request that is followed up, `origin` the
     job that made it, where that is known; `failing` (name, part of the log) its failing checks. `published` is the
-    branch's tree as the worker knows it (see `runs/published.py`). The run's trees are shas of git trees in its
+    branch's tree as the worker knows it (see `runs/published.py`). `has_branch`: this attempt created the run's branch,
+    so that nothing is on it yet but base. The run's trees are shas of git trees in its
     sandbox: `start_tree` is the base after set-up, `published_tree` what is on the branch.
     """
 
@@ -78,6 +79,7 @@ class Work:
     origin: Job | None = None
     failing: tuple[tuple[str, str], ...] = ()
     published: Published | None = None
+    has_branch: bool = False
 
     @property
     def run(self) -> Run:

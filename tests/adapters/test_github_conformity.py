@@ -75,6 +75,7 @@ def answer(request: httpx.Request) -> httpx.Response:
         (f"/git/commits/{HEAD}", git_commit(HEAD)),
         ("/git/commits", git_commit(NEXT)),
         ("/git/trees", {"sha": "f" * 40}),
+        (f"/rules/branches/{BRANCH}", [{"type": "creation", "ruleset_id": 7}, {"type": "required_signatures"}]),
         ("/git/blobs", {"sha": "e" * 40}),
         ("/check-runs", {"check_runs": []}),
         ("/check-suites", {"check_suites": []}),
@@ -161,6 +162,22 @@ CASES: dict[str, tuple[Ours, Typed]] = {
     "new branch": (
         lambda ours: ours.create_branch(BRANCH, HEAD),
         lambda rest: [rest.git.async_create_ref(**OWN, ref=f"refs/heads/{BRANCH}", sha=HEAD)],
+    ),
+    "deleted branch": (
+        lambda ours: ours.delete_branch(BRANCH, HEAD),
+        lambda rest: [
+            rest.git.async_get_ref(**OWN, ref=f"heads/{BRANCH}"),
+            rest.git.async_delete_ref(**OWN, ref=f"heads/{BRANCH}"),
+        ],
+    ),
+    "rules": (
+        lambda ours: ours.rules(BRANCH, HEAD),
+        lambda rest: [
+            rest.repos.async_get_branch_rules(**OWN, branch=BRANCH, per_page=100),
+            rest.git.async_get_commit(**OWN, commit_sha=HEAD),
+            rest.git.async_create_commit(**OWN, message="Try a signature", tree="d" * 40, parents=[HEAD]),
+            rest.repos.async_get_repo_ruleset(**OWN, ruleset_id=7),
+        ],
     ),
     "commit of objects": (
         lambda ours: ours.commit(BRANCH, HEAD, "Fix", [LINK, LOGO, GONE]),

@@ -6,11 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
-from app.core.errors import GitHubError
+from app.core.errors import GitHubError, PermissionMissing
 from app.core.job import Person
 from app.core.policy import Role
+from app.core.rules import Rule
 from app.core.run import PullRequest
-from tests.adapters.github_world import HEAD, NEXT, PATH, REPO, open_world, pull, ref, refused
+from tests.adapters.github_world import HEAD, NEXT, PATH, REPO, git_commit, open_world, pull, ref, refused
 
 ADA = Person("ada", 5)
 PULLS = f"{PATH}/pulls"
@@ -107,6 +108,63 @@ async def test_a_branch_is_created_once() -> None:
         route.mock(return_value=refused(422, "Object does not exist"))
         with pytest.raises(GitHubError, match="Object does not exist"):
             await world.github.create_branch(BRANCH, NEXT)
+
+
+async def test_a_branch_that_workflow_files_forbid_names_the_permission() -> None:
+    async with open_world() as world:
+        words = "Resource not accessible by integration"
+        world.router.post(f"{PATH}/git/refs").mock(return_value=refused(403, words))
+        with pytest.raises(PermissionMissing, match="the optional permission `workflows: write`") as caught:
+            await world.github.create_branch(BRANCH, HEAD)
+        assert words in str(caught.value)
+
+
+async def test_a_branch_is_deleted_only_where_it_was_put() -> None:
+    async with open_world() as world:
+        world.router.get(f"{PATH}/git/ref/heads%2Fvibecode%2F12-typo").respond(json=ref(HEAD))
+        deleted = world.router.delete(f"{PATH}/git/refs/heads%2Fvibecode%2F12-typo").respond(204)
+        await world.github.delete_branch(BRANCH, NEXT)
+        assert not deleted.called
+        await world.github.delete_branch(BRANCH, HEAD)
+        assert deleted.call_count == 1
+        deleted.mock(return_value=refused(422, "Reference does not exist"))
+        await world.github.delete_branch(BRANCH, HEAD)
+        deleted.mock(return_value=refused(422, "Repository rule violations found"))
+        with pytest.raises(GitHubError, match="rule violations"):
+            await world.github.delete_branch(BRANCH, HEAD)
+
+
+def of_ruleset(kind: str, ruleset_id: int, **parameters: Any) -> dict[str, Any]:
+    source = {"ruleset_source_type": "Organization", "ruleset_source": "acme", "ruleset_id": ruleset_id}
+    return {"type": kind, "parameters": parameters, **source}
+
+
+async def test_of_the_rules_those_are_told_that_bind_the_app() -> None:
+    async with open_world() as world:
+        signs = of_ruleset("required_signatures", 1)
+        message = of_ruleset("commit_message_pattern", 2, operator="regex", pattern="^fix", negate=True)
+        listed = [of_ruleset("deletion", 1), of_ruleset("creation", 3), of_ruleset("update", 4), message, signs]
+        world.router.get(f"{PATH}/rules/branches/vibecode%2F12-typo").respond(json=listed)
+        world.router.get(f"{PATH}/rulesets/2").respond(json={"name": "Messages", "current_user_can_bypass": "never"})
+        world.router.get(f"{PATH}/rulesets/3").respond(json={"name": "Ours", "current_user_can_bypass": "always"})
+        world.router.get(f"{PATH}/rulesets/4").mock(return_value=refused(404, "Not Found"))
+        world.router.get(PATH).respond(json={"full_name": REPO})
+        world.router.get(f"{PATH}/git/commits/{HEAD}").respond(json=git_commit(HEAD))
+        world.router.post(f"{PATH}/git/commits").respond(201, json=git_commit(NEXT))
+        assert await world.github.rules(BRANCH, HEAD) == (
+            Rule("update", "acme 4"),
+            Rule("commit_message_pattern", "Messages", "regex", "^fix", is_negated=True),
+        )
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(404, "Not Found"), (403, "Upgrade to GitHub Pro or make this repository public")]
+)
+async def test_where_github_knows_no_rules_there_are_none(status: int, words: str) -> None:
+    async with open_world() as world:
+        world.router.get(f"{PATH}/rules/branches/vibecode%2F12-typo").mock(return_value=refused(status, words))
+        world.router.get(PATH).respond(json={"full_name": REPO})
+        assert await world.github.rules(BRANCH, HEAD) == ()
 
 
 # ---------------------------------------------------------------------------------------------------- pull requests

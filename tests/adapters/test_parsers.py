@@ -108,6 +108,15 @@ async def test_a_text_that_takes_for_ever_holds_up_nobody(parsers: ConfinedParse
     assert longest < 2.0
 
 
+async def test_an_expression_is_matched_and_one_that_backtracks_for_ever_is_stopped(parsers: ConfinedParsers) -> None:
+    assert await parsers.matches("^(feat|fix): ", b"fix: a typo")
+    assert not await parsers.matches("^(feat|fix): ", b"Fix a typo")
+    with pytest.raises(ParseError, match="no regular expression that is understood here"):
+        await parsers.matches("(?<", b"Fix a typo")
+    with pytest.raises(ParserStopped):
+        await parsers.matches("^((a+)+)+$", b"a" * 60 + b"!")
+
+
 async def test_other_parsers_go_on_when_one_crashes(parsers: ConfinedParsers) -> None:
     crashing = [parsers.syntax_faults("a.yml", CRASHING["a.yml"]) for _ in range(10)]
     sound = [parsers.syntax_faults("a.py", b"x = 1\n") for _ in range(10)]

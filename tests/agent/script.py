@@ -85,6 +85,9 @@ class PlainParsers:
     async def load_json(self, data: bytes) -> JsonValue:
         return documents.load_json(data)
 
+    async def matches(self, pattern: str, data: bytes) -> bool:
+        return documents.matches(data, pattern)
+
 
 PARSERS = PlainParsers()
 

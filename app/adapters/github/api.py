@@ -28,7 +28,14 @@ from pydantic import BaseModel
 from app.adapters.github.address import HEADERS, USER_AGENT, repo_path
 from app.adapters.github.answers import Repository
 from app.adapters.github.pace import Pace
-from app.adapters.github.refusal import UNSAID_WAIT_S, is_limit_told, named_wait_s, refusal
+from app.adapters.github.refusal import (
+    UNSAID_WAIT_S,
+    is_limit_told,
+    is_workflow_told,
+    named_wait_s,
+    refusal,
+    workflows_missing,
+)
 from app.adapters.github.retry import Retry
 from app.core.errors import GitHubError, HeadMoved, RepositoryGone
 
@@ -343,6 +350,8 @@ def _graphql_refusal(error: GraphQLFailed) -> GitHubError:
     kinds = [fault.type for fault in faults]
     if "STALE_DATA" in kinds or _STALE.search(words):
         return HeadMoved(f"The branch has moved: {words}", status=409)
+    if is_workflow_told(words):
+        return workflows_missing(f"GitHub refused the commit: {words}.")
     if is_limit_told(words):
         return GitHubError(f"GitHub limits how much is written: {words}", status=403, retry_after_s=UNSAID_WAIT_S)
     # A fault without a type is GitHub's own ("Something went wrong while executing your query").

@@ -1,15 +1,17 @@
 """The App on GitHub or on an Enterprise Server, by way of githubkit."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from base64 import b64decode
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final
+from urllib.parse import quote
 
 import httpx
 from pydantic import SecretStr
 
-from app.adapters.github.address import api_url, is_cloud
+from app.adapters.github.address import api_url, is_cloud, repo_path
 from app.adapters.github.answers import (
     Anything,
     Attempt,
@@ -19,12 +21,14 @@ from app.adapters.github.answers import (
     Registered,
     Repositories,
 )
-from app.adapters.github.api import Api, Connection
+from app.adapters.github.api import PER_PAGE, Api, Connection
+from app.adapters.github.once import or_none
 from app.adapters.github.pace import Pace
+from app.adapters.github.pull_answers import Content, Contents
 from app.adapters.github.repository import GithubkitRepository, Reach
 from app.adapters.github.retry import Retry
 from app.adapters.github.teams import Teams
-from app.adapters.github.tokens import SEE, AppAuth, InstallationAuth, Tokens
+from app.adapters.github.tokens import READ, SEE, AppAuth, InstallationAuth, Tokens
 from app.core.delivery import DeliveryAttempt
 from app.core.errors import GitHubError
 from app.core.ports import GitHub
@@ -57,6 +61,8 @@ class GithubkitApp:
         retry: Retry | None = None,
         pace: Callable[[int], Pace] | None = None,
     ) -> None:
+        self.optional: Mapping[str, str] = {}
+        """Permissions that are used, beside those that all work takes, where an installation has granted them."""
         self._app_id = app_id
         self._server_url = server_url.rstrip("/")
         self._auth = AppAuth(app_id, private_key)
@@ -69,7 +75,7 @@ class GithubkitApp:
         """Open one repository. No request is sent until the first call."""
         pace = self._pace(installation_id)
         async with self._connection.open(self._auth) as app:
-            tokens = Tokens(app, installation_id, repo)
+            tokens = Tokens(app, installation_id, repo, optional=self.optional)
             async with self._connection.open(InstallationAuth(tokens), pace, repo) as api:
                 sight = self._connection.retry.sight(unsure_s)
                 reach = Reach(api, app, tokens, Teams(self._connection, tokens, repo, pace))
@@ -130,6 +136,22 @@ class GithubkitApp:
             count = (await api.call("GET", "/installation/repositories", Repositories)).total_count
             await api.call("DELETE", "/installation/token", Anything)
         return count
+
+    async def files(self, installation_id: int, path: str, *, most: int) -> Mapping[str, bytes]:
+        """See `Registration`."""
+        found: dict[str, bytes] = {}
+        async with (
+            self._connection.open(self._auth) as app,
+            self._connection.open(InstallationAuth(Tokens(app, installation_id), {**SEE, **READ})) as api,
+        ):
+            pages = api.pages("/installation/repositories", Repositories, max_pages=-(-most // PER_PAGE))
+            names = [repo.full_name async for page in pages for repo in page.repositories]
+            for name in names[:most]:
+                data = await or_none(api.call("GET", f"{repo_path(name)}/contents/{quote(path)}", Contents))
+                if data is not None and isinstance(data.root, Content) and data.root.encoding == "base64":
+                    found[name] = b64decode(data.root.content)
+            await api.call("DELETE", "/installation/token", Anything)
+        return found
 
     async def hook(self) -> HookInfo:
         """See `Registration`."""

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from app.adapters.github.answers import Answer
-from app.core.errors import GitHubError
+from app.core.errors import GitHubError, PermissionMissing
 
 if TYPE_CHECKING:
     import httpx
@@ -18,6 +18,7 @@ UNSAID_WAIT_S: Final = 60.0
 """What GitHub asks for when a rate limit's answer names no time."""
 
 _LIMIT: Final = re.compile(r"rate limit|abuse detection", re.IGNORECASE)
+_WORKFLOW: Final = re.compile(r"create or update workflow\b.*without `?workflows`? permission", re.IGNORECASE)
 _TOO_QUICK: Final = re.compile(r"submitted too quickly")
 """How the limit on creating content is told where there is no other (https://github.com/cli/cli/issues/4801)."""
 
@@ -43,8 +44,19 @@ class Refusal(Answer):
         return "; ".join(part for part in (self.message, *details) if part)
 
 
+def workflows_missing(words: str) -> PermissionMissing:
+    """The error for what only `workflows: write` allows."""
+    return PermissionMissing(
+        f"{words} Where files in `.github/workflows` differ, the App needs the optional permission `workflows: write`: "
+        "the App's owner adds it on the App's settings page and sets `WORKFLOWS_PERMISSION`, and the account that "
+        "installed the App accepts it."
+    )
+
+
 def refusal(what: str, response: "httpx.Response") -> GitHubError:
     """The error for an answer of 400 and above."""
+    if response.status_code == 403 and is_workflow_told(_words(response)):
+        return workflows_missing(f"GitHub answered 403: {_words(response)}.")
     status, wait_s = response.status_code, limit_wait_s(response)
     wait = "" if wait_s is None else f" It asks to wait {wait_s:.0f} s."
     words = f"GitHub answered {status} to {what}: {_words(response)}{wait}"
@@ -62,6 +74,11 @@ def limit_wait_s(response: "httpx.Response") -> float | None:
     if (is_limit and status != 422) or is_limit_told(_words(response), status):
         return named_wait_s(response)
     return None
+
+
+def is_workflow_told(words: str) -> bool:
+    """Whether GitHub's words say that a change to a workflow file is refused."""
+    return bool(_WORKFLOW.search(words))
 
 
 def is_limit_told(words: str, status: int = 403) -> bool:

@@ -25,18 +25,22 @@ from app.adapters.github.labels import find_labelled
 from app.adapters.github.once import is_taken, look_then_create, or_none
 from app.adapters.github.pull_answers import Pull, Pulls
 from app.adapters.github.pulls import GithubkitPulls
+from app.adapters.github.refusal import workflows_missing
+from app.adapters.github.rules import find_rules
 from app.adapters.github.sight import Sight
 from app.adapters.github.teams import Teams
 from app.adapters.github.tokens import READ, Tokens
 from app.core.errors import GitHubError
 from app.core.job import Person, Remark, read_job_key
 from app.core.policy import BRANCH_PREFIX, Change, Role
+from app.core.rules import Rule
 from app.core.run import Commit, PullRequest
 from app.core.triggers import Labelled
 
 _PER_PAGE: Final = 100
 _REMARK_PAGES: Final = 3
 _MAX_PAGES: Final = 30
+_NOT_ACCESSIBLE: Final = "Resource not accessible by integration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +123,38 @@ class GithubkitRepository:
         moved = await self._sight.find(partial(there.head_unlike, unlike)) if unlike else None
         return moved or await there.head()
 
-    async def create_branch(self, branch: str, sha: str) -> None:
+    async def create_branch(self, branch: str, sha: str) -> bool:
         body = {"ref": f"refs/heads/{branch}", "sha": sha}
         try:
             await self._api.call("POST", f"{self._path}/git/refs", Ref, body=body)
         except GitHubError as error:
-            if not is_taken(error):
+            if is_taken(error):
+                return False
+            if error.status == 403 and _NOT_ACCESSIBLE in str(error) and not await self.may_change_workflows():
+                words = f"GitHub does not let the App create a branch at {sha[:7]} ({error})."
+                raise workflows_missing(words) from error
+            raise
+        return True
+
+    async def delete_branch(self, branch: str, sha: str) -> None:
+        there = self._branch(branch)
+        head = await there.head()
+        if head is None:  # it may have been made just now
+            self._sight.doubt()
+            head = await self._sight.find(there.head)
+        if head != sha:
+            return
+        try:
+            await self._api.call("DELETE", f"{self._path}/git/refs/{path_part(f'heads/{branch}')}", Anything)
+        except GitHubError as error:
+            if error.status not in {404, 422} or "does not exist" not in str(error):
                 raise
+
+    async def rules(self, branch: str, sha: str) -> tuple[Rule, ...]:
+        return await find_rules(self._api, self.repo, branch, sha)
+
+    async def may_change_workflows(self) -> bool:
+        return self._tokens.may_change_workflows()
 
     async def commit(
         self, branch: str, expected_head: str, message: str, changes: Sequence[Change], *, merged: str = ""

@@ -35,6 +35,8 @@ WORK: Final = {
 _NEWER: Final = frozenset({"checks", "statuses", "actions"})
 """What an installation may lack whose owner has not yet accepted what the App asks for since."""
 _LEVELS: Final = {"read": 1, "write": 2, "admin": 3}
+WORKFLOWS: Final = {"workflows": "write"}
+"""Beside `WORK` where the deployment has it: to bring changes to workflow files that people made."""
 READ: Final = {"contents": "read"}
 SEE: Final = {"metadata": "read"}
 
@@ -98,7 +100,11 @@ class Tokens:
     first refusal on: what does not need them goes on.
     """
 
-    def __init__(self, app: Api, installation_id: int, repo: str = "") -> None:
+    def __init__(
+        self, app: Api, installation_id: int, repo: str = "", *, optional: Mapping[str, str] | None = None
+    ) -> None:
+        """`optional` are permissions that are asked for beside `WORK`, and done without where they are not granted."""
+        self._optional = optional or {}
         self._app = app
         self._installation_id = installation_id
         self._repo = repo
@@ -131,6 +137,14 @@ class Tokens:
             self._installation_id = (await self._app.call("GET", path, Installation)).id
         return self._installation_id
 
+    async def mint_for_work(self) -> Token:
+        """A token for all that is done on the repository. Raises as `mint`."""
+        return await self.mint({**WORK, **self._optional})
+
+    def may_change_workflows(self) -> bool:
+        """Whether tokens for work may write workflow files. Known once one was minted, which the first request does."""
+        return "workflows" in self._optional.keys() - self._lacking
+
     async def of_account(self) -> "Tokens":
         """Tokens of the same installation for all repositories that it has."""
         return Tokens(self._app, await self.installation())
@@ -148,7 +162,7 @@ class Tokens:
             lacking = frozenset(name for name in wanted if not _holds(found, name, wanted[name]))
             if not lacking:
                 raise
-            if needed := sorted(lacking - _NEWER):
+            if needed := sorted(lacking - _NEWER - self._optional.keys()):
                 raise _missing(found, {name: wanted[name] for name in needed}) from error
         self._lacking |= lacking
         told = {"installation": found.id, "lacking": ", ".join(sorted(lacking)), "accept_at": found.html_url}
@@ -173,7 +187,8 @@ def _holds(installation: Installation, permission: str, level: str) -> bool:
 class InstallationAuth(BaseAuthStrategy, httpx.Auth):
     """The installation: its token is minted when needed, by one caller at a time, and once more when it is refused."""
 
-    def __init__(self, tokens: Tokens, permissions: Mapping[str, str] = WORK) -> None:
+    def __init__(self, tokens: Tokens, permissions: Mapping[str, str] | None = None) -> None:
+        """Without `permissions`, those for work."""
         self._tokens = tokens
         self._permissions = permissions
         self._lock = asyncio.Lock()
@@ -195,5 +210,8 @@ class InstallationAuth(BaseAuthStrategy, httpx.Auth):
         async with self._lock:
             token = self._token
             if token is None or token is refused or token.expires_at - _SPARE < datetime.now(UTC):
-                token = self._token = await self._tokens.mint(self._permissions)
+                mint = (
+                    self._tokens.mint_for_work() if self._permissions is None else self._tokens.mint(self._permissions)
+                )
+                token = self._token = await mint
             return token

@@ -47,6 +47,7 @@ class _Yaml(BaseModel):
 
 _FAULTS: Final = TypeAdapter(tuple[Fault, ...] | None)
 _YAML: Final = TypeAdapter(_Yaml)
+_BOOL: Final = TypeAdapter(bool)
 _JSON: Final[TypeAdapter[JsonValue]] = TypeAdapter(JsonValue)
 
 
@@ -78,6 +79,10 @@ class ConfinedParsers:
     async def load_json(self, data: bytes) -> JsonValue:
         """See the port."""
         return await self._ask("load_json", data, _JSON)
+
+    async def matches(self, pattern: str, data: bytes) -> bool:
+        """See the port."""
+        return await self._ask("matches", data, _BOOL, pattern=pattern)
 
     async def aclose(self) -> None:
         """End the program, and with it whatever it still reads, for good."""

@@ -3,6 +3,7 @@
 import datetime
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Final
 
 import yaml
@@ -136,3 +137,11 @@ def _depth(value: object) -> int:
         depth += 1
         level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
     return depth
+
+
+def matches(data: bytes, pattern: str) -> bool:
+    """Whether the expression is found in the text. One that backtracks for ever ends with the process."""
+    try:
+        return re.search(pattern, data.decode("utf-8", "replace")) is not None
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ParseError(f"it is no regular expression that is understood here: {error}") from error

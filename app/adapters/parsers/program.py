@@ -43,6 +43,7 @@ PARSERS: Final[Mapping[str, Callable[..., object]]] = {
     "syntax_faults": syntax.check,
     "load_yaml": documents.load_yaml,
     "load_json": documents.load_json,
+    "matches": documents.matches,
 }
 
 CPU_S: Final = 3
