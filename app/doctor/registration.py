@@ -13,9 +13,11 @@ from app.core.errors import GitHubError
 from app.core.reach import is_loopback
 from app.core.registration import AppInfo, InstallationInfo, Registration
 from app.doctor.finding import Skip, Trouble
+from app.doctor.permissions import Use, find_uses
 from app.manifest import load_manifest
 from app.settings import Settings
 
+_ALLOW_LIST: Final = "IP allow list"
 LOOK_BACK: Final = timedelta(days=1)
 _LEVELS: Final = ("none", "read", "write", "admin")
 _UNASKED: Final = {"ping", "installation", "installation_repositories"}
@@ -83,7 +85,10 @@ class AppChecks:
                 count = await registration.try_token(each.id)
             except GitHubError as error:
                 what = f"There is no token for {each.account}: {error}"
-                troubles.append(Trouble(what, f"Look at the installation: {each.html_url}"))
+                fix = f"Look at the installation: {each.html_url}"
+                if _ALLOW_LIST in str(error):
+                    fix = f"Add the address that this machine is seen under to the IP allow list of {each.account}."
+                troubles.append(Trouble(what, fix))
             else:
                 names.append(f"{each.account} ({count} repositor{'y' if count == 1 else 'ies'})")
                 if not count:
@@ -92,8 +97,8 @@ class AppChecks:
         return ", ".join(names), troubles
 
     async def rights(self) -> tuple[str, list[Trouble]]:
-        """Permissions and events against `app.yml`: of the App, and what each installation has accepted of them."""
-        _, about = self._known()
+        """Permissions and events against `app.yml` and what uses more: the App's, and what installations accepted."""
+        registration, about = self._known()
         manifest = load_manifest()
         asked = cast(Mapping[str, str], manifest["default_permissions"])
         events = cast(Sequence[str], manifest["default_events"])
@@ -106,8 +111,12 @@ class AppChecks:
             fix = f"Its owner accepts what the App asks for: {each.html_url}"
             missing = _lacks(f"The installation on {each.account}", asked_for, told_of, each)
             troubles += [Trouble(what, fix) for what in missing]
+        uses = await find_uses(registration, self.settings, self._living)
+        for use in uses:
+            troubles += _unmet(use, about, [use.installation] if use.installation else self._living)
+        used = {**asked, **{use.permission: use.level for use in uses}}
         more = [
-            *(f"{name}: {level}" for name, level in about.permissions.items() if _rank(level) > _rank(asked.get(name))),
+            *(f"{name}: {level}" for name, level in about.permissions.items() if _rank(level) > _rank(used.get(name))),
             *(f"the event {name}" for name in about.events if name not in events and name not in _UNASKED),
         ]
         if more:
@@ -160,6 +169,23 @@ def _lacks(whose: str, asked: Mapping[str, str], events: Sequence[str], has: App
             missing.append(f"{whose} lacks the permission {name}: {level}{f' (it has {held})' if held else ''}.")
     unheard = [name for name in events if name not in has.events]
     return [*missing, *(f"{whose} is not told of the event {name}." for name in unheard)]
+
+
+def _unmet(use: Use, about: AppInfo, installations: Sequence[InstallationInfo]) -> list[Trouble]:
+    """The optional permission where it is used and not had."""
+    asked = f"{use.permission}: {use.level}"
+    if _rank(about.permissions.get(use.permission)) < _rank(use.level):
+        fix = f"Add it to the App, then accept it where it is installed: {about.settings_url}/permissions"
+        return [Trouble(f"{use.by}, and the App lacks the permission {asked}.", fix, is_warning=True)]
+    return [
+        Trouble(
+            f"{use.by}, and the installation on {each.account} lacks the permission {asked}.",
+            f"Its owner accepts it: {each.html_url}",
+            is_warning=True,
+        )
+        for each in installations
+        if _rank(each.permissions.get(use.permission)) < _rank(use.level)
+    ]
 
 
 def _rank(level: str | None) -> int:

@@ -433,6 +433,44 @@ async def test_a_suspended_installation_is_named(bot: Bot, tmp_path: Path) -> No
     assert "/settings/installations/" in fix
 
 
+async def test_optional_permissions_are_asked_for_where_something_uses_them(bot: Bot, tmp_path: Path) -> None:
+    bot.model.says(READY)
+    fine = await visit(bot, tmp_path)
+    assert fine.states["permissions and events"] == "ok"
+
+    await bot.file("pull_request: {reviewers: [ada, acme/core]}\n")
+    bot.model.says(READY)
+    lacking = await visit(bot, tmp_path, WORKFLOWS_PERMISSION="true")
+    whats = [trouble["what"] for trouble in lacking.findings["permissions and events"]["troubles"]]
+    assert whats == [
+        "WORKFLOWS_PERMISSION is set, and the App lacks the permission workflows: write.",
+        "acme/greeter asks teams for reviews (pull_request.reviewers of .github/vibecode.yml), and the App lacks the "
+        "permission members: read.",
+    ]
+    assert lacking.states["permissions and events"] == "warning"
+
+    bot.github.permit("acme", members="read", workflows="write")
+    bot.model.says(READY)
+    granted = await visit(bot, tmp_path, WORKFLOWS_PERMISSION="true")
+    assert granted.states["permissions and events"] == "ok"
+    bot.model.says(READY)
+    unused = await visit(bot, tmp_path)
+    (trouble,) = unused.findings["permissions and events"]["troubles"]
+    assert trouble["what"] == "The App has more than it uses: workflows: write."
+
+
+async def test_an_allow_list_of_addresses_that_this_machine_is_not_on_is_named(bot: Bot, tmp_path: Path) -> None:
+    words = (
+        "Although you appear to have the correct authorization credentials, the `acme` organization has an IP allow "
+        "list enabled, and your IP address is not permitted to access this resource."
+    )
+    bot.github.fails("POST", "/access_tokens$", status=403, json={"message": words}, times=9)
+    bot.model.says(READY)
+    (trouble,) = (await visit(bot, tmp_path)).findings["installations"]["troubles"]
+    assert words in trouble["what"]
+    assert trouble["fix"] == "Add the address that this machine is seen under to the IP allow list of acme."
+
+
 async def test_each_permission_and_event_that_is_missing_is_named(bot: Bot, tmp_path: Path) -> None:
     world = bot.github.world
     del world.permissions["checks"]
