@@ -11,7 +11,7 @@ from app import wiring
 from app.core.budget import Budget
 from app.core.ports import Ports
 from app.logs import bind
-from app.runs.recover import recover_forever
+from app.runs.recover import look_after_forever, recover_forever
 from app.runs.runner import carry_out
 from app.runs.waiting import show_forever
 from app.runs.work import Options
@@ -55,16 +55,18 @@ async def serve_jobs(settings: Settings, records: Records, ports: Ports) -> Asyn
     worker = wiring.open_worker(settings, records, carry_out_one)
     worker.name = options.worker
     working = asyncio.create_task(worker.serve(), name="worker")
-    recovering = asyncio.create_task(
-        recover_forever(ports, deployment=options.deployment, label=settings.label), name="recover"
-    )
+    looking = look_after_forever(ports, deployment=options.deployment, label=settings.label)
+    recovering = [
+        asyncio.create_task(recover_forever(ports), name="free runs"),
+        asyncio.create_task(looking, name="look after"),
+    ]
     showing = asyncio.create_task(show_forever(ports, options), name="show who waits")
     log.info("worker is ready", extra={"worker": options.worker, "runs": settings.worker_runs})
     try:
         yield working
     finally:
-        recovering.cancel()
-        showing.cancel()
+        for task in (*recovering, showing):
+            task.cancel()
         worker.stop()
-        await asyncio.wait({working, recovering, showing}, timeout=settings.drain_seconds + 30)
+        await asyncio.wait({working, *recovering, showing}, timeout=settings.drain_seconds + 30)
         working.cancel()

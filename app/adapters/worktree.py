@@ -9,7 +9,6 @@ import shlex
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +16,7 @@ from pydantic import SecretStr
 
 from app.adapters.git import GitFailed, environment, is_branch_name, run
 from app.adapters.no_pulls import NoPulls
-from app.core.delivery import DeliveryAttempt
+from app.core.delivery import LogPage
 from app.core.errors import GitHubError, HeadMoved, UserError
 from app.core.escape import code
 from app.core.job import Person, Remark, read_job_key
@@ -80,9 +79,9 @@ class LocalRepository:
         """This one."""
         return ((0, self.repo),)
 
-    async def deliveries(self, since: datetime) -> tuple[DeliveryAttempt, ...]:
+    async def delivery_log(self, cursor: str = "") -> LogPage:
         """Nothing is delivered here."""
-        return ()
+        return LogPage(())
 
     async def redeliver(self, attempt_id: int) -> None:
         """Nothing is delivered here."""

@@ -93,7 +93,16 @@ class DeliveryAttempt:
     action: str
     delivered_at: datetime
     status_code: int
+    is_redelivery: bool = False
 
     @property
     def arrived(self) -> bool:
         return 200 <= self.status_code < 300
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """A page of GitHub's log of attempts, newest first. `cursor` asks for the next page; empty on the last."""
+
+    attempts: tuple[DeliveryAttempt, ...]
+    cursor: str = ""

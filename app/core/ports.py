@@ -14,7 +14,7 @@ from typing import Protocol
 from pydantic import JsonValue, SecretStr
 
 from app.core.conversation import Conversation, Reply, ToolSpec
-from app.core.delivery import DeliveryAttempt
+from app.core.delivery import LogPage
 from app.core.job import Person, Remark
 from app.core.listing import Files, States
 from app.core.machine import ExecResult, Network, SandboxInfo
@@ -157,9 +157,8 @@ class GitHubApp(Protocol):
         """Installation id and `owner/name` of each repository the App works on, suspended ones left out; at most 1,000.
         Repeatable."""
 
-    async def deliveries(self, since: datetime) -> tuple[DeliveryAttempt, ...]:
-        """GitHub's attempts to deliver since then, newest first, at most 1,000. GitHub forgets them after days.
-        Repeatable."""
+    async def delivery_log(self, cursor: str = "") -> LogPage:
+        """A page of GitHub's log of attempts to deliver, newest first. GitHub forgets them after days. Repeatable."""
 
     async def redeliver(self, attempt_id: int) -> None:
         """Ask GitHub to make this attempt again; it does so soon, under the same guid."""

@@ -1,63 +1,64 @@
 """Brings back what was lost: runs of dead workers, deliveries that never arrived, labels that nobody told us of.
 
-    every 10 s      runs in progress without a lease go back to the queue; sandboxes without a run are killed
+    every 10 s      runs in progress without a lease go back to the queue
+                    sandboxes without a run are killed
                     a 👍 to a plan that waits carries it out (runs/thumbs.py)
-    every 5 min     what GitHub's log says did not arrive is asked for again (and at start)
+    every 5 min     what GitHub's log says did not arrive is asked for again, and at start (runs/redelivery.py)
     every 30 min    open issues with the label and without a run get one: GitHub's log reaches back some days only
 
-One worker at a time does each, whoever claims it first. All of it may be repeated, since a job's id names the request.
+Each goes on by itself: what waits for another system holds up none of the others. One worker at a time does each,
+whoever claims it first. All of it may be repeated, since a job's id names the request.
 """
 
+import asyncio
 import logging
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
-from app.core.delivery import DeliveryAttempt
 from app.core.errors import OutsideError, StoreError, UserError
-from app.core.events import HANDLED
 from app.core.ports import GitHub, Ports
 from app.core.run import Run, Status
 from app.core.triggers import catch_up
+from app.runs.redelivery import ask_again
 from app.runs.thumbs import find_thumbs
 from app.runs.who import read_config
 
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 10.0
-DELIVERIES_EVERY_S: Final = 300.0
 SWEEP_EVERY_S: Final = 1_800.0
+Round: TypeAlias = Callable[[Ports], Awaitable[object]]
 ORPHAN_AGE: Final = timedelta(minutes=10)
-GITHUB_REMEMBERS: Final = timedelta(days=3)
-OVERLAP: Final = timedelta(minutes=15)
-"""How far behind the newest seen attempt the next look begins: an attempt may be logged late."""
-MAX_ATTEMPTS: Final = 40
-"""At one delivery, one every five minutes; then GitHub is not asked again."""
-_TOO_MANY: Final = 429
-MAX_ASKED: Final = 100
-"""In one round, so that a flood which was answered 429 does not use up the App's requests to GitHub."""
-_SEEN: Final = "deliveries seen up to"
 
 
-async def recover_forever(ports: Ports, *, deployment: str, label: str) -> None:
-    """Recover now and every few seconds, until cancelled. An outage of another system costs one round."""
-    is_start = True
-    while True:
-        rounds = (
-            free_runs,
-            partial(kill_orphans, deployment=deployment),
-            partial(ask_again, is_due=is_start),
-            partial(sweep, label=label, is_due=is_start),
-            find_thumbs,
-        )
+async def recover_forever(ports: Ports) -> None:
+    """Free runs of dead workers now and every few seconds, until cancelled. It asks nothing but the store."""
+    await _repeat(ports, free_runs)
+
+
+async def look_after_forever(ports: Ports, *, deployment: str, label: str) -> None:
+    """All that asks other systems, each on its own, so that none is held up by another, until cancelled."""
+    rounds: tuple[Round, ...] = (partial(kill_orphans, deployment=deployment), find_thumbs, partial(sweep, label=label))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_repeat(ports, ask_again, at_start=partial(ask_again, is_due=True)))
         for recover in rounds:
-            try:
-                await recover(ports)
-            except OutsideError as error:
-                log.warning("recovery put off", extra={"reason": str(error)})
-        is_start = False
-        await ports.clock.sleep(EVERY_S)
+            group.create_task(_repeat(ports, recover))
+
+
+async def _repeat(ports: Ports, recover: Round, *, at_start: Round | None = None) -> None:
+    """An outage of another system costs one round, or as many as it asks to be left alone for."""
+    now = at_start or recover
+    while True:
+        wait_s = EVERY_S
+        try:
+            await now(ports)
+            now = recover
+        except OutsideError as error:
+            log.warning("recovery put off", extra={"reason": str(error)})
+            wait_s = max(wait_s, error.retry_after_s or 0.0)
+        await ports.clock.sleep(wait_s)
 
 
 async def free_runs(ports: Ports) -> int:
@@ -87,40 +88,6 @@ async def kill_orphans(ports: Ports, deployment: str) -> int:
             killed += await ports.sandboxes.kill(info.id)
             log.info("orphaned sandbox killed", extra={"sandbox_id": info.id})
     return killed
-
-
-async def ask_again(ports: Ports, *, is_due: bool = False) -> int:
-    """Ask GitHub for the deliveries of ours that never arrived, when it is time or `is_due`; the number of them."""
-    if not await ports.store.claim("ask again", ttl_s=DELIVERIES_EVERY_S) and not is_due:
-        return 0
-    now = ports.clock.now()
-    seen = await ports.store.recall(_SEEN)
-    since = max(datetime.fromisoformat(seen) - OVERLAP, now - GITHUB_REMEMBERS) if seen else now - GITHUB_REMEMBERS
-    attempts = await ports.github.deliveries(since)
-    lost = find_lost(attempts)
-    for attempt in lost[:MAX_ASKED]:
-        await ports.github.redeliver(attempt.id)
-        log.info("delivery asked for again", extra={"delivery_id": attempt.guid, "event": attempt.event})
-    if attempts and not lost:
-        await ports.store.note(_SEEN, max(attempt.delivered_at for attempt in attempts).isoformat())
-    return len(lost[:MAX_ASKED])
-
-
-def find_lost(attempts: Iterable[DeliveryAttempt]) -> list[DeliveryAttempt]:
-    """Of each delivery of ours that never arrived and was not tried too often, the newest attempt.
-
-    Oldest first, but what was asked too often (429) after all that failed otherwise: a flood must not hold that up.
-    """
-    by_guid: dict[str, list[DeliveryAttempt]] = {}
-    for attempt in attempts:
-        if attempt.event in HANDLED:
-            by_guid.setdefault(attempt.guid, []).append(attempt)
-    lost = [
-        max(tries, key=lambda attempt: attempt.delivered_at)
-        for tries in by_guid.values()
-        if len(tries) < MAX_ATTEMPTS and not any(attempt.arrived for attempt in tries)
-    ]
-    return sorted(lost, key=lambda attempt: (attempt.status_code == _TOO_MANY, attempt.delivered_at))
 
 
 async def sweep(ports: Ports, *, label: str, is_due: bool = False) -> int:

@@ -1,6 +1,5 @@
 """`vibecoder run` on a local repository: commits on a new branch, and nothing else changes."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -266,7 +265,7 @@ async def test_there_is_nothing_to_catch_up_with(origin: Origin) -> None:
     app = LocalRepository(origin.path)
     async with app.open(0, "") as github:
         assert await github.labelled("vibecode") == ()
-    assert await app.deliveries(datetime.now(UTC)) == ()
+    assert (await app.delivery_log()).attempts == ()
     assert await app.repositories() == ((0, "local/greeter"),)
     await app.redeliver(1)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from app.adapters import keys
 from app.core.run import Conclusion
 from app.demo.loopback import free_port
 from app.demo.world import Issue
@@ -100,12 +101,18 @@ async def refused(world: World) -> None:
     await _lost(world, issue)
 
 
+async def _half_an_hour_passes(world: World) -> None:
+    """Let the next sweep be due."""
+    await world.keys.delete(keys.claim("sweep"))
+
+
 async def forgotten(world: World) -> None:
     """Nothing runs when a label is put, and GitHub no longer lists the delivery: the label itself is found."""
     issue = await world.issue()
     await asyncio.gather(world.web.terminate(), world.workers[0].terminate())
     await world.github.label(REPO, issue.number, "vibecode", by="maintainer")
     world.github.world.deliveries.clear()
+    await _half_an_hour_passes(world)
     await asyncio.gather(world.web.start(), world.workers[0].start())
     await world.story.mark("web and worker are up again")
     await _lost(world, issue)
@@ -117,6 +124,7 @@ async def found_and_delivered(world: World) -> None:
     await asyncio.gather(world.web.terminate(), world.workers[0].terminate())
     delivery = await world.github.label(REPO, issue.number, "vibecode", by="maintainer")
     world.github.world.deliveries.clear()
+    await _half_an_hour_passes(world)
     await asyncio.gather(world.web.start(), world.workers[0].start())
     await world.story.mark("web and worker are up again")
     await _lost(world, issue)
@@ -130,6 +138,7 @@ async def stopped_and_not_begun_again(world: World) -> None:
     await world.ask(ends=frozenset({Conclusion.FAILURE}))
     await world.settled()
     world.github.world.deliveries.clear()
+    await _half_an_hour_passes(world)
     await world.workers[0].terminate()
     await world.workers[0].start()
     await world.story.mark("the worker is up again")

@@ -104,6 +104,7 @@ class Attempt(Answer):
     action: str | None = None
     delivered_at: datetime
     status_code: int
+    redelivery: bool = False
 
 
 class CollaboratorPermission(Answer):

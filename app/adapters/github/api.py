@@ -167,17 +167,22 @@ class Api:
         params: Mapping[str, str | int] | None = None,
     ) -> AsyncIterator[A]:
         """Read a list page by page, by the links from each to the next."""
-        params = {"per_page": PER_PAGE, **(params or {})}
         for _ in range(max_pages):
-            async with self._explained(f"GET {path}"):
-                response = await self._send("GET", path, params=params)
-                page = answer.model_validate_json(response.content)
+            page, params = await self.page(path, answer, params)
             yield page
-            following = response.raw_response.links.get("next")
-            if following is None:
+            if not params:
                 return
-            # Not the link itself: it must not lead the token to another place.
-            params = dict(httpx.URL(following["url"]).params)
+
+    async def page(
+        self, path: str, answer: type[A], params: Mapping[str, str | int] | None = None
+    ) -> tuple[A, Mapping[str, str | int]]:
+        """Read one page of a list, and get the parameters that ask for the next; none on the last."""
+        async with self._explained(f"GET {path}"):
+            response = await self._send("GET", path, params={"per_page": PER_PAGE, **(params or {})})
+            page = answer.model_validate_json(response.content)
+        following = response.raw_response.links.get("next")
+        # Not the link itself: it must not lead the token to another place.
+        return page, dict(httpx.URL(following["url"]).params) if following is not None else {}
 
     async def read_elsewhere(self, path: str, *, last_bytes: int) -> bytes:
         """The end of what a GET leads to: read there without our token, and no more of it than `MAX_READ_BYTES`."""

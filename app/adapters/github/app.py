@@ -29,7 +29,7 @@ from app.adapters.github.repository import GithubkitRepository, Reach
 from app.adapters.github.retry import Retry
 from app.adapters.github.teams import Teams
 from app.adapters.github.tokens import READ, SEE, AppAuth, InstallationAuth, Tokens
-from app.core.delivery import DeliveryAttempt
+from app.core.delivery import DeliveryAttempt, LogPage
 from app.core.errors import GitHubError
 from app.core.ports import GitHub
 from app.core.registration import AppInfo, HookInfo, InstallationInfo
@@ -90,6 +90,12 @@ class GithubkitApp:
                     if installation.suspended_at is None and len(found) < MAX_REPOSITORIES:
                         found += [(installation.id, name) for name in await self._repositories(app, installation.id)]
         return tuple(found[:MAX_REPOSITORIES])
+
+    async def delivery_log(self, cursor: str = "") -> LogPage:
+        """A page of the log. See the port."""
+        async with self._connection.open(self._auth) as app:
+            page, following = await app.page(_DELIVERIES, Attempts, {"cursor": cursor} if cursor else None)
+        return LogPage(tuple(map(_attempt, page.root)), str(following.get("cursor", "")))
 
     async def deliveries(self, since: datetime) -> tuple[DeliveryAttempt, ...]:
         """The log, page by page. See the port."""
@@ -188,4 +194,7 @@ class GithubkitApp:
 
 
 def _attempt(line: Attempt) -> DeliveryAttempt:
-    return DeliveryAttempt(line.id, line.guid, line.event, line.action or "", line.delivered_at, line.status_code)
+    action = line.action or ""
+    return DeliveryAttempt(
+        line.id, line.guid, line.event, action, line.delivered_at, line.status_code, is_redelivery=line.redelivery
+    )
