@@ -216,6 +216,8 @@ def _correct(operations: Json, definitions: Json) -> None:
     # A label without a description has null everywhere, in this list too.
     label = definitions["pull-request-simple"]["properties"]["labels"]["items"]
     label["properties"]["description"] = {"type": ["string", "null"]}
+    # "You cannot change a check run conclusion to `stale`, only GitHub can set this", and GitHub does.
+    definitions["check-run"]["properties"]["conclusion"]["enum"].append("stale")
 
 
 _ERRORS: Final = [
