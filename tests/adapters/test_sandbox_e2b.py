@@ -357,7 +357,11 @@ async def test_nothing_is_left_behind_in_the_machine(sandbox: E2BSandbox) -> Non
     assert before == after
 
 
-@pytest.mark.parametrize("fault", [429, 502, 503, page(502), page(503), page(520), Edge.RESET], ids=str)
+@pytest.mark.parametrize(
+    "fault",
+    [429, 502, 503, page(502), page(503), page(520), Edge.RESET],
+    ids=["429", "502", "503", "page 502", "page 503", "page 520", "reset"],
+)
 async def test_a_blip_before_a_command_begins_is_not_seen(
     server: E2BServer, sandbox: E2BSandbox, fault: int | Response | Edge
 ) -> None:
