@@ -26,7 +26,7 @@ from app.demo.loopback import free_port
 from app.demo.model import ScriptedModel
 from app.demo.world import Comment, Delivery, Issue, PullRequest
 from app.main import serve_web
-from app.runs.recover import sweep
+from app.runs.sweep import sweep
 from app.runs.thumbs import find_thumbs
 from app.settings import Settings, load
 from app.wiring import Records

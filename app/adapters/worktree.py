@@ -9,6 +9,7 @@ import shlex
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -22,10 +23,10 @@ from app.core.escape import code
 from app.core.job import Person, Remark, read_job_key
 from app.core.listing import is_sha
 from app.core.policy import Change, Role
-from app.core.ports import GitHub
+from app.core.ports import GitHub, Listing
 from app.core.rules import Rule
 from app.core.run import Commit, PullRequest
-from app.core.triggers import Labelled
+from app.core.triggers import Labelled, Recent
 
 NOBODY: Final = "0" * 40
 MAX_COMMITS: Final = 250
@@ -49,7 +50,9 @@ class LocalRepository:
         """Where it is fetched from: once open its git folder, as `path` may lie deep in its work tree."""
         return self._git_dir.resolve()
 
-    def open(self, installation_id: int, repo: str, *, unsure_s: float = 0.0) -> AbstractAsyncContextManager[GitHub]:
+    def open(
+        self, installation_id: int, repo: str, *, unsure_s: float = 0.0, is_read_only: bool = False
+    ) -> AbstractAsyncContextManager[GitHub]:
         """Open the repository, whatever the ids. What is in it is visible at once.
 
         Raises:
@@ -75,9 +78,13 @@ class LocalRepository:
             raise UserError(f"{self.path} has no commit yet; commit something first.")
         yield self
 
-    async def repositories(self) -> tuple[tuple[int, str], ...]:
+    async def installed(self, cursor: str = "") -> Listing[int]:
+        """There is none."""
+        return Listing(())
+
+    async def repositories_of(self, installation_id: int, cursor: str = "") -> Listing[str]:
         """This one."""
-        return ((0, self.repo),)
+        return Listing((self.repo,))
 
     async def delivery_log(self, cursor: str = "") -> LogPage:
         """Nothing is delivered here."""
@@ -177,6 +184,9 @@ class LocalRepository:
         listed = await self._git("log", "--reverse", newest, "-z", "--format=%H %B", f"{ends[0]}..{ends[1]}")
         messages = (each.partition(" ") for each in listed.split("\0") if each)
         return tuple(Commit(sha, said.partition("\n")[0], job_key=read_job_key(said)) for sha, _, said in messages)
+
+    async def recent(self, since: datetime, installation_id: int) -> Recent | None:
+        return None
 
     async def labelled(self, label: str) -> tuple[Labelled, ...]:
         """There are no issues here."""

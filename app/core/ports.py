@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from pydantic import JsonValue, SecretStr
 
@@ -24,7 +24,7 @@ from app.core.pull import Pulls
 from app.core.records import Queue, Store
 from app.core.rules import Rule
 from app.core.run import Commit, PullRequest
-from app.core.triggers import Labelled
+from app.core.triggers import Labelled, Recent
 
 
 class Clock(Protocol):
@@ -124,6 +124,9 @@ class GitHub(Protocol):
         """The commits that `head` (sha or branch) has and `base` has not, oldest first, at most 250; `files` are empty.
         Repeatable."""
 
+    async def recent(self, since: datetime, installation_id: int) -> Recent | None:
+        """What was said and labelled since then; None when nothing changed. Repeatable."""
+
     async def labelled(self, label: str) -> tuple[Labelled, ...]:
         """Open issues (no pull requests) that carry the label, newest first, at most 100, each with who put it there
         last and when. Repeatable."""
@@ -143,19 +146,35 @@ class GitHub(Protocol):
         """A token that reads this one repository's contents and nothing else, minted now, good for an hour."""
 
 
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T_co]):
+    """A page of a list. `cursor` asks for the next page; empty on the last."""
+
+    items: tuple[T_co, ...]
+    cursor: str = ""
+
+
 class GitHubApp(Protocol):
     """The App itself."""
 
-    def open(self, installation_id: int, repo: str, *, unsure_s: float = 0.0) -> AbstractAsyncContextManager[GitHub]:
+    def open(
+        self, installation_id: int, repo: str, *, unsure_s: float = 0.0, is_read_only: bool = False
+    ) -> AbstractAsyncContextManager[GitHub]:
         """Open one repository (`owner/name`) for one job, in the job's own task.
 
+        With `is_read_only` its token can write nothing.
         For `unsure_s` from now, something that was asked for before may be there and not be visible yet: whatever is
         looked up before it is created is looked up until then.
         """
 
-    async def repositories(self) -> tuple[tuple[int, str], ...]:
-        """Installation id and `owner/name` of each repository the App works on, suspended ones left out; at most 1,000.
-        Repeatable."""
+    async def installed(self, cursor: str = "") -> Listing[int]:
+        """A page of the ids of the App's installations, suspended ones left out. Repeatable."""
+
+    async def repositories_of(self, installation_id: int, cursor: str = "") -> Listing[str]:
+        """A page of an installation's repositories (`owner/name`) that can be written to. Repeatable."""
 
     async def delivery_log(self, cursor: str = "") -> LogPage:
         """A page of GitHub's log of attempts to deliver, newest first. GitHub forgets them after days. Repeatable."""

@@ -295,6 +295,20 @@ TOO_LATE: Final = (
 )
 
 
+TOO_LATE_COMMENT: Final = (
+    "I learned of this command late, and the thread has changed since, so I do not know what was asked for. "
+    "Say it again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """What happened in a repository lately: labels (in lower case) of open issues that changed, and comments."""
+
+    labels: frozenset[str]
+    comments: tuple[CommentCreated, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Labelled:
     """An open issue that carries the label now. `labelled_by` put it there at `labelled_at`, whole seconds, UTC.
@@ -312,15 +326,16 @@ class Labelled:
     changed_at: datetime | None = None
 
 
-def catch_up(found: Labelled, *, repo: str, installation_id: int, now: datetime) -> Job:
+def catch_up(found: Labelled, *, repo: str, installation_id: int, now: datetime, verb: Verb = Verb.START) -> Job:
     """The job of a label whose delivery never came: the same id that the delivery would have given, were it to come.
 
     Nobody knows what the issue said at that moment once it has changed since: then people are asked to say it again.
     """
     has_changed = found.changed_at is not None
-    command = Command(Verb.UNREADABLE, problem=TOO_LATE) if has_changed else Command(Verb.START)
+    command = Command(Verb.UNREADABLE, problem=TOO_LATE) if has_changed else Command(verb)
     return Job(
         command=command,
+        mode=_mode(command.verb, is_pull_request=False),
         id=job_id(repo, found.number, Source.LABEL, _moment(found.labelled_at)),
         repo=repo,
         installation_id=installation_id,

@@ -23,7 +23,10 @@ async def list_issues(call: Call) -> Response:
     issues = [issue for issue in there if state in {"all", issue.state}]
     wanted = {name.lower() for name in call.query("labels").split(",") if name}
     issues = [issue for issue in issues if wanted <= {label.name.lower() for label in issue.labels}]
-    issues.sort(key=lambda issue: issue.number, reverse=call.query("direction", "desc") == "desc")
+    if since := call.query("since"):
+        issues = [issue for issue in issues if stamp(issue.updated_at) >= since]
+    is_by_update, is_reversed = call.query("sort") == "updated", call.query("direction", "desc") == "desc"
+    issues.sort(key=lambda issue: (stamp(issue.updated_at) if is_by_update else "", issue.number), reverse=is_reversed)
     shown, links = page(call.request, issues)
     return reply([call.shapes.issue(repo, issue) for issue in shown], headers=links)
 
@@ -58,6 +61,14 @@ async def list_comments(call: Call) -> Response:
         comments = [comment for comment in comments if call.shapes.comment(call.repo, comment)["updated_at"] >= since]
     shown, links = page(call.request, comments)
     return reply([call.shapes.comment(call.repo, comment) for comment in shown], headers=links)
+
+
+async def list_all_comments(call: Call) -> Response:
+    """Those of every thread, oldest first."""
+    repo, since = call.repo, call.query("since")
+    comments = [each for each in repo.comments.values() if not since or stamp(each.updated_at) >= since]
+    shown, links = page(call.request, comments)
+    return reply([call.shapes.comment(repo, comment) for comment in shown], headers=links)
 
 
 async def create_comment(call: Call) -> Response:
@@ -194,6 +205,7 @@ _ISSUE: Final = f"{_REPO}/issues/{{number}}"
 _COMMENT: Final = f"{_REPO}/issues/comments/{{id}}"
 
 ROWS: Final[tuple[Row, ...]] = (
+    ("GET", f"{_REPO}/issues/comments", list_all_comments, _READ),
     ("GET", _COMMENT, get_comment, _READ),
     ("PATCH", _COMMENT, edit_comment, _WRITE),
     ("DELETE", _COMMENT, delete_comment, _WRITE),

@@ -4,7 +4,7 @@
                     sandboxes without a run are killed
                     a 👍 to a plan that waits carries it out (runs/thumbs.py)
     every 5 min     what GitHub's log says did not arrive is asked for again, and at start (runs/redelivery.py)
-    every 30 min    open issues with the label and without a run get one: GitHub's log reaches back some days only
+    every 30 min    labels and commands that no delivery told of are looked for (runs/sweep.py)
 
 Each goes on by itself: what waits for another system holds up none of the others. One worker at a time does each,
 whoever claims it first. All of it may be repeated, since a job's id names the request.
@@ -17,18 +17,16 @@ from datetime import timedelta
 from functools import partial
 from typing import Final, TypeAlias
 
-from app.core.errors import OutsideError, StoreError, UserError
-from app.core.ports import GitHub, Ports
-from app.core.run import Run, Status
-from app.core.triggers import catch_up
+from app.core.errors import OutsideError
+from app.core.ports import Ports
+from app.core.run import Status
 from app.runs.redelivery import ask_again
+from app.runs.sweep import sweep
 from app.runs.thumbs import find_thumbs
-from app.runs.who import read_config
 
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 10.0
-SWEEP_EVERY_S: Final = 1_800.0
 Round: TypeAlias = Callable[[Ports], Awaitable[object]]
 ORPHAN_AGE: Final = timedelta(minutes=10)
 
@@ -88,44 +86,3 @@ async def kill_orphans(ports: Ports, deployment: str) -> int:
             killed += await ports.sandboxes.kill(info.id)
             log.info("orphaned sandbox killed", extra={"sandbox_id": info.id})
     return killed
-
-
-async def sweep(ports: Ports, *, label: str, is_due: bool = False) -> int:
-    """Give every open issue that carries the label and never had a run its job; the number of them.
-
-    An issue whose pull request is there had one, whatever the store knows.
-    """
-    if not await ports.store.claim("sweep", ttl_s=SWEEP_EVERY_S) and not is_due:
-        return 0
-    put = 0
-    for installation_id, repo in await ports.github.repositories():
-        try:
-            put += await _sweep_repo(ports, label, installation_id, repo)
-        except StoreError:
-            raise
-        except OutsideError as error:
-            log.warning("repository not swept", extra={"repo": repo, "reason": str(error)})
-    return put
-
-
-async def _own_label(ports: Ports, github: GitHub) -> str:
-    try:
-        return (await read_config(ports, github)).label
-    except UserError:
-        return ""  # whoever asks for a run there is told what is wrong
-
-
-async def _sweep_repo(ports: Ports, label: str, installation_id: int, repo: str) -> int:
-    put = 0
-    async with ports.github.open(installation_id, repo) as github:
-        for found in await github.labelled(await _own_label(ports, github) or label):
-            if await ports.store.latest(repo, found.number) is not None:
-                continue
-            now = ports.clock.now()
-            job = catch_up(found, repo=repo, installation_id=installation_id, now=now)
-            if await github.issue_pull_request(found.number, is_open=False) is not None:
-                continue
-            if await ports.queue.put(Run(job=job, updated_at=now)):
-                put += 1
-                log.info("label caught up", extra={"job_id": job.id})
-    return put

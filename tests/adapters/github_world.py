@@ -147,3 +147,22 @@ def git_commit(
 def refused(status: int, message: str, *errors: dict[str, str], **headers: str) -> httpx.Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return httpx.Response(status, json={"message": message, "errors": list(errors)}, headers=named)
+
+
+async def all_repositories(app: GithubkitApp) -> tuple[tuple[int, str], ...]:
+    """Every repository of every installation, page by page."""
+    found: list[tuple[int, str]] = []
+    page = ""
+    while True:
+        installations = await app.installed(page)
+        for installation_id in installations.items:
+            cursor = ""
+            while True:
+                repos = await app.repositories_of(installation_id, cursor)
+                found += [(installation_id, name) for name in repos.items]
+                cursor = repos.cursor
+                if not cursor:
+                    break
+        page = installations.cursor
+        if not page:
+            return tuple(found)

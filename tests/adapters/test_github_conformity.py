@@ -16,7 +16,7 @@ from app.core.job import Person
 from app.core.policy import Change
 from app.core.ports import GitHub
 from app.core.pull import Check
-from tests.adapters.github_world import HEAD, NEXT, World, comment, git_commit, open_world, pull, ref
+from tests.adapters.github_world import HEAD, NEXT, World, all_repositories, comment, git_commit, open_world, pull, ref
 
 Sent: TypeAlias = tuple[str, str, dict[str, str], Any]
 BRANCH = "vibecode/12-typo"
@@ -276,7 +276,7 @@ CASES: dict[str, tuple[Ours, Typed]] = {
 
 APP_CASES: dict[str, tuple[Callable[[GithubkitApp], Awaitable[object]], Typed]] = {
     "repositories": (
-        lambda ours: ours.repositories(),
+        all_repositories,
         lambda rest: [
             rest.apps.async_list_installations(per_page=100),
             rest.apps.async_list_repos_accessible_to_installation(per_page=100),

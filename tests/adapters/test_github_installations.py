@@ -10,7 +10,7 @@ from app.core.delivery import DeliveryAttempt
 from app.core.errors import GitHubError
 from app.core.job import Person
 from app.core.triggers import Labelled
-from tests.adapters.github_world import API, PATH, World, open_world, refused
+from tests.adapters.github_world import API, PATH, World, all_repositories, open_world, refused
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 LOG = "/app/hook/deliveries"
@@ -42,7 +42,7 @@ def line(number: int, minutes_ago: int, status_code: int = 202, **more: object) 
 async def test_every_installations_repositories_are_named() -> None:
     async with open_world() as world:
         installed(world, 42, 43, r42=[{"full_name": "acme/a"}, {"full_name": "acme/b"}], r43=[{"full_name": "ada/c"}])
-        assert await world.app.repositories() == ((42, "acme/a"), (42, "acme/b"), (43, "ada/c"))
+        assert await all_repositories(world.app) == ((42, "acme/a"), (42, "acme/b"), (43, "ada/c"))
         minted = world.sent("POST", "/app/installations/42/access_tokens")
         assert minted == [{"permissions": {"metadata": "read"}}]
 
@@ -54,16 +54,8 @@ async def test_what_cannot_be_written_to_is_left_out() -> None:
         world.router.get("/app/installations").respond(
             json=[{"id": 41, "suspended_at": "2026-01-01T00:00:00Z"}, {"id": 42}]
         )
-        assert await world.app.repositories() == ((42, "acme/a"),)
+        assert await all_repositories(world.app) == ((42, "acme/a"),)
         assert world.sent("POST", "/app/installations/41/access_tokens") == []
-
-
-@pytest.mark.parametrize("answer", [refused(404, "Not Found"), refused(403, "This installation has been suspended")])
-async def test_an_installation_that_went_away_meanwhile_is_passed_over(answer: httpx.Response) -> None:
-    async with open_world() as world:
-        installed(world, 42, 43, r43=[{"full_name": "ada/c"}])
-        world.router.post("/app/installations/42/access_tokens").mock(return_value=answer)
-        assert await world.app.repositories() == ((43, "ada/c"),)
 
 
 async def test_an_absent_github_is_not_taken_for_an_empty_one() -> None:
@@ -71,15 +63,7 @@ async def test_an_absent_github_is_not_taken_for_an_empty_one() -> None:
         installed(world, 42, 43, r43=[{"full_name": "ada/c"}])
         world.router.post("/app/installations/42/access_tokens").respond(502)
         with pytest.raises(GitHubError):
-            await world.app.repositories()
-
-
-async def test_a_thousand_repositories_are_enough() -> None:
-    async with open_world() as world:
-        many = [{"full_name": f"acme/r{index}"} for index in range(700)]
-        installed(world, 42, 43, 44, r42=many, r43=many, r44=many)
-        assert len(await world.app.repositories()) == 1_000
-        assert world.sent("POST", "/app/installations/44/access_tokens") == []
+            await all_repositories(world.app)
 
 
 def paged(world: World, *pages: list[dict[str, object]]) -> list[str]:

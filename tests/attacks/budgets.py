@@ -213,7 +213,7 @@ async def three_workers_write(scene: Scene) -> None:
     """Three workers write for one installation as fast as they can: together they stay under GitHub's limit."""
     issue, settings = await scene.bot.issue(), scene.bot.settings
     pace_of = partial(shared_pace, scene.bot.records.store.take_turn)
-    installation = (await wiring.github_app(settings).repositories())[0][0]
+    installation = (await wiring.github_app(settings).installed()).items[0]
     held_back = 0
 
     async def write() -> None:

@@ -21,6 +21,7 @@ from app.core.pull import Check
 from app.demo.ci import Outcome
 from app.demo.github import DemoGitHub
 from app.demo.world import EVENTS
+from tests.adapters.github_world import all_repositories
 from tests.contract.demo_github import REPO, SECRET
 from tests.published import payload_faults
 from tests.published.recorder import Recorder
@@ -108,6 +109,8 @@ async def follow_up(demo: DemoGitHub, github: GitHub, number: int, comment_id: i
     await demo.statuses.report(REPO, BRANCH, "ci/jenkins", "failure", "It broke", by="jenkins")
     head = await github.head(BRANCH) or ""
     await pulls.suites(head)
+    await demo.comment(REPO, 1, "/vibecode help", by="mona")
+    await github.recent(datetime.now(UTC) - timedelta(hours=1), 42)
     for check in await pulls.checks(head):
         await pulls.check_log(check)
         await pulls.rerun(check)
@@ -121,7 +124,7 @@ async def ask_as_app(demo: DemoGitHub) -> None:
     app = the_app(demo)
     demo.webhook_url = f"{demo.url}/nobody/listens"
     await demo.ping()
-    await app.repositories()
+    await all_repositories(app)
     await app.about()
     await app.hook()
     await app.try_token((await app.installations())[0].id)

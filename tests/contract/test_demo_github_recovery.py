@@ -14,6 +14,7 @@ from app.core.job import Person
 from app.core.policy import Change
 from app.core.triggers import catch_up
 from app.demo.github import DemoGitHub
+from tests.adapters.github_world import all_repositories
 from tests.contract import demo_github
 from tests.contract.demo_github import REPO
 from tests.contract.test_demo_github_webhooks import Receiver
@@ -141,14 +142,14 @@ async def test_all_repositories_of_the_app_are_named(github: DemoGitHub, app: Gi
     await github.repo("ada/own")
     repos = github.world.repos
     everything = {(repos[name].installation_id, name) for name in (REPO, "acme/other", "ada/own")}
-    assert set(await app.repositories()) == everything
+    assert set(await all_repositories(app)) == everything
 
     await github.suspend("ada")
-    assert {name for _, name in await app.repositories()} == {REPO, "acme/other"}
+    assert {name for _, name in await all_repositories(app)} == {REPO, "acme/other"}
     await github.suspend("ada", is_suspended=False)
-    assert set(await app.repositories()) == everything
+    assert set(await all_repositories(app)) == everything
     await github.uninstall("acme")
-    assert {name for _, name in await app.repositories()} == {"ada/own"}
+    assert {name for _, name in await all_repositories(app)} == {"ada/own"}
 
 
 async def test_where_the_app_is_suspended_it_may_nothing_and_is_told_of_nothing(

@@ -1,5 +1,6 @@
 """What breaks in the middle goes on where it stopped; what never arrived is found."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from app.core.run import Conclusion
@@ -156,3 +157,43 @@ async def test_work_that_was_begun_before_everything_was_forgotten_is_gone_on_wi
         "Say so in the README",
     ]
     assert len(bot.comments(issue)) == 1
+
+
+async def test_a_command_that_nobody_told_us_of_is_found(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    issue = await bot.issue()
+    address, bot.github.webhook_url = bot.github.webhook_url, ""
+    run_id = await bot.say(issue, "/vibecode")
+    bot.github.webhook_url = address
+    await bot.swept()
+    run = await bot.settled(run_id)
+    await bot.swept()
+
+    assert run.conclusion is Conclusion.SUCCESS
+    assert len((await bot.records.store.list()).runs) == 1
+
+
+async def test_a_label_for_a_plan_that_nobody_told_us_of_is_found(bot: Bot) -> None:
+    bot.model.says(*MEND[:1])
+    issue = await bot.issue()
+    address, bot.github.webhook_url = bot.github.webhook_url, ""
+    await bot.label(issue, "vibecode:plan")
+    bot.github.webhook_url = address
+    await bot.swept()
+    (run,) = await bot.work()
+
+    assert run.conclusion is Conclusion.ACTION_REQUIRED
+
+
+async def test_a_lost_command_starts_nothing_once_the_issue_says_something_else(bot: Bot) -> None:
+    issue = await bot.issue()
+    address, bot.github.webhook_url = bot.github.webhook_url, ""
+    run_id = await bot.say(issue, "/vibecode")
+    issue.updated_at += timedelta(minutes=1)
+    issue.body = "Delete everything."
+    bot.github.webhook_url = address
+    await bot.swept()
+    run = await bot.settled(run_id)
+
+    assert run.cost.turns == 0
+    assert "I learned of this command late" in bot.comments(issue)[0].body

@@ -124,8 +124,15 @@ class Comment(Answer):
     user: Account | None = None
     performed_via_github_app: App | None = None
     author_association: str = "NONE"
+    issue_url: str = ""
     created_at: datetime | None = None
     updated_at: datetime | None = None
+
+    @property
+    def thread(self) -> int:
+        """The number of the issue or pull request; 0 where it is not told."""
+        number = self.issue_url.rpartition("/")[2]
+        return int(number) if number.isdecimal() else 0
 
     @property
     def is_by_bot(self) -> bool:
@@ -158,6 +165,7 @@ class Issue(Answer):
     user: Account | None = None
     pull_request: Mapping[str, object] | None = None
     updated_at: datetime | None = None
+    labels: "tuple[Label, ...]" = ()
 
 
 class IssueEvent(Answer):

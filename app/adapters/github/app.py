@@ -21,20 +21,18 @@ from app.adapters.github.answers import (
     Registered,
     Repositories,
 )
-from app.adapters.github.api import PER_PAGE, Api, Connection
+from app.adapters.github.api import PER_PAGE, Connection
 from app.adapters.github.once import or_none
 from app.adapters.github.pace import Pace
 from app.adapters.github.pull_answers import Content, Contents
 from app.adapters.github.repository import GithubkitRepository, Reach
 from app.adapters.github.retry import Retry
 from app.adapters.github.teams import Teams
-from app.adapters.github.tokens import READ, SEE, AppAuth, InstallationAuth, Tokens
+from app.adapters.github.tokens import READ, READ_ALL, SEE, AppAuth, InstallationAuth, Tokens
 from app.core.delivery import DeliveryAttempt, LogPage
-from app.core.errors import GitHubError
-from app.core.ports import GitHub
+from app.core.ports import GitHub, Listing
 from app.core.registration import AppInfo, HookInfo, InstallationInfo
 
-MAX_REPOSITORIES: Final = 1_000
 _DELIVERIES: Final = "/app/hook/deliveries"
 
 log = logging.getLogger(__name__)
@@ -71,25 +69,36 @@ class GithubkitApp:
         self._paces: dict[int, Pace] = {}
 
     @asynccontextmanager
-    async def open(self, installation_id: int, repo: str, *, unsure_s: float = 0.0) -> AsyncIterator[GitHub]:
+    async def open(
+        self, installation_id: int, repo: str, *, unsure_s: float = 0.0, is_read_only: bool = False
+    ) -> AsyncIterator[GitHub]:
         """Open one repository. No request is sent until the first call."""
         pace = self._pace(installation_id)
         async with self._connection.open(self._auth) as app:
             tokens = Tokens(app, installation_id, repo, optional=self.optional)
-            async with self._connection.open(InstallationAuth(tokens), pace, repo) as api:
+            auth = InstallationAuth(tokens, READ_ALL if is_read_only else None)
+            async with self._connection.open(auth, pace, repo) as api:
                 sight = self._connection.retry.sight(unsure_s)
                 reach = Reach(api, app, tokens, Teams(self._connection, tokens, repo, pace))
                 yield GithubkitRepository(repo, app_id=self._app_id, reach=reach, sight=sight)
 
-    async def repositories(self) -> tuple[tuple[int, str], ...]:
-        """All repositories that can be written to. See the port."""
-        found: list[tuple[int, str]] = []
+    async def installed(self, cursor: str = "") -> Listing[int]:
+        """A page of installations. See the port."""
         async with self._connection.open(self._auth) as app:
-            async for page in app.pages("/app/installations", Installations):
-                for installation in page.root:
-                    if installation.suspended_at is None and len(found) < MAX_REPOSITORIES:
-                        found += [(installation.id, name) for name in await self._repositories(app, installation.id)]
-        return tuple(found[:MAX_REPOSITORIES])
+            page, following = await app.page("/app/installations", Installations, {"page": cursor} if cursor else None)
+        active = tuple(each.id for each in page.root if each.suspended_at is None)
+        return Listing(active, str(following.get("page", "")))
+
+    async def repositories_of(self, installation_id: int, cursor: str = "") -> Listing[str]:
+        """A page of an installation's repositories. See the port."""
+        async with (
+            self._connection.open(self._auth) as app,
+            self._connection.open(InstallationAuth(Tokens(app, installation_id), SEE)) as api,
+        ):
+            params = {"page": cursor} if cursor else None
+            page, following = await api.page("/installation/repositories", Repositories, params)
+        names = [repo.full_name for repo in page.repositories if not (repo.archived or repo.disabled)]
+        return Listing(tuple(names), str(following.get("page", "")))
 
     async def delivery_log(self, cursor: str = "") -> LogPage:
         """A page of the log. See the port."""
@@ -169,19 +178,6 @@ class GithubkitApp:
         """Ask for it. See the port."""
         async with self._connection.open(self._auth) as app:
             await app.call("POST", f"{_DELIVERIES}/{attempt_id}/attempts", Anything)
-
-    async def _repositories(self, app: Api, installation_id: int) -> list[str]:
-        """The names of one installation's repositories; none when it has just been suspended or removed."""
-        names: list[str] = []
-        try:
-            async with self._connection.open(InstallationAuth(Tokens(app, installation_id), SEE)) as api:
-                async for page in api.pages("/installation/repositories", Repositories):
-                    names += [repo.full_name for repo in page.repositories if not (repo.archived or repo.disabled)]
-        except GitHubError as error:
-            if error.is_passing:
-                raise
-            log.warning("installation passed over", extra={"installation": installation_id, "reason": str(error)})
-        return names
 
     def _pace(self, installation_id: int) -> Pace | None:
         """The installation's limiter. Those that would hold nothing back are forgotten first."""

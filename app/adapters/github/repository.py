@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Final
 
 from pydantic import SecretStr
 
+from app.adapters.github.activity import find_recent
 from app.adapters.github.address import path_part, repo_path
 from app.adapters.github.answers import (
     Anything,
@@ -35,7 +37,7 @@ from app.core.job import Person, Remark, read_job_key
 from app.core.policy import BRANCH_PREFIX, Change, Role
 from app.core.rules import Rule
 from app.core.run import Commit, PullRequest
-from app.core.triggers import Labelled
+from app.core.triggers import Labelled, Recent
 
 _PER_PAGE: Final = 100
 _REMARK_PAGES: Final = 3
@@ -166,6 +168,9 @@ class GithubkitRepository:
         # Not in pages: only so are they the newest, and the oldest of them first.
         compared = await self._api.call("GET", path, Comparison)
         return tuple(_compared(commit) for commit in compared.commits)
+
+    async def recent(self, since: datetime, installation_id: int) -> Recent | None:
+        return await find_recent(self._api, self.repo, self._path, since, installation_id)
 
     async def labelled(self, label: str) -> tuple[Labelled, ...]:
         return await find_labelled(self._api, self._path, label)

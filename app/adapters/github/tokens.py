@@ -38,6 +38,7 @@ _LEVELS: Final = {"read": 1, "write": 2, "admin": 3}
 WORKFLOWS: Final = {"workflows": "write"}
 """Beside `WORK` where the deployment has it: to bring changes to workflow files that people made."""
 READ: Final = {"contents": "read"}
+READ_ALL: Final = dict.fromkeys(("contents", "issues", "metadata", "pull_requests"), "read")
 SEE: Final = {"metadata": "read"}
 
 _UNSEEN: Final = re.compile(r"does not exist or is not accessible")
