@@ -159,7 +159,7 @@ async def test_where_the_app_is_suspended_it_may_nothing_and_is_told_of_nothing(
         await port.default_branch()
         await github.suspend("acme")
         with pytest.raises(GitHubError, match="suspended") as caught:
-            await port.default_branch()
+            await port.head("main")
         assert (caught.value.status, caught.value.is_passing) == (403, False)
     issue = await github.issue(REPO, title="Unheard", author="mona")
     delivery = await github.label(REPO, issue.number, "vibecode", by="mona")
@@ -175,7 +175,7 @@ async def test_where_the_app_is_removed_its_tokens_end(
         await port.default_branch()
         await github.uninstall("acme")
         with pytest.raises(GitHubError, match="not installed") as caught:
-            await port.default_branch()
+            await port.head("main")
         assert not caught.value.is_passing
     assert [(event, payload["action"]) for event, payload in await receiver.until(1)] == [("installation", "deleted")]
 
