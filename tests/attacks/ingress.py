@@ -300,7 +300,7 @@ async def forged_flood(scene: Scene) -> None:
     seconds = time.monotonic() - began
     assert {answer.status_code for answer in await flood} <= {401, 429}
     assert delivery.status_code == 202, delivery.status_code
-    assert seconds < 5.0, f"The true delivery took {seconds:.1f} s."
+    assert seconds < 10.0, f"The true delivery took {seconds:.1f} s; GitHub gives up after 10."
     scene.assert_in(scene.log.getvalue(), "bad signature")
 
 

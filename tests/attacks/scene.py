@@ -225,6 +225,9 @@ async def opened(
         bot.model.answers(_agree)
         if is_worker_up:
             await bot.start_worker()
+            async with asyncio.timeout(30):  # what an attack keeps from being delivered, the sweep would find
+                while '"is_over":true' not in await bot.ports.store.recall("sweep"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
         async with httpx.AsyncClient(base_url=bot.url, timeout=20) as client:
             yield Scene(bot, folder, log, client)
 
