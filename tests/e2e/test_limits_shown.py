@@ -35,7 +35,7 @@ async def test_githubs_limit(bot: Bot, headers: Mapping[str, str], words: str) -
     await bot.waits_for(words)
 
     said = await shown(bot, issue, words)
-    assert "### ⏳ Waiting · 40 %" in said
+    assert "### ⏳ Waiting · 0 %" in said
     assert re.search(r"Waiting until [0-9 A-Za-z]*\d\d:\d\d UTC: GitHub answered 403", said)
 
 
@@ -56,7 +56,7 @@ async def test_a_run_that_goes_on_is_working_again(bot: Bot) -> None:
     issue = await bot.issue()
     await bot.label(issue)
     await bot.waits_for("502")
-    await shown(bot, issue, "⏳ Waiting · 40 %")
+    await shown(bot, issue, "⏳ Waiting · 0 %")
     (run,) = await bot.work()
 
     assert run.wake_at is None
