@@ -258,7 +258,7 @@ async def branch_deleted_at_work(scene: Scene) -> None:
     await scene.github.upkeep.delete_branch(REPO, begun.branch)
     run = await _let_go(scene, begun)
     assert (run.conclusion, run.commits) == (Conclusion.CANCELLED, ()), f"{run.conclusion}: {run.commits}"
-    scene.assert_told(f"The branch `{run.branch}` was deleted, so this run ended; a retry starts over on a new one.")
+    scene.assert_told(f"The branch `{begun.branch}` was deleted, so this run ended; a retry starts over on a new one.")
     scene.model.forget()
     polish = (edit("Says hello.", "Says hello!", "README.md"), finish("Polished."))
     scene.model.says(edit("helo", "hello"), finish("Mended."), *polish)

@@ -140,7 +140,7 @@ async def other_case(scene: Scene) -> None:
 @attack("gate")
 async def other_endings(scene: Scene) -> None:
     """Protected names with a dot, a blank or a stream at their end, which Windows does not see."""
-    names = (".github./workflows/evil.yml", ".github /workflows/evil.yml", "AGENTS.md.", "CODEOWNERS::$DATA")
+    names = (".github./workflows/evil.yml", ".github /workflows/worse.yml", "AGENTS.md.", "CODEOWNERS::$DATA")
     plant = "; ".join(f"mkdir -p '{name.rpartition('/')[0] or '.'}'; echo EVIL > '{name}'" for name in names)
     await _assert_held(scene, shell(plant), named="`CODEOWNERS::$DATA`")
 
