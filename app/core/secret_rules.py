@@ -122,7 +122,7 @@ def _is_key_block(value: str) -> bool:
 
 _BASE64URL: Final = "[A-Za-z0-9_-]"
 _JWT: Final = rf"eyJ{_BASE64URL}{{10,600}}+\.eyJ{_BASE64URL}{{10,4000}}+\.{_BASE64URL}{{10,2000}}+"
-_SEPARATED: Final = r"(?:(?:\s|\\[nr]|[\"'+,]){0,20}+[A-Za-z0-9+/=]{40,20000}+)*+"
+_SEPARATED: Final = r"(?:(?:\s|\\[nr]|[\"'+,]){0,20}[A-Za-z0-9+/=]{40,20000}+)*"
 _NAME: Final = (
     r"(?i:secret|token|passwd|password|credential|(?:api|access|private|signing|encryption|auth|account|storage)[_-]?key)"
     r"(?!\w{0,30}(?i:hash|sha\d|digest|checksum|fingerprint|_id\b|ur[il]\b|file|path|version|_name\b))\w{0,30}"
@@ -178,7 +178,7 @@ OWN: Final[tuple[Rule, ...]] = (
         "a private key",
         ("private key",),
         r"-----BEGIN[ A-Z0-9_-]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-        rf"(?:(?:[^-]|-(?!----)){{0,20000}}+-----END[ A-Z0-9_-]{{0,40}}PRIVATE KEY(?: BLOCK)?-----|{_SEPARATED})",
+        rf"(?:(?:[^-]|-(?!----)){{0,20000}}-----END[ A-Z0-9_-]{{0,40}}PRIVATE KEY(?: BLOCK)?-----|{_SEPARATED})",
         judge_at_gate=_is_key_block,
     ),
     Rule(

@@ -193,7 +193,7 @@ class E2BSandbox:
         leaves_daemons: bool = False,
     ) -> ExecResult:
         """See `Sandbox.exec`."""
-        if refused := script.refusal([*argv, cwd, *(env or {}).values()]):
+        if refused := script.refusal(argv, cwd, *(env or {}).values()):
             return refused
         started = monotonic()
         called = script.sh(script.CALL, self._absolute(cwd), *argv)

@@ -158,7 +158,7 @@ class LocalSandbox:
         leaves_daemons: bool = False,
     ) -> ExecResult:
         """See `Sandbox.exec`. Leaves no daemon; what a limit stopped ends with 137 and a last line that names it."""
-        if refused := script.refusal([*argv, cwd, *(env or {}).values()]):
+        if refused := script.refusal(argv, cwd, *(env or {}).values()):
             return refused
         started = monotonic()
         called = script.sh(script.CALL, self._absolute(cwd), *map(self._paths.real, argv))

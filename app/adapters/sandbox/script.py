@@ -67,12 +67,13 @@ def not_read(path: str, exit_code: int | None, output: str) -> OSError:
     return OSError(f"{path} cannot be read. {output.strip()[-500:]}")
 
 
-def refusal(argv: Sequence[str]) -> ExecResult | None:
-    """The result of a command that no machine could even start; None when it may be tried."""
+def refusal(argv: Sequence[str], *others: str) -> ExecResult | None:
+    """The result of a command that no machine could even start; None when it may be tried. `others` are what it is
+    started with: its folder, the values of its environment."""
     if not argv or not argv[0]:
         return ExecResult(127, "There is no command.", 0.0)
     try:
-        has_nul = b"\0" in "".join(argv).encode()
+        has_nul = b"\0" in "".join((*argv, *others)).encode()
     except UnicodeEncodeError:
         return ExecResult(CANNOT_RUN, "A command must be valid Unicode.", 0.0)
     return ExecResult(CANNOT_RUN, "A command cannot hold NUL characters.", 0.0) if has_nul else None
