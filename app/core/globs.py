@@ -5,9 +5,10 @@ as it can, which is enough, and `**` is followed folder by folder. https://git-s
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import Final
 
 _TOKEN: Final = re.compile(r"\*+|\?|\[[!^]?\]?(?:\\.|[^\]\\])*\]|\\?.", re.DOTALL)
@@ -37,7 +38,10 @@ class Glob:
         return reached - {len(path)} if self.is_folder else reached
 
 
-def match_any(globs: Iterable[Glob], path: str) -> bool:
+Globs = tuple[Glob, ...]
+
+
+def match_any(globs: Globs, path: str) -> bool:
     """Do they match the path or a folder that it is in? Of several that match the same, the last decides."""
     parts = path.split("/")
     found = [(glob.is_negated, glob.ends(parts)) for glob in globs]
@@ -49,25 +53,66 @@ def match_any(globs: Iterable[Glob], path: str) -> bool:
 
 
 @lru_cache(64)
-def compile_globs(patterns: tuple[str, ...]) -> tuple[Glob, ...]:
-    """The patterns, without blank lines, comments and what can match nothing."""
-    return tuple(glob for each in patterns if (glob := _compile(each)) is not None)
+def compile_globs(patterns: tuple[str, ...]) -> Globs:
+    """The patterns, without those that can match nothing. Neighbours that are names at any depth become one."""
+    globs = [glob for each in patterns if (glob := _try_to_compile(each)) is not None]
+    joined: list[Glob] = []
+    for is_name, group in groupby(globs, key=_is_name):
+        some = list(group)
+        joined += [_join(some)] if is_name else some
+    return tuple(joined)
 
 
-def _compile(pattern: str) -> Glob | None:
+def compile_glob(pattern: str) -> Glob:
+    """One pattern.
+
+    Raises:
+        ValueError: it can match nothing. The text says why, without a full stop.
+    """
     pattern = pattern if pattern.endswith("\\ ") else pattern.rstrip()
     is_negated = pattern.startswith("!")
     pattern = pattern.removeprefix("!") if is_negated else pattern
-    if pattern.startswith("#") or not pattern.strip("/"):
-        return None
+    if not pattern.strip("/"):
+        raise ValueError("it is empty")
+    if pattern.startswith("#"):
+        raise ValueError("it is a comment; write `\\#` for a name that begins with `#`")
     words = pattern.strip("/").split("/")
+    if not {"", ".", ".."}.isdisjoint(words):
+        raise ValueError("paths are written from the repository's root, without `.`, `..` or empty parts")
     if len(words) == 1 and not pattern.startswith("/") and words != [_ANY_FOLDERS]:
         words.insert(0, _ANY_FOLDERS)
-    try:
-        parts = tuple(None if word == _ANY_FOLDERS else re.compile(_translate(word), re.DOTALL) for word in words)
-    except re.error:
-        return None
+    parts = tuple(None if word == _ANY_FOLDERS else _compile_part(word) for word in words)
     return Glob(parts, is_negated, is_folder=pattern.endswith("/"))
+
+
+def _is_name(glob: Glob) -> bool:
+    return len(glob.parts) == 2 and glob.parts[0] is None and not (glob.is_negated or glob.is_folder)
+
+
+def _join(names: Sequence[Glob]) -> Glob:
+    patterns = [part.pattern for name in names for part in name.parts if part is not None]
+    return Glob((None, re.compile("|".join(patterns), re.DOTALL)), is_negated=False, is_folder=False)
+
+
+def _try_to_compile(pattern: str) -> Glob | None:
+    try:
+        return compile_glob(pattern)
+    except ValueError:
+        return None
+
+
+def _compile_part(word: str) -> re.Pattern[str]:
+    for found in _TOKEN.finditer(word):
+        if found[0] in {"[", "[]", "[!]", "[^]"}:
+            raise ValueError("a `[` has no `]` in the same part of the path; write `\\[` for the character itself")
+        if found[0] == "\\":
+            raise ValueError("it has a `\\` with nothing after it")
+        if len(found[0]) > 2 and "[:" in found[0]:
+            raise ValueError("classes such as `[:alpha:]` are not supported")
+    try:
+        return re.compile(_translate(word), re.DOTALL)
+    except re.error as error:
+        raise ValueError(f"it has a {error.msg}") from error
 
 
 def _translate(word: str) -> str:
@@ -82,7 +127,7 @@ def _translate(word: str) -> str:
         elif len(symbol) > 2 and symbol.startswith("["):
             inner = symbol[1:-1]
             is_not = inner[0] in "!^"
-            inner = re.sub(r"([\[&~|]|\\(?!.)|^\])", r"\\\1", inner[1:] if is_not else inner)
+            inner = re.sub(r"\\(.)|([\[&~|]|^\])", _escape_in_class, inner[1:] if is_not else inner)
             chunks[-1] += f"[{'^' if is_not else ''}{inner}]"
         else:
             chunks[-1] += re.escape(symbol[-1])
@@ -91,3 +136,7 @@ def _translate(word: str) -> str:
         return rf"{first}\Z"
     *middle, last = others
     return rf"{first}{''.join(f'(?>.*?{each})' for each in middle)}.*{last}\Z"
+
+
+def _escape_in_class(found: re.Match[str]) -> str:
+    return re.escape(found[1] or found[2])

@@ -6,13 +6,11 @@ when the request names it; what gives rights or runs with a repository's secrets
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Final
 
-from pathspec import GitIgnoreSpec
-
-from app.core.globs import compile_globs, match_any
+from app.core.globs import Globs, compile_globs, match_any
 
 ALWAYS: Final = (
     *("/.github", "CODEOWNERS", ".gitattributes", ".gitmodules", ".lfsconfig", ".mergify*", ".gitlab"),
@@ -62,13 +60,12 @@ def list_held(paths: Sequence[str], protected: Sequence[str] = (), request: str 
     in the place of such a path.
     """
     # Apart, so that no `!pattern` of the repository's own lifts what always holds.
-    specs = (_always().match_file, partial(match_any, compile_globs(tuple(map(fold, protected)))))
+    specs = (_always(), compile_globs(tuple(map(fold, protected))))
     said = _readable(request)
     held = {
         path
         for path in paths
-        if any(_matches(spec, path) for spec in specs)
-        or (_matches(_unless().match_file, path) and not _is_named(path, said))
+        if any(_matches(spec, path) for spec in specs) or (_matches(_unless(), path) and not _is_named(path, said))
     }
     above = {folder for path in held for folder in _folders(path)}
     return [path for path in paths if path in held or path in above or not held.isdisjoint(_folders(path))]
@@ -76,7 +73,7 @@ def list_held(paths: Sequence[str], protected: Sequence[str] = (), request: str 
 
 def list_nameable(paths: Sequence[str], protected: Sequence[str] = ()) -> list[str]:
     """Which of these held paths a request may have changed by naming them."""
-    return [path for path in paths if _matches(_unless().match_file, path) and not list_never([path], protected)]
+    return [path for path in paths if _matches(_unless(), path) and not list_never([path], protected)]
 
 
 def list_never(paths: Sequence[str], protected: Sequence[str] = ()) -> list[str]:
@@ -101,19 +98,19 @@ def fold_path(path: str) -> str:
 
 
 @cache
-def _always() -> GitIgnoreSpec:
-    return GitIgnoreSpec.from_lines(map(fold, ALWAYS))
+def _always() -> Globs:
+    return compile_globs(tuple(map(fold, ALWAYS)))
 
 
 @cache
-def _unless() -> GitIgnoreSpec:
-    return GitIgnoreSpec.from_lines(map(fold, UNLESS_NAMED))
+def _unless() -> Globs:
+    return compile_globs(tuple(map(fold, UNLESS_NAMED)))
 
 
-def _matches(match: Callable[[str], bool | None], path: str) -> bool:
+def _matches(globs: Globs, path: str) -> bool:
     """Is the path protected, or may something below it be? What is there may be in the place of a folder."""
     name = fold_path(path)
-    return bool(match(name) or match(f"{name}/x"))
+    return match_any(globs, name) or match_any(globs, f"{name}/x")
 
 
 def _folders(path: str) -> list[str]:
@@ -133,11 +130,7 @@ def _is_named(path: str, said: str) -> bool:
     """
     parts = fold_path(path).split("/")
     for at, part in enumerate(parts):
-        if (
-            part in said
-            and _matches(_unless().match_file, part)
-            and any(_is_said(name, said) for name in _names(parts, at, said))
-        ):
+        if part in said and _matches(_unless(), part) and any(_is_said(name, said) for name in _names(parts, at, said)):
             return True
     return False
 

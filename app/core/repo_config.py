@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
+from pydantic_core import PydanticCustomError
 
 from app.core.errors import ParseError, UserError
 from app.core.escape import code
+from app.core.globs import compile_glob
 from app.core.known import Known
 from app.core.parsed import YamlFile
+from app.core.protected import fold
 
 PATH: Final = ".github/vibecode.yml"
 INSTRUCTION_FILES: Final = ("AGENTS.md", "CLAUDE.md", "CONTRIBUTING.md")
@@ -23,13 +26,26 @@ MAX_READ_BYTES: Final = 100_000
 _MAX_KEY_CHARS: Final = 100
 
 Command = Annotated[str, Field(min_length=1, max_length=2_000)]
+
+
+def _check_pattern(pattern: str) -> str:
+    try:
+        for each in (pattern, fold(pattern)):  # protected paths are matched whatever their case
+            compile_glob(each)
+    except ValueError as error:
+        about = {"pattern": code(pattern), "reason": str(error)}
+        raise PydanticCustomError("pattern", "{pattern} matches no path: {reason}", about) from error
+    return pattern
+
+
 Commands = Annotated[
     tuple[Command, ...],
     BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
     Field(max_length=20),
 ]
+
 RoleName = Literal["read", "triage", "write", "maintain", "admin"]
-Pattern = Annotated[str, Field(max_length=300)]
+Pattern = Annotated[str, Field(max_length=300), AfterValidator(_check_pattern)]
 Login = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
 BotLogin = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}\[bot\]$")]
 

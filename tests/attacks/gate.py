@@ -130,6 +130,14 @@ async def lifted_protection(scene: Scene) -> None:
     scene.assert_told("`.github/workflows/evil.yml`", "`CODEOWNERS`", "`db/1.sql`")
 
 
+@attack("gate", files={".github/vibecode.yml": "test: python3 check.py\nprotected: ['db/[a', './secret.md']\n"})
+async def pattern_that_matches_nothing(scene: Scene) -> None:
+    """A change of what a pattern with a mistake was to protect."""
+    run = await scene.labelled(await scene.bot.issue())
+    assert run.conclusion is Conclusion.SKIPPED, run.conclusion
+    scene.assert_told("`.github/vibecode.yml`, line 2: `protected`: `db/[a` matches no path", "`./secret.md`")
+
+
 @attack("gate")
 async def other_case(scene: Scene) -> None:
     """Protected names in other case, which are the same files on most reviewers' machines."""

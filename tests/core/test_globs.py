@@ -28,6 +28,12 @@ from app.core.globs import compile_globs, match_any
         (["a*b*c"], "a-c-b", False),
         (["a*b*c"], "a-b-b-c-c", True),
         (["*b*"], "abc", True),
+        (["a", "*.b", "c"], "x/y.b/z", True),
+        (["a", "!b", "b", "!a"], "b", True),
+        (["a", "b", "!a", "!b"], "b", False),
+        (["[\\d]"], "1", False),
+        (["[\\d]", "[\\]]"], "]", True),
+        (["a", "b/"], "b", False),
     ],
 )
 def test_patterns_match_as_in_gitignore(patterns: list[str], path: str, is_matched: bool) -> None:
