@@ -163,7 +163,8 @@ class Run:
     `unsure_since`: when a request was last begun that creates something on GitHub and whose answer is not on record.
     `diagnosis` is of failed checks. `is_in_line`: its budget command turned out to be work, and waits its turn.
     `as_of` is the moment whose text it uses, where that is another than its own job's. `requested_by` asked for the
-    plan that its sender approved.
+    plan that its sender approved. `summary` is an answer, or what it ended with where no step was done;
+    `step_summaries` are the agent's, by step, empty where one was lost with a worker. `text/summary.py` joins them.
     """
 
     job: Job
@@ -190,6 +191,7 @@ class Run:
     model: str = ""
     notices: tuple[str, ...] = ()
     summary: str = ""
+    step_summaries: tuple[str, ...] = ()
     failure: Failure | None = None
     activities: tuple[Activity, ...] = ()
     started_at: datetime | None = None
@@ -223,6 +225,11 @@ class Run:
     unsure_since: datetime | None = None
     as_of: datetime | None = None
     requested_by: Person | None = None
+
+    def with_step_done(self, index: int, summary: str) -> "Run":
+        """Put a finished step on record, with what the agent says of it."""
+        before = (*self.step_summaries, *[""] * index)[:index]
+        return replace(self, steps_done=index + 1, step_summaries=(*before, summary))
 
     @property
     def text_at(self) -> datetime:

@@ -30,7 +30,7 @@ async def check_still_wanted(work: Work) -> None:
     if words := await find_closed(work):
         raise Withdrawn(f"{words}, so this run ended.")
     if run.commits and await is_branch_gone(work, run):
-        await work.progress.save(commits=(), head_sha="", steps_done=0)
+        await work.progress.save(commits=(), head_sha="", steps_done=0, step_summaries=())
         raise Withdrawn(f"The branch `{run.branch}` was deleted, so this run ended; a retry starts over on a new one.")
 
 

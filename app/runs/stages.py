@@ -218,7 +218,8 @@ async def carry_out_steps(work: Work) -> None:
             message = f"Step {index + 1} of {len(made.steps)}: {step.title}"
             await work.progress.change(message=message, percent=percent)
             summary = await _carry_out_step(work, index, step)
-            await work.progress.change(steps_done=index + 1, summary=work.redactor.redact(summary))
+            done = work.run.with_step_done(index, work.redactor.redact(summary))
+            await work.progress.change(steps_done=done.steps_done, step_summaries=done.step_summaries)
         made_here = sum(commit.step is not None for commit in work.run.commits)
         await work.progress.change(message=_counted(made_here, "commit"))
 

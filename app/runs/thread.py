@@ -104,5 +104,6 @@ def _done(earlier: Run) -> dict[str, Any]:
         "head_sha": earlier.head_sha,
         "commits": earlier.commits,
         "steps_done": earlier.steps_done,
+        "step_summaries": earlier.step_summaries,
         "pull_request": earlier.pull_request,
     }

@@ -10,6 +10,7 @@ from app.core.job import Job, Mode, Source
 from app.core.records import Waiting
 from app.core.run import Conclusion, Run, Status
 from app.text.render import render
+from app.text.summary import summarize
 
 MAX_CHARS: Final = 60_000
 """GitHub takes 65,536."""
@@ -62,7 +63,7 @@ def render_comment(run: Run, page_url: str) -> str:
     """The comment's body, at most `MAX_CHARS` long."""
     answer = "comment/checks.md.j2" if run.job.mode is Mode.FIX_CI else "comment/answer.md.j2"
     template = answer if run.is_answer else "comment/progress.md.j2"
-    body = render(template, run=run, title=title(run), page_url=page_url)
+    body = render(template, run=run, title=title(run), summary=summarize(run), page_url=page_url)
     marker = marker_for(run)
     return f"{marker}\n{cut(body, MAX_CHARS - len(marker))}"
 

@@ -18,6 +18,7 @@ from app.core.records import Waiting
 from app.core.run import Activity, Commit, Conclusion, Failure, Run, Stage, StageRecord, Status
 from app.core.verification import Verification
 from app.text.comment import render_place
+from app.text.summary import summarize
 
 Document: TypeAlias = dict[str, object]
 
@@ -42,7 +43,7 @@ class Documents:
                 "base": run.base_ref or None,
                 "commits": [_commit(commit) for commit in run.commits],
                 "verification": _verification(run.verification),
-                "summary": run.summary,
+                "summary": summarize(run),
                 "model": run.model or None,
                 "notices": list(run.notices),
                 "failure": _failure(run.failure),
@@ -67,7 +68,7 @@ class Documents:
             {
                 "status": run.status,
                 "conclusion": run.conclusion,
-                "summary": run.summary,
+                "summary": summarize(run),
                 "branch": run.branch or None,
                 "base": run.base_ref or None,
                 "commits": [_commit(commit) for commit in run.commits],

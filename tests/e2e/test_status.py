@@ -5,7 +5,7 @@ import asyncio
 from app.core.job import read_job_key
 from app.core.run import PERCENT, Conclusion
 from tests.bot import OPERATOR, REPO, Bot
-from tests.e2e.turns import MEND
+from tests.e2e.turns import MEND, TEST_IT, edit, finish, plan, write
 
 
 async def test_a_phone_sees_how_a_run_ended(bot: Bot) -> None:
@@ -25,6 +25,29 @@ async def test_a_phone_sees_how_a_run_ended(bot: Bot) -> None:
     assert result["branch"] == pull.head
     whole = (await bot.api.get(f"/api/jobs/{run.id}")).json()
     assert [stage["name"] for stage in whole["stages"]] == [stage.value for stage in PERCENT]
+
+
+async def test_the_summary_is_of_all_steps_and_not_of_the_last(bot: Bot) -> None:
+    bot.model.says(
+        plan("Fix the greeting", "Test the greeting", summary="The greeting lacked an l."),
+        edit("helo", "hello"),
+        finish("It says hello."),
+        write("tests/test_spelling.py", TEST_IT),
+        finish("A test checks the spelling."),
+    )
+    await bot.label(await bot.issue())
+    (run,) = await bot.work()
+
+    expected = (
+        "The greeting lacked an l.\n\n"
+        "- Fix the greeting: It says hello.\n"
+        "- Test the greeting: A test checks the spelling."
+    )
+    for path in (f"/api/jobs/{run.id}/result", f"/api/jobs/{run.id}"):
+        assert (await bot.api.get(path)).json()["summary"] == expected
+    page = (await bot.api.get(f"/jobs/{run.id}")).text
+    assert expected in page
+    assert page.count("The greeting lacked an l.") == 1
 
 
 async def test_an_id_may_be_written_as_people_write_it(bot: Bot) -> None:

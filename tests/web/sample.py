@@ -107,7 +107,7 @@ def ended() -> Run:
         steps_done=3,
         verification=Verification(Verdict.PROVEN, suites, "9f" * 20, ("tests/test_greet.py",)),
         pull_request=PullRequest(13, "https://github.com/acme/greeter/pull/13", "5f0c1d2e" * 5),
-        summary="The greeting now says hello, and a test holds it.",
+        step_summaries=("It says hello now.", "A test checks it.", "The changelog mentions it."),
         ended_at=at(84),
         updated_at=at(84),
     )

@@ -91,9 +91,11 @@ async def test_a_page_tells_a_run_from_beginning_to_end() -> None:
             "vibecode/12-the-greeting-has-a-typo",
             "into",
             "main",
-            "The greeting now says hello, and a test holds it.",
+            "The greeting is spelled `helo`. Correct it and hold it with a test. "
+            "- Correct the greeting: It says hello now. "
+            "- Test that the greeting is spelled right: A test checks it. "
+            "- Mention it in the changelog: The changelog mentions it.",
             "Say hello correctly",
-            "The greeting is spelled `helo`. Correct it and hold it with a test.",
             "Correct the greeting",
             "5f0c1d2e",
             "greeter/greet.py",
