@@ -19,8 +19,11 @@ VIBECODER = Path(sys.executable).with_name("vibecoder")
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
+    return make_repository(tmp_path / "greeter")
+
+
+def make_repository(folder: Path) -> Path:
     """A person's own clone, with work in it that is not committed. On GitHub its plans would wait for approval."""
-    folder = tmp_path / "greeter"
     for path, content in GREETER.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(content)
