@@ -19,6 +19,17 @@ def is_pointer(content: bytes) -> bool:
 
 
 def read_patterns(attributes: str) -> tuple[str, ...]:
-    """The patterns that a `.gitattributes` has kept in Git LFS, the first `MAX_PATTERNS`, as they are written there."""
-    lines = (line.split() for line in attributes.splitlines() if not line.lstrip().startswith("#"))
-    return tuple(line[0] for line in lines if "filter=lfs" in line[1:])[:MAX_PATTERNS]
+    """The patterns that a `.gitattributes` has kept in Git LFS, the first `MAX_PATTERNS`, as they are written there.
+
+    A macro, `[attr]large filter=lfs`, counts where a pattern uses it.
+    """
+    patterns, filtered = [], {"filter=lfs"}
+    for line in attributes.splitlines():
+        words = line.split()
+        if len(words) < 2 or words[0].startswith("#") or filtered.isdisjoint(words[1:]):
+            continue
+        if words[0].startswith("[attr]"):
+            filtered.add(words[0].removeprefix("[attr]"))
+        else:
+            patterns.append(words[0])
+    return tuple(patterns[:MAX_PATTERNS])

@@ -12,7 +12,8 @@ from app.runs.work import Work
 async def mark_unstored(work: Work, base: Published, changes: Sequence[Change]) -> list[Change]:
     """The changes, with a mark on those whose new contents Git LFS is to keep and does not have.
 
-    What it has is what the repository points to already: a pointer may be moved, copied and deleted.
+    What it has is what the repository points to already: a pointer may be moved, copied and deleted. In a merge the
+    attributes of both sides count.
     """
     job, repos = work.run.job, work.ports.repos
     written = {
@@ -20,7 +21,9 @@ async def mark_unstored(work: Work, base: Published, changes: Sequence[Change]) 
         for change in changes
         if change.mode in {REGULAR, EXECUTABLE} and change.content and change.content != change.old_content
     }
-    tracked = await repos.tracked_by_lfs(job.installation_id, job.repo, base.fetched, written)
+    sides = {base.fetched, work.run.head_sha} if work.run.merges else {base.fetched}
+    found = [await repos.tracked_by_lfs(job.installation_id, job.repo, sha, written) for sha in sides]
+    tracked = frozenset[str]().union(*found)
     shas = {path: hash_blob(written[path], base.fetched) for path in tracked if is_pointer(written[path])}
     known = await repos.blobs(job.installation_id, job.repo, set(shas.values()))
     unstored = {path for path in tracked if shas.get(path) not in known}

@@ -21,3 +21,8 @@ def test_patterns_are_those_that_lfs_keeps() -> None:
     attributes = "# *.gif filter=lfs\n*.png filter=lfs diff=lfs merge=lfs -text\n\n*.py text\n*.zip -text filter=lfs\n"
     assert read_patterns(attributes) == ("*.png", "*.zip")
     assert len(read_patterns("a filter=lfs\n" * 100)) == MAX_PATTERNS
+
+
+def test_patterns_may_use_a_macro() -> None:
+    attributes = "[attr]large filter=lfs -text\n*.psd large\n*.md text\n[attr]small text\n*.py small\n"
+    assert read_patterns(attributes) == ("*.psd",)

@@ -72,6 +72,33 @@ async def test_new_contents_for_git_lfs_are_held_back(bot: Bot) -> None:
     assert all(f"`{name}`" in body for name in ("art/logo.png", "new.png", "forged.png"))
 
 
+async def test_a_deleted_pointer_is_deleted(bot: Bot) -> None:
+    await bot.github.push(REPO, "main", LFS, message="Draw", by="acme")
+    bot.model.says(plan("Mend the greeting"), edit("helo", "hello"), shell("rm art/logo.png"), finish("Mended."))
+    await asked(bot)
+    (run,) = await bot.work()
+
+    assert run.conclusion is Conclusion.SUCCESS
+    assert "art/logo.png" not in await entries(bot, run.branch)
+
+
+async def test_a_merge_holds_back_what_only_the_branch_keeps_in_git_lfs(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    issue = await asked(bot)
+    await bot.work()
+    (pull,) = bot.pull_requests()
+    await bot.github.push(REPO, pull.head, LFS, message="Draw", by="maintainer")
+    await bot.github.push(REPO, "main", {"art/logo.png": "drawn"}, message="Draw, too", by="maintainer")
+    bot.model.says(shell("printf 'PNG' > art/logo.png"), finish("Drew it."))
+    run = await bot.comment(pull, "/vibecode update from main")
+
+    said = "".join(comment.body for number in (issue, pull) for comment in bot.comments(number))
+    assert "Git LFS keeps these files" in said, (run.conclusion, run.message)
+    sha = (await entries(bot, pull.head))["art/logo.png"][1]
+    assert sha is not None
+    assert await bot.github.world.repos[REPO].git.blob(sha) == POINTER
+
+
 async def test_a_submodule_stays_as_it_is(bot: Bot) -> None:
     await add_submodule(bot, "vendor/lib", SUBMODULE)
     cleaned = shell("rmdir vendor/lib vendor; git init -q other; true")
