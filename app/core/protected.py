@@ -6,10 +6,11 @@ when the request names it; what gives rights or runs with a repository's secrets
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Final
 
+from app.core.asked import read_asked
 from app.core.globs import Globs, compile_globs, match_any
 
 ALWAYS: Final = (
@@ -59,13 +60,17 @@ def list_held(paths: Sequence[str], protected: Sequence[str] = (), request: str 
     A file or link that would take the place of a folder with such a path in it is one of them, and so is what would lie
     in the place of such a path.
     """
+    said = fold(read_asked(request))
+    return _list_held(paths, protected, lambda path: _is_named(path, said))
+
+
+def _list_held(paths: Sequence[str], protected: Sequence[str], is_named: Callable[[str], bool]) -> list[str]:
     # Apart, so that no `!pattern` of the repository's own lifts what always holds.
     specs = (_always(), compile_globs(tuple(map(fold, protected))))
-    said = _readable(request)
     held = {
         path
         for path in paths
-        if any(_matches(spec, path) for spec in specs) or (_matches(_unless(), path) and not _is_named(path, said))
+        if any(_matches(spec, path) for spec in specs) or (_matches(_unless(), path) and not is_named(path))
     }
     above = {folder for path in held for folder in _folders(path)}
     return [path for path in paths if path in held or path in above or not held.isdisjoint(_folders(path))]
@@ -78,8 +83,7 @@ def list_nameable(paths: Sequence[str], protected: Sequence[str] = ()) -> list[s
 
 def list_never(paths: Sequence[str], protected: Sequence[str] = ()) -> list[str]:
     """Which of these paths are held back whatever the request says."""
-    everything = "\n".join(paths)
-    return list_held(paths, protected, everything)
+    return _list_held(paths, protected, lambda _: True)
 
 
 def elsewhere(part: str) -> str:
@@ -116,11 +120,6 @@ def _matches(globs: Globs, path: str) -> bool:
 def _folders(path: str) -> list[str]:
     parts = path.split("/")
     return ["/".join(parts[:end]) for end in range(1, len(parts))]
-
-
-def _readable(request: str) -> str:
-    """The request without what it quotes of others, folded."""
-    return fold("\n".join(line for line in request.splitlines() if not line.lstrip().startswith(">")))
 
 
 def _is_named(path: str, said: str) -> bool:

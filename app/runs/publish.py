@@ -206,7 +206,11 @@ async def hold_back(work: Work, inspection: Inspection, sides: Sides | None = No
     if inspection.protected:
         names = codes(inspection.protected)
         nameable = codes(list_nameable(inspection.protected, work.config.protected))
-        way_on = f" I change {nameable} only when a `/vibecode` request names it." if nameable else ""
+        way_on = (
+            f" I change {nameable} only when a `/vibecode` request names it, in a sentence without a negation."
+            if nameable
+            else ""
+        )
         await work.progress.notice(
             f"Held back, because the paths are protected: {names}. A person has to make these changes.{way_on}"
         )

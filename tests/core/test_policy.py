@@ -139,6 +139,7 @@ def test_ordinary_names_are_not_held_back(path: str) -> None:
         (".cursor/rules/x.mdc", "Tidy .cursor/rules/y.mdc", True),
         (".claude/settings.json", "Tidy settings.json", True),
         (".vscode/tasks.json", "Add a task to .vscode/tasks.json", False),
+        ("AGENTS.md", "Mend the greeting, and do not touch AGENTS.md.", True),
         (".github/workflows/ci.yml", "Mend .github/workflows/ci.yml", True),
         (".github/vibecode.yml", "Mend .github/vibecode.yml", True),
         ("CODEOWNERS", "Mend CODEOWNERS", True),
