@@ -129,3 +129,18 @@ async def test_a_push_by_somebody_else_is_told_at_once(github: DemoGitHub, app: 
                 await port.commit("fix", main, "Fix", [change])
     looks = [request for request in github.requests if "/git/ref/" in request.path]
     assert len(looks) <= 4
+
+
+async def test_a_doubt_about_a_branch_holds_up_nothing_else(github: DemoGitHub, app: GithubkitApp) -> None:
+    main = await github.head(REPO, "main") or ""
+    issue = await github.issue(REPO, title="A typo", author="mona")
+    await github.push(REPO, "fix", {"x": "y"}, message="Fix", by="mona")
+    async with app.open(installation(github), REPO) as port:
+        with pytest.raises(GitHubError, match="no longer at"):
+            await port.commit("fix", main, "Fix", [FILE])
+        looked_from = len(github.requests)
+        await port.put_comment(issue.number, f"Hi {MARK}", marker=MARK)
+        await port.put_pull_request(branch="fix", base="main", title="Fix", body="", is_draft=False)
+    looks = [request.path for request in github.requests[looked_from:] if request.method == "GET"]
+    assert len([path for path in looks if path.endswith("/pulls")]) == 1
+    assert len([path for path in looks if path.endswith("/comments")]) == 1

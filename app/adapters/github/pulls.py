@@ -109,7 +109,7 @@ class GithubkitPulls(GithubkitChecks):
             return await self._api.call("POST", path, ReviewComment, body=wanted)
 
         try:
-            await look_then_create(edit_own, create, self._sight)
+            await look_then_create(edit_own, create, self._sight.of("reply", first, marker))
         except GitHubError as error:
             if not _is_refused(error):
                 raise
@@ -184,8 +184,9 @@ class GithubkitPulls(GithubkitChecks):
         """A comment that we were told of. It may be new, and not visible yet."""
         read = partial(self._api.call, "GET", path, ReviewComment)
         if (found := await or_none(read())) is None:
-            self._sight.doubt()
-            found = await self._sight.find(lambda: or_none(read()))
+            sight = self._sight.of("review comment", path)
+            sight.doubt()
+            found = await sight.find(lambda: or_none(read()))
         return found or await read()
 
     async def _own_reply(self, number: int, first: int, marker: str) -> int | None:

@@ -109,7 +109,7 @@ class GithubkitRepository:
             path = f"{self._path}/issues/{number}/comments"
             return (await self._api.call("POST", path, Comment, body={"body": body})).id
 
-        return await look_then_create(edit_own, create, self._sight)
+        return await look_then_create(edit_own, create, self._sight.of("comment", number, marker))
 
     async def remarks(self, number: int) -> tuple[Remark, ...]:
         said = [comment.remark async for comment in self._comments(number, _REMARK_PAGES)]
@@ -122,7 +122,8 @@ class GithubkitRepository:
 
     async def head(self, branch: str, *, unlike: str = "") -> str | None:
         there = self._branch(branch)
-        moved = await self._sight.find(partial(there.head_unlike, unlike)) if unlike else None
+        sight = self._sight.of("branch", branch)
+        moved = await sight.find(partial(there.head_unlike, unlike)) if unlike else None
         return moved or await there.head()
 
     async def create_branch(self, branch: str, sha: str) -> bool:
@@ -142,8 +143,9 @@ class GithubkitRepository:
         there = self._branch(branch)
         head = await there.head()
         if head is None:  # it may have been made just now
-            self._sight.doubt()
-            head = await self._sight.find(there.head)
+            sight = self._sight.of("branch", branch)
+            sight.doubt()
+            head = await sight.find(there.head)
         if head != sha:
             return
         try:
@@ -202,13 +204,14 @@ class GithubkitRepository:
             wanted = {"title": title, "head": branch, "base": base, "body": body, "draft": is_draft}
             return _pull_request(await self._open_pull(wanted))
 
-        return await look_then_create(update, create, self._sight)
+        return await look_then_create(update, create, self._sight.of("pull request", branch))
 
     async def read_token(self) -> SecretStr:
         return (await self._tokens.mint(READ)).token
 
     def _branch(self, name: str, merged: str = "") -> Branch:
-        return Branch(self._api, self.repo, name, bot=self.login, sight=self._sight, merged=merged)
+        sight = self._sight.of("branch", name)
+        return Branch(self._api, self.repo, name, bot=self.login, sight=sight, merged=merged)
 
     async def _edit(self, comment_id: int, body: str, *, is_urgent: bool) -> int | None:
         path = f"{self._path}/issues/comments/{comment_id}"

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Sight:
-    """How far one repository's reads can be trusted."""
+    """How far the reads of one repository, or of one thing in it, can be trusted."""
 
     def __init__(
         self,
@@ -35,6 +35,14 @@ class Sight:
         self._monotonic = monotonic
         self._sleep = sleep
         self._unsure_until = monotonic() + unsure_s if unsure_s > 0 else -math.inf
+        self._parts: dict[tuple[str | int, ...], Sight] = {}
+
+    def of(self, *thing: str | int) -> "Sight":
+        """The same for one thing (`"branch", name`): a doubt about it is none about any other."""
+        if thing not in self._parts:
+            part = self._parts[thing] = Sight(monotonic=self._monotonic, sleep=self._sleep)
+            part._unsure_until = self._unsure_until
+        return self._parts[thing]
 
     def doubt(self) -> None:
         """From now on something may be there that reads do not show yet."""
