@@ -32,6 +32,12 @@ def thread_of(job: Job) -> tuple[str, int] | None:
     return (job.repo, job.number) if job.number is not None and job.command.verb in _STARTS else None
 
 
+def scopes_of(repo: str, number: int | None, branch: str) -> tuple[str, ...]:
+    """The names under which the runs of a thread and of a branch are listed. No name of a branch has a colon."""
+    thread = (f"{repo}#{number}",) if number is not None else ()
+    return (*thread, f"{repo}@{branch}") if branch else thread
+
+
 def read_cursor(cursor: str) -> int:
     """The place in the list where the page before ended.
 

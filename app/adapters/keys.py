@@ -3,7 +3,8 @@
     key                              type    holds                                     ends
     vibecoder:seen:<id>              string  this id was put                           7 days
     vibecoder:run:<id>               hash    document, status, attempt (the fence),    keep_days after the last save
-                                             worker (who took it last); for the line:
+                                             worker (who took it last), listed (under
+                                             which status and branch); for the line:
                                              thread, repo, installation, works (0: it
                                              is only answered)
     vibecoder:lease:<id>             string  the attempt that holds the run            its ttl (30 s), unless renewed
@@ -11,7 +12,9 @@
     vibecoder:said:<id>              list    the task at work and a digest of what     2 days after the last turn,
                                              was said in it, then its messages         or at completion
     vibecoder:latest:<repo>#<n>      string  the thread's newest run that started      keep_days
-    vibecoder:runs:<repo>:<status>   zset    ids by the microsecond they were put      keep_days, entries and all
+    vibecoder:runs:<scope>:<status>  zset    ids by the microsecond they were put      keep_days, entries and all
+    vibecoder:indexed:<repo>         string  runs that older versions stored are       keep_days; an hour when there
+                                             listed by thread and branch               were any
     vibecoder:open                   zset    ids of runs that are not completed        at completion, or keep_days
     vibecoder:begun                  set     ids of runs of work that were taken and   when they leave the queue
                                              are not over
@@ -40,7 +43,8 @@
     arq:abort                        zset    unused; cleared for a job put again
     arq:result:<id>                          never written (keep_result=0)
 
-In `runs`, an empty repo or status stands for all of them: each run is in four of these lists at a time.
+In `runs`, a scope is a repository (`owner/name`), a thread (`owner/name#12`) or a branch (`owner/name@branch`). An
+empty scope or status stands for all of them: each run is in four to eight of these lists at a time.
 The names of arq's keys are arq's (`arq.constants`), spelled out so that the web process need not import arq.
 """
 
@@ -71,6 +75,7 @@ JOB_S: Final = 7 * DAY_S
 SAID_S: Final = 2 * DAY_S
 SPENT_S: Final = 3 * DAY_S
 NOTE_S: Final = 30 * DAY_S
+INDEXED_S: Final = 3_600
 WORKER_S: Final = 30
 MAX_SIGNALS: Final = 100
 MAX_DUE: Final = 10_000
@@ -133,5 +138,9 @@ def latest(repo: str, number: int) -> str:
     return f"vibecoder:latest:{repo}#{number}"
 
 
-def runs(repo: str = "", status: str = "") -> str:
-    return f"{RUNS}{repo}:{status}"
+def runs(scope: str = "", status: str = "") -> str:
+    return f"{RUNS}{scope}:{status}"
+
+
+def indexed(repo: str) -> str:
+    return f"vibecoder:indexed:{repo}"

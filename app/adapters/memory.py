@@ -14,7 +14,7 @@ from datetime import datetime
 from math import inf
 from typing import Final
 
-from app.adapters.document import pack, read_cursor, thread_of
+from app.adapters.document import pack, read_cursor, scopes_of, thread_of
 from app.adapters.memory_line import Due, Line
 from app.core.conversation import Conversation, decode_message, encode_message
 from app.core.document import decode
@@ -33,12 +33,14 @@ MAX_DUE: Final = 10_000
 
 @dataclass(slots=True)
 class _Kept:
-    """A run as it is kept. `at` orders the list; `held_by` is the attempt with the lease, good until `held_until`."""
+    """A run as it is kept. `at` orders the list; `scopes` are the thread and branch that it is listed under.
+    `held_by` is the attempt with the lease, good until `held_until`."""
 
     at: int
     document: bytes
     status: Status
     repo: str
+    scopes: tuple[str, ...] = ()
     attempt: int = 0
     held_by: int = 0
     held_until: float = 0.0
@@ -65,6 +67,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
         self._latest: dict[tuple[str, int], str] = {}
+        self._lists: dict[str, set[str]] = {}
         self._spent: dict[str, dict[str, float]] = {}
         self._claims: dict[str, float] = {}
         self._agreed: dict[str, tuple[float, str]] = {}
@@ -81,12 +84,13 @@ class MemoryStore:
     def add(self, run: Run) -> None:
         """Keep a new run, for `MemoryQueue`."""
         self._count += 1
-        self._kept.pop(run.id, None)
+        self._forget(run.id)
         self._kept[run.id] = _Kept(self._count, pack(run), run.status, run.job.repo)
+        self._list(run)
         if (thread := thread_of(run.job)) is not None:
             self._latest[thread] = run.id
         while len(self._kept) > MAX_RUNS:
-            del self._kept[next(iter(self._kept))]
+            self._forget(next(iter(self._kept)))
             self._latest = {thread: job_id for thread, job_id in self._latest.items() if job_id in self._kept}
 
     async def load(self, job_id: str) -> Run | None:
@@ -97,6 +101,7 @@ class MemoryStore:
         document = pack(run)
         kept = self._held(run)
         kept.document, kept.status = document, run.status
+        self._list(run)
         if run.status is Status.COMPLETED:
             kept.said = ()
         for event in kept.followers:
@@ -112,6 +117,14 @@ class MemoryStore:
         ]
         more = str(found[limit - 1].at) if len(found) > limit else ""
         return Page(tuple(kept.read() for kept in found[:limit]), more)
+
+    async def runs_of(
+        self, repo: str, *, number: int | None = None, branch: str = "", status: Status | None = None
+    ) -> AsyncGenerator[Run, None]:
+        job_ids = {job_id for scope in scopes_of(repo, number, branch) for job_id in self._lists.get(scope, ())}
+        for kept in sorted((self._kept[job_id] for job_id in job_ids), key=lambda kept: kept.at, reverse=True):
+            if status in (None, kept.status):
+                yield kept.read()
 
     async def follow(self, job_id: str) -> AsyncGenerator[Run, None]:
         kept = self._kept.get(job_id)
@@ -244,6 +257,27 @@ class MemoryStore:
 
     async def ping(self) -> None:
         return
+
+    def _list(self, run: Run) -> None:
+        """List a run under its thread and its branch, and no longer under those that were its before."""
+        kept = self._kept[run.id]
+        scopes = scopes_of(run.job.repo, run.job.number, run.branch)
+        if scopes != kept.scopes:
+            self._unlist(run.id, kept)
+            kept.scopes = scopes
+            for scope in scopes:
+                self._lists.setdefault(scope, set()).add(run.id)
+
+    def _unlist(self, job_id: str, kept: _Kept) -> None:
+        for scope in kept.scopes:
+            self._lists[scope].discard(job_id)
+            if not self._lists[scope]:
+                del self._lists[scope]
+
+    def _forget(self, job_id: str) -> None:
+        kept = self._kept.pop(job_id, None)
+        if kept is not None:
+            self._unlist(job_id, kept)
 
     def _held(self, run: Run) -> _Kept:
         kept = self._kept.get(run.id)

@@ -24,7 +24,7 @@ class ArqQueue:
         self._redis = redis
         self._caps = caps or Caps()
         self._keep_s = keep_days * keys.DAY_S
-        self._put = Script(redis, "put")
+        self._put = Script(redis, "lists", "put")
         self._put_again = Script(redis, "put_again")
         self._depth = Script(redis, "depth")
         self._waiting = Script(redis, "line", "waiting")
@@ -36,7 +36,7 @@ class ArqQueue:
         arqs = (keys.ARQ_JOB + job.id, keys.ARQ_QUEUE, keys.BELL)
         about = (job.id, pack(run), str(run.status), job.repo, keys.RUNS)
         lives = (self._keep_s, keys.SEEN_S, keys.JOB_S)
-        scopes = (job.thread, job.installation_id, int(job.works))
+        scopes = (job.thread, job.installation_id, int(job.works), run.branch)
         return bool(await self._put([*ours, *arqs], [*about, *lives, _call(job.id), *scopes]))
 
     async def put_again(self, job_id: str, *, after_s: float = 0.0) -> None:

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 
 from app.adapters import keys
 from app.adapters.connection import Script, Word, ask, asking
-from app.adapters.document import pack, read_cursor
+from app.adapters.document import pack, read_cursor, scopes_of
 from app.adapters.news import News
 from app.core.conversation import Conversation, decode_message, encode_message
 from app.core.document import decode
@@ -32,6 +32,8 @@ _LOOK_S: Final = 5.0
 """How often a follower looks without being told, in case it was not."""
 _PATIENCE_S: Final = 30.0
 """How long a follower bears with a Redis that is away."""
+_AT_ONCE: Final = 25
+"""How many runs of a thread or a branch are read at once."""
 _SIGNAL: Final = TypeAdapter(Signal)
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,8 @@ class RedisStore:
         self._redis = redis
         self._keep_s = keep_days * keys.DAY_S
         self._news = News(redis)
-        self._save = Script(redis, "save")
+        self._save = Script(redis, "lists", "save")
+        self._index = Script(redis, "lists", "index")
         self._acquire = Script(redis, "acquire")
         self._hold = Script(redis, "hold")
         self._leaseless = Script(redis, "leaseless")
@@ -60,7 +63,7 @@ class RedisStore:
     async def save(self, run: Run) -> None:
         about = (run.id, run.attempt, pack(run), str(run.status), run.job.repo)
         held = [keys.lease(run.id), keys.run(run.id), keys.OPEN, keys.said(run.id)]
-        if not await self._save(held, [*about, keys.RUNS, self._keep_s, keys.SAVED]):
+        if not await self._save(held, [*about, keys.RUNS, self._keep_s, keys.SAVED, run.job.thread, run.branch]):
             raise _lost(run)
 
     async def list(self, *, repo: str = "", status: Status | None = None, cursor: str = "", limit: int = 50) -> Page:
@@ -69,8 +72,21 @@ class RedisStore:
         ids = keys.runs(repo, status or "")
         async with asking():
             found = await self._redis.zrevrangebyscore(ids, below, "-inf", start=0, num=limit + 1, withscores=True)
-            runs = await self._readable([job_id.decode() for job_id, _ in found[:limit]])
+        runs = await self._readable([job_id.decode() for job_id, _ in found[:limit]])
         return Page(runs, cursor=f"{found[limit - 1][1]:.0f}" if len(found) > limit else "")
+
+    async def runs_of(
+        self, repo: str, *, number: int | None = None, branch: str = "", status: Status | None = None
+    ) -> AsyncGenerator[Run, None]:
+        if not await ask(self._redis, "EXISTS", keys.indexed(repo)):
+            await self._index_older(repo)
+        lists = [keys.runs(scope, status or "") for scope in scopes_of(repo, number, branch)]
+        below: str | None = "+inf"
+        while below is not None:
+            job_ids, below = await self._newest(lists, below)
+            for run in await self._readable(job_ids):
+                if status in (None, run.status):
+                    yield run
 
     async def follow(self, job_id: str) -> AsyncGenerator[Run, None]:
         async with self._news.of(job_id) as told:
@@ -194,9 +210,44 @@ class RedisStore:
         kept = length - 1
         return kept if 0 < kept <= len(messages) and head == _head(task, messages[:kept]) else 0
 
+    async def _newest(self, lists: Sequence[str], below: str) -> tuple[Sequence[str], str | None]:
+        """The newest ids of these lists together, and below which score to go on; None when these were the last."""
+        async with asking(), self._redis.pipeline(transaction=False) as together:
+            for each in lists:
+                together.zrevrangebyscore(each, below, "-inf", start=0, num=_AT_ONCE, withscores=True)
+            scores = {job_id.decode(): score for found in await together.execute() for job_id, score in found}
+        newest = sorted(scores, key=scores.__getitem__, reverse=True)[:_AT_ONCE]
+        return newest, f"({scores[newest[-1]]:.0f}" if len(newest) == _AT_ONCE else None
+
+    async def _index_older(self, repo: str) -> None:
+        """List this repository's runs that an older version stored under their threads and branches.
+
+        Done once for each repository; while there are any it is done again an hour later, as an older version may still
+        be running beside this one.
+        """
+        count = 0
+        below: str | None = "+inf"
+        while below is not None:
+            job_ids, below = await self._newest([keys.runs(repo)], below)
+            async with asking(), self._redis.pipeline(transaction=False) as together:
+                for job_id in job_ids:
+                    together.hmget(keys.run(job_id), ["status", "listed"])
+                places = await together.execute()
+            older = {
+                job_id: listed or b""
+                for job_id, (status, listed) in zip(job_ids, places, strict=True)
+                if status and not (listed or b"").startswith(status + b"@")
+            }
+            for run in await self._readable(list(older)) if older else ():
+                about = (run.id, run.job.repo, run.job.thread, run.branch, older[run.id], keys.RUNS, self._keep_s)
+                count += await self._index([keys.run(run.id)], about)
+        if count:
+            logger.info("listed %d older runs of %s by thread and branch", count, repo)
+        await ask(self._redis, "SET", keys.indexed(repo), "1", "EX", keys.INDEXED_S if count else self._keep_s)
+
     async def _readable(self, job_ids: Sequence[str]) -> tuple[Run, ...]:
         """The runs of these ids that exist and can be read; one that cannot is no reason to show no list."""
-        async with self._redis.pipeline(transaction=False) as together:
+        async with asking(), self._redis.pipeline(transaction=False) as together:
             for job_id in job_ids:
                 together.hmget(keys.run(job_id), ["document", "attempt"])
             documents = await together.execute()

@@ -121,6 +121,15 @@ class Store(Protocol):
     async def list(self, *, repo: str = "", status: Status | None = None, cursor: str = "", limit: int = 50) -> Page:
         """A page of runs, newest first; `limit` at most 100. Repeatable."""
 
+    def runs_of(
+        self, repo: str, *, number: int | None = None, branch: str = "", status: Status | None = None
+    ) -> AsyncGenerator[Run, None]:
+        """The runs of a thread, of a branch (`Run.branch`), or of either where both are named; newest first.
+
+        What it costs does not depend on how many other runs the repository has. Reads as it is iterated, and holds
+        nothing open in between: it may be left early. Repeatable.
+        """
+
     def follow(self, job_id: str) -> AsyncGenerator[Run, None]:
         """The run as it stands, then each time it was saved, until it is completed. Skips what comes too fast.
 

@@ -35,7 +35,6 @@ LONGEST_S: Final = 30.0
 MAX_CHECKS: Final = 10
 LISTED_WITHIN: Final = timedelta(seconds=20)
 """GitHub may tell of a check some seconds before it lists it."""
-MAX_PAGES: Final = 5
 LATE: Final = "and a second run did not end in time"
 NAME_CHARS: Final = 80
 EXCERPT_CHARS: Final = 2_000
@@ -202,19 +201,14 @@ async def _let_in(work: Work, pull: Pull) -> int:
 
 async def _before(work: Work) -> tuple[Run | None, int]:
     """The branch's last run that a person asked for, and in how many since then checks were mended."""
-    job, fixes, cursor = work.run.job, 0, ""
-    for _ in range(MAX_PAGES):
-        page = await work.ports.store.list(repo=job.repo, cursor=cursor, limit=100)
-        for run in page.runs:
-            if run.branch != job.branch or run.id == job.id:
-                continue
-            if run.job.source is Source.CHECKS:
-                fixes += bool(run.stages)
-            elif run.job.command.verb in STARTING and run.conclusion is not Conclusion.SKIPPED:
-                return run, fixes
-        cursor = page.cursor
-        if not cursor:
-            break
+    job, fixes = work.run.job, 0
+    async for run in work.ports.store.runs_of(job.repo, branch=job.branch):
+        if run.id == job.id:
+            continue
+        if run.job.source is Source.CHECKS:
+            fixes += bool(run.stages)
+        elif run.job.command.verb in STARTING and run.conclusion is not Conclusion.SKIPPED:
+            return run, fixes
     return None, fixes
 
 

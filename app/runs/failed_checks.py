@@ -9,7 +9,6 @@ that one of them sees the other:
 
 import logging
 from dataclasses import replace
-from typing import Final
 
 from app.core.errors import GitHubError, StoreError
 from app.core.job import Job, Person, Source, job_id
@@ -19,9 +18,6 @@ from app.core.triggers import checks_job
 from app.runs.work import Work
 
 log = logging.getLogger(__name__)
-
-MAX_RUNS: Final = 100
-"""How many of the repository's newest runs are looked through."""
 
 
 async def pass_on(work: Work) -> None:
@@ -63,20 +59,15 @@ async def look_once_open(work: Work) -> None:
 
 async def find_looks(store: Store, number: int, job: Job) -> list[Run]:
     """The runs of the pull request `number` that looked into the checks of the job's commit, or are about to."""
-    page = await store.list(repo=job.repo, limit=MAX_RUNS)
-    return [
-        run
-        for run in page.runs
-        if (run.job.source, run.job.number, run.job.head_sha) == (Source.CHECKS, number, job.head_sha)
-    ]
+    runs = store.runs_of(job.repo, number=number)
+    return [run async for run in runs if (run.job.source, run.job.head_sha) == (Source.CHECKS, job.head_sha)]
 
 
 async def _find_number(work: Work, job: Job) -> int | None:
     """The number of the open pull request whose head the commit is. What the branch's own run opened needs no look-up;
     else by the branch, as GitHub's list of a commit's pull requests leaves out what was opened a moment ago."""
-    page = await work.ports.store.list(repo=job.repo, limit=MAX_RUNS)
-    for run in page.runs:
-        if run.branch == job.branch and run.head_sha == job.head_sha and run.pull_request is not None:
+    async for run in work.ports.store.runs_of(job.repo, branch=job.branch):
+        if run.head_sha == job.head_sha and run.pull_request is not None:
             return run.pull_request.number
     pull = await work.github.pull_request(job.branch)
     return pull.number if pull is not None and pull.head_sha == job.head_sha else None

@@ -93,8 +93,8 @@ async def adopt(work: Work, pull: Pull) -> None:
 
 async def find_before(work: Work, branch: str) -> tuple[Run, ...]:
     """The runs of work on this branch before this one that the store still knows of, newest first."""
-    page = await work.ports.store.list(repo=work.run.job.repo, limit=100)
-    return tuple(run for run in page.runs if run.branch == branch and run.id != work.run.id)
+    runs = work.ports.store.runs_of(work.run.job.repo, branch=branch)
+    return tuple([run async for run in runs if run.id != work.run.id])
 
 
 def is_follow_up(job: Job) -> bool:
@@ -138,14 +138,10 @@ async def _take_in(work: Work) -> list[Job]:
     job, taken = work.run.job, []
     if job.number is None:
         return []
-    waiting = (await work.ports.store.list(repo=job.repo, status=Status.QUEUED, limit=100)).runs
+    queued = work.ports.store.runs_of(job.repo, number=job.number, status=Status.QUEUED)
+    waiting = [run async for run in queued if run.id != job.id and run.job.can_be_heard]
     for run in sorted(waiting, key=lambda run: run.job.created_at)[: MAX_HEARD - len(work.run.heard)]:
-        if (
-            run.job.number == job.number
-            and run.id != job.id
-            and run.job.can_be_heard
-            and await may(work, run.job.sender)
-        ):
+        if await may(work, run.job.sender):
             held = await take_up(work.ports, work.options, run.id)
             if held is not None:
                 await _hear(work, held)

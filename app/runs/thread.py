@@ -1,5 +1,6 @@
 """A thread's runs: which are open, and which one a command goes on with."""
 
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,8 +16,8 @@ async def find_open(work: Work, branch: str = "") -> list[Run]:
     """The open runs of work in the thread or on the branch: those at work, then those that wait, the oldest first."""
     runs: list[Run] = []
     for status in (Status.IN_PROGRESS, Status.QUEUED):
-        page = await work.ports.store.list(repo=work.run.job.repo, status=status, limit=100)
-        runs += [run for run in reversed(page.runs) if _is_of_thread(work, run, branch) and run.conclusion is None]
+        found = [run async for run in _runs_of(work, branch, status)]
+        runs += [run for run in reversed(found) if _is_of_thread(work, run, branch) and run.conclusion is None]
     return runs
 
 
@@ -25,10 +26,22 @@ async def find_earlier(work: Work, branch: str = "") -> Run | None:
     job = work.run.job
     if job.about:
         return await work.ports.store.load(job.about)
-    page = await work.ports.store.list(repo=job.repo, limit=100)
-    runs = [run for run in page.runs if _is_of_thread(work, run, branch) and run.conclusion is not Conclusion.SKIPPED]
-    # One that ended before it took up what went before it has nothing of its own to go on with.
-    return next((run for run in runs if run.base_sha or run.job.command.verb in {Verb.START, Verb.PLAN}), None)
+    async for run in _runs_of(work, branch):
+        # One that ended before it took up what went before it has nothing of its own to go on with.
+        has_own = run.base_sha or run.job.command.verb in {Verb.START, Verb.PLAN}
+        if has_own and _is_of_thread(work, run, branch) and run.conclusion is not Conclusion.SKIPPED:
+            return run
+    return None
+
+
+async def _runs_of(work: Work, branch: str, status: Status | None = None) -> AsyncGenerator[Run, None]:
+    """The run that the job is about; where it names none, those of its thread and of the branch, newest first."""
+    job, store = work.run.job, work.ports.store
+    if not job.about:
+        async for run in store.runs_of(job.repo, number=job.number, branch=branch, status=status):
+            yield run
+    elif (about := await store.load(job.about)) is not None and status in (None, about.status):
+        yield about
 
 
 def _is_of_thread(work: Work, run: Run, branch: str = "") -> bool:
@@ -46,10 +59,8 @@ async def take_comment(work: Work, *, of_work: bool) -> None:
     run, job = work.run, work.run.job
     if run.comment_id is not None or job.number is None or job.mode is Mode.FIX_CI:
         return
-    page = await work.ports.store.list(repo=job.repo, status=Status.COMPLETED, limit=100)
-    for other in page.runs:
-        is_theirs = other.job.number == job.number and other.job.sender.id == job.sender.id
-        is_theirs = is_theirs and other.job.mode is not Mode.FIX_CI
+    async for other in work.ports.store.runs_of(job.repo, number=job.number, status=Status.COMPLETED):
+        is_theirs = other.job.sender.id == job.sender.id and other.job.mode is not Mode.FIX_CI
         is_work = not other.is_answer and other.conclusion is not Conclusion.SKIPPED
         if is_theirs and is_work is of_work and other.comment_id is not None:
             before = title(other) if of_work else ""

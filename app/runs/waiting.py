@@ -75,8 +75,8 @@ async def _is_about_to_be_heard(store: Store, waiting: Waiting) -> bool:
     if run is None or not run.job.can_be_heard:
         return False
     for status in (Status.IN_PROGRESS, Status.QUEUED):
-        for ahead in (await store.list(repo=run.job.repo, status=status, limit=100)).runs:
-            if ahead.job.number == run.job.number and ahead.attempt and ahead.stage in _HEARING:
+        async for ahead in store.runs_of(run.job.repo, number=run.job.number, status=status):
+            if ahead.attempt and ahead.stage in _HEARING:
                 return True
     return False
 

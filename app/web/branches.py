@@ -49,12 +49,12 @@ class Branches:
         Raises:
             HTTPException: 501, as of other branches only GitHub knows.
         """
-        page = await self.store.list(repo=repo, limit=100)
-        sha = next((run.head_sha for run in page.runs if run.branch == branch and run.head_sha), "")
-        if not sha:
-            detail = "No run is known to have pushed to this branch. Only a GitHub user's token can ask GitHub."
-            raise HTTPException(501, detail)
-        return sha
+        async for run in self.store.runs_of(repo, branch=branch):
+            if run.head_sha:
+                return run.head_sha
+        raise HTTPException(
+            501, "No run is known to have pushed to this branch. Only a GitHub user's token can ask GitHub."
+        )
 
 
 async def _ask(head: HeadOf, token: SecretStr, repo: str, branch: str) -> str | None:

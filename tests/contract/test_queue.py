@@ -190,13 +190,14 @@ async def test_every_key_ends_or_is_bounded(redis: Any) -> None:
     await queue.put_again(a_run().id)
     run = await store.acquire(a_run().id, worker="w", ttl_s=30)
     assert run is not None
-    await store.save(in_progress(run))
+    await store.save(replace(in_progress(run), branch="vibecode/12-x"))
     await store.signal(run.id, Signal("stop", "maintainer"))
+    assert [found.id async for found in store.runs_of(run.job.repo, number=12)] == [run.id]
 
     kept = {key.decode() for key in await redis.keys("*") if await redis.ttl(key) < 0}
 
     assert kept == {keys.ARQ_QUEUE, keys.OPEN, keys.BELL}
-    assert len(await redis.keys("*")) == 13
+    assert len(await redis.keys("*")) == 18
 
 
 async def test_a_job_put_off_is_called_as_long_as_it_waits_and_longer(redis: Any) -> None:

@@ -4,7 +4,9 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +19,8 @@ from app.adapters.redis_server import EmbeddedRedis
 from app.adapters.store import RedisStore
 from app.core.document import encode
 from app.core.errors import StoreError, UserError
-from tests.contract.sample_run import Records, a_run, completed, taken
+from app.core.run import Run, Status
+from tests.contract.sample_run import REPO, Records, a_run, completed, taken
 
 pytest_plugins = ["tests.contract.records"]
 
@@ -160,3 +163,93 @@ async def test_a_replica_is_named_as_such(tmp_path: Path) -> None:
 def test_an_address_that_cannot_be_read_is_refused(url: str) -> None:
     with pytest.raises(UserError, match="address of Redis"):
         open_redis(url)
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Any]:
+    async with open_redis(redis_url) as client:
+        await client.flushall()
+        yield client
+
+
+async def read_thread(store: RedisStore, **wanted: Any) -> list[str]:
+    return [run.id async for run in store.runs_of(REPO, **wanted)]
+
+
+async def forget_lists(redis: Any, run: Run) -> None:
+    """Leave a run as a version stored it that knew of no threads and branches."""
+    await redis.hdel(keys.run(run.id), "listed")
+    for key in await redis.keys("vibecoder:runs:*[#@]*"):
+        await redis.zrem(key, run.id)
+    await redis.delete(keys.indexed(REPO))
+
+
+async def test_runs_of_an_older_version_are_listed_once_by_thread_and_branch(redis: Any) -> None:
+    records = Records(ArqQueue(redis), RedisStore(redis))
+    older = [await taken(records, a_run(key)) for key in range(30)]
+    for run in older:
+        await records.store.save(replace(completed(run), branch="vibecode/x"))
+        await forget_lists(redis, run)
+    await records.queue.put(a_run("new"))
+    unreadable = keys.run(older[7].id)
+    await redis.hset(unreadable, "document", b"{}")
+
+    wanted = [run.id for run in reversed(older) if run is not older[7]]
+    store = cast(RedisStore, records.store)
+    assert await read_thread(store, number=12) == [a_run("new").id, *wanted]
+    assert await read_thread(store, branch="vibecode/x") == wanted
+    assert await read_thread(store, number=12, status=Status.COMPLETED) == wanted
+    assert 3_500 < await redis.ttl(keys.indexed(REPO)) <= 3_600, "an older version may still run beside this one"
+
+    await redis.delete(keys.indexed(REPO))
+    assert await read_thread(store, branch="vibecode/x") == wanted
+    assert await redis.ttl(keys.indexed(REPO)) > keys.DAY_S
+
+
+async def test_a_run_of_an_older_version_is_listed_as_it_is_saved(redis: Any) -> None:
+    records = Records(ArqQueue(redis), RedisStore(redis))
+    held = await taken(records, a_run())
+    await forget_lists(redis, held)
+    await redis.set(keys.indexed(REPO), "1")
+
+    await records.store.save(replace(held, branch="vibecode/x"))
+
+    assert await read_thread(cast(RedisStore, records.store), number=12) == [held.id]
+    assert await read_thread(cast(RedisStore, records.store), branch="vibecode/x") == [held.id]
+
+
+async def test_what_an_older_version_saved_meanwhile_is_listed_anew(redis: Any) -> None:
+    """It runs beside this one while a deployment is replaced, and does not know of the lists."""
+    records = Records(ArqQueue(redis), RedisStore(redis))
+    held = await taken(records, a_run())
+    ended = replace(completed(held), branch="vibecode/x")
+    await redis.hset(keys.run(held.id), mapping={"document": encode(ended), "status": "completed"})
+    store = cast(RedisStore, records.store)
+
+    assert await read_thread(store, number=12, status=Status.QUEUED) == []
+    assert await read_thread(store, number=12, status=Status.COMPLETED) == [held.id]
+    assert await read_thread(store, branch="vibecode/x") == [held.id]
+
+
+async def count_commands(redis: Any, store: RedisStore) -> int:
+    await redis.config_resetstat()
+    assert len(await read_thread(store, number=12, branch="vibecode/x")) == 1
+    stats = await redis.info("commandstats")
+    return sum(stat["calls"] for name, stat in stats.items() if name != "cmdstat_config|resetstat")
+
+
+async def test_a_threads_runs_cost_the_same_however_many_others_there_are(redis: Any) -> None:
+    queue, store = ArqQueue(redis), RedisStore(redis)
+    await queue.put(a_run())
+    await read_thread(store, number=12)
+    alone = await count_commands(redis, store)
+
+    for key in range(150):
+        await queue.put(a_run(key, number=1_000 + key))
+    newest = 1_000_000 * time.time()
+    for scope in ("", REPO):
+        for each in (keys.runs(scope), keys.runs(scope, "queued")):
+            await redis.zadd(each, {a_run(key, number=9_000).id: newest + key for key in range(10_000)})
+
+    assert await count_commands(redis, store) == alone
+    assert alone <= 5

@@ -13,7 +13,7 @@ from app.core.errors import LeaseLost, StoreError, UserError
 from app.core.job import Verb
 from app.core.records import Signal
 from app.core.run import Run, Status
-from tests.contract.sample_run import Records, a_full_run, a_run, completed, in_progress, taken
+from tests.contract.sample_run import REPO, Records, a_full_run, a_run, completed, in_progress, taken
 
 pytest_plugins = ["tests.contract.records"]
 
@@ -312,3 +312,60 @@ async def test_a_run_is_due_from_its_moment_on_until_it_is_reminded_again(record
     await store.remind("second", None)
     assert await store.due(now, limit=9) == ()
     assert await store.due(now + timedelta(hours=2), limit=9) == ("late", "first")
+
+
+async def found(records: Records, repo: str = REPO, **wanted: Any) -> list[str]:
+    return [run.id async for run in records.store.runs_of(repo, **wanted)]
+
+
+async def test_the_runs_of_a_thread_are_found_newest_first_beside_any_number_of_others(records: Records) -> None:
+    mine = [a_run(key) for key in range(60)]
+    for run in mine:
+        await records.queue.put(run)
+        await records.queue.put(a_run(run.id[-2:], number=13))
+        await records.queue.put(a_run(run.id[-2:], repo="acme/other"))
+    await records.queue.put(a_run("api", number=None))
+
+    assert await found(records, number=12) == [run.id for run in reversed(mine)]
+    assert await found(records, number=1) == []
+    assert await found(records) == []
+
+
+async def test_the_runs_of_a_branch_are_found_while_it_is_theirs(records: Records) -> None:
+    for key in (1, 2, 3):
+        held = await taken(records, a_run(key, number=key))
+        await records.store.save(replace(in_progress(held), branch="vibecode/x#3"))
+    assert await found(records, branch="vibecode/x#3") == [a_run(key, number=key).id for key in (3, 2, 1)]
+    assert await found(records, "acme/other", branch="vibecode/x#3") == []
+
+    await records.store.save(replace(in_progress(held), branch="vibecode/y"))
+
+    assert await found(records, branch="vibecode/x#3") == [a_run(key, number=key).id for key in (2, 1)]
+    assert await found(records, branch="vibecode/y") == [held.id]
+    assert await found(records, number=1, branch="vibecode/y") == [held.id, a_run(1, number=1).id]
+
+    await records.store.save(replace(in_progress(held), branch=""))
+    assert await found(records, branch="vibecode/y") == []
+
+
+async def test_a_run_of_a_thread_that_is_on_a_branch_is_found_once(records: Records) -> None:
+    runs = [await taken(records, a_run(key)) for key in range(30)]
+    for run in runs:
+        await records.store.save(replace(in_progress(run), branch="vibecode/x"))
+
+    assert await found(records, number=12, branch="vibecode/x") == [run.id for run in reversed(runs)]
+
+
+async def test_the_runs_of_a_thread_are_found_by_status(records: Records) -> None:
+    queued, at_work, ended = [a_run(key) for key in (1, 2, 3)]
+    await records.queue.put(queued)
+    held = await taken(records, at_work)
+    await records.store.save(replace(in_progress(held), branch="vibecode/x"))
+    held = await taken(records, ended)
+    await records.store.save(in_progress(held))
+    await records.store.save(replace(completed(held), branch="vibecode/x"))
+
+    for status, run in ((Status.QUEUED, queued), (Status.IN_PROGRESS, at_work), (Status.COMPLETED, ended)):
+        assert await found(records, number=12, status=status) == [run.id]
+        on_branch = [] if run is queued else [run.id]
+        assert await found(records, branch="vibecode/x", status=status) == on_branch
