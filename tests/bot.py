@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from app import wiring
 from app.adapters.connection import open_redis
+from app.adapters.tls import tls_context
 from app.core.job import Source, job_id
 from app.core.ports import Ports
 from app.core.run import Run, Status
@@ -183,7 +184,8 @@ async def deployed(folder: Path, *, is_worker_up: bool = True, **environ: str) -
         github.grant(await found(github), "maintainer", "maintain")
         ports = await stack.enter_async_context(wiring.open_ports(settings, records))
         worker = await stack.enter_async_context(AsyncExitStack())
-        api = httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {OPERATOR}"})
+        headers = {"Authorization": f"Bearer {OPERATOR}"}
+        api = httpx.AsyncClient(base_url=url, headers=headers, verify=tls_context())
         await stack.enter_async_context(api)
         bot = Bot(github, model, settings, records, url, api, ports, worker)
         if is_worker_up:

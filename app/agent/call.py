@@ -6,6 +6,7 @@ required (what may be left out is nullable), as OpenAI's strict mode wants it
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, ClassVar, Final, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -220,6 +221,7 @@ def _keys(call: type[Call]) -> str:
     return ", ".join(f"`{name}`" if field.is_required() else f"`{name}` (or null)" for name, field in fields)
 
 
+@cache
 def _schema(call: type[Call]) -> Mapping[str, object]:
     schema = call.model_json_schema()
     return {

@@ -65,7 +65,7 @@ def _verify_jwt(world: World, credential: str) -> None:
     try:
         claims = jwt.decode(
             credential,
-            world.public_key_pem,
+            world.public_key,
             algorithms=["RS256"],
             options={"verify_exp": False, "verify_iat": False, "verify_aud": False},
         )

@@ -40,14 +40,13 @@ from app.demo.world import ROLES, Comment, Delivery, Issue, PullRequest, Repo, U
 
 
 @cache
-def _key_pair() -> tuple[str, str]:
-    """The App's private and public key in PEM, made once a process: it takes a third of a second."""
+def _key_pair() -> tuple[str, rsa.RSAPublicKey]:
+    """The App's private key in PEM, and its public key, made once a process: it takes a third of a second."""
     key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )
-    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return private.decode(), public.decode()
+    return private.decode(), key.public_key()
 
 
 class DemoGitHub:
@@ -69,10 +68,10 @@ class DemoGitHub:
         middleware: Callable[[ASGIApp], ASGIApp] | None = None,
     ) -> None:
         """`middleware` wraps the application: it passes every request and answer on."""
-        self.private_key_pem, public_key_pem = _key_pair()
+        self.private_key_pem, public_key = _key_pair()
         self.root = root
         self.webhook_secret = webhook_secret
-        self.world = World(app_id, app_slug, public_key_pem)
+        self.world = World(app_id, app_slug, public_key)
         self._port = port
         self._middleware = middleware
         self._shapes = Shapes(self.world)

@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
 from app.demo.access import Installation, Token
 from app.demo.bare import BareRepo, Identity
 from app.demo.history import IssueEvent
@@ -228,7 +230,7 @@ class Delivery:
 class World:
     """All of it. `url` is where it is served, without a slash at the end."""
 
-    def __init__(self, app_id: int, app_slug: str, public_key_pem: str) -> None:
+    def __init__(self, app_id: int, app_slug: str, public_key: RSAPublicKey) -> None:
         self.url = ""
         self.ahead_s = 0.0
         self.lag_s = 0.0
@@ -239,7 +241,7 @@ class World:
         self._made_at: dict[int, float] = {}
         self.app_id = app_id
         self.app_slug = app_slug
-        self.public_key_pem = public_key_pem
+        self.public_key = public_key
         self.permissions = dict(APP_PERMISSIONS)
         self.events = list(EVENTS)
         self.created_at = now()

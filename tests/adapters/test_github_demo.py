@@ -16,6 +16,7 @@ from app.core.job import Person
 from app.core.policy import Change, Role
 from app.core.ports import GitHub
 from app.demo.github import DemoGitHub
+from tests.adapters.github_world import leaping_sight
 
 REPO = "acme/greeter"
 FIX = [Change("greet.py", "100644", b"print('hello')\n", old_mode="100644")]
@@ -34,7 +35,9 @@ async def scene(root: Path) -> AsyncIterator[Scene]:
     async with DemoGitHub(root, webhook_secret="s", app_id=7) as demo:
         repo = await demo.repo(REPO, files={"greet.py": "print('helo')\n", "old.txt": "old\n"})
         key = SecretStr(demo.private_key_pem)
-        app = GithubkitApp("7", key, server_url=demo.url, timeout_s=10.0, retry=Retry(first_wait_s=0.0))
+        app = GithubkitApp(
+            "7", key, server_url=demo.url, timeout_s=10.0, retry=Retry(first_wait_s=0.0, sight=leaping_sight)
+        )
         async with app.open(repo.installation_id, REPO) as github:
             main = await github.head("main")
             assert main is not None

@@ -11,8 +11,8 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import Response
 
-from app.adapters.sandbox import envd
 from app.adapters.sandbox.e2b import E2BSandbox, E2BSandboxes
+from app.adapters.sandbox.envd import AGAIN_S
 from app.core.errors import SandboxError, SandboxGone
 from app.core.machine import CommandTimeout, Network
 from tests.contract.e2b_server import API_KEY, E2BServer, Edge, e2b_server, page
@@ -26,7 +26,7 @@ async def server(tmp_path: Path) -> AsyncIterator[E2BServer]:
 
 @pytest.fixture
 def provider(server: E2BServer) -> E2BSandboxes:
-    return E2BSandboxes(SecretStr(API_KEY), api_url=server.url, sandbox_url=server.url)
+    return E2BSandboxes(SecretStr(API_KEY), api_url=server.url, sandbox_url=server.url, again_s=(0.01,) * len(AGAIN_S))
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ async def test_nobody_listening_is_a_sandbox_error() -> None:
 
 async def test_a_machine_that_cannot_be_reached_passes(server: E2BServer, provider: E2BSandboxes) -> None:
     made = await provider.create(key="one", metadata={}, timeout_s=60)
-    lost = E2BSandboxes(SecretStr(API_KEY), api_url=server.url, sandbox_url="http://127.0.0.1:1")
+    lost = E2BSandboxes(SecretStr(API_KEY), api_url=server.url, sandbox_url="http://127.0.0.1:1", again_s=())
     with pytest.raises(SandboxError) as caught:
         await lost.reconnect(made.id)
     assert caught.value.is_passing
@@ -371,13 +371,16 @@ async def test_a_blip_before_a_command_begins_is_not_seen(
 
 
 async def test_an_edge_that_stays_broken_is_a_passing_error_and_no_lost_machine(
-    server: E2BServer, sandbox: E2BSandbox, monkeypatch: pytest.MonkeyPatch
+    server: E2BServer, sandbox: E2BSandbox
 ) -> None:
-    monkeypatch.setattr(envd, "_AGAIN_S", (0.01, 0.01))
     server.edge = [page(502)] * 9
     with pytest.raises(SandboxError) as caught:
         await sandbox.exec(["true"])
-    assert (caught.value.is_passing, isinstance(caught.value, SandboxGone), len(server.edge)) == (True, False, 6)
+    assert (caught.value.is_passing, isinstance(caught.value, SandboxGone), len(server.edge)) == (
+        True,
+        False,
+        9 - 1 - len(AGAIN_S),
+    )
     assert "<" not in str(caught.value)
 
 

@@ -9,6 +9,7 @@ import httpx
 import jwt
 import pytest
 
+from app.adapters.tls import tls_context
 from app.demo.github import DemoGitHub
 
 REPO = "acme/greeter"
@@ -32,7 +33,8 @@ async def mint(github: DemoGitHub, **narrowed: object) -> str:
 
 
 def client(github: DemoGitHub, token: str, *, path: str = f"/repos/{REPO}") -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=f"{github.url}/api/v3{path}", headers={"Authorization": f"Bearer {token}"})
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.AsyncClient(base_url=f"{github.url}/api/v3{path}", headers=headers, verify=tls_context())
 
 
 def basic(token: str, name: str = "x-access-token") -> str:

@@ -6,12 +6,14 @@ import pytest
 from pydantic import SecretStr
 
 from app.adapters.github.app import GithubkitApp
+from app.adapters.github.retry import Retry
 from app.core.errors import GitHubError, PermissionMissing
 from app.core.job import Person
 from app.core.policy import Change
 from app.core.ports import GitHub
 from app.core.pull import IssueText, Merging, Pull
 from app.demo.github import DemoGitHub
+from tests.adapters.github_world import leaping_sight
 from tests.contract import demo_github
 from tests.contract.demo_github import REPO
 
@@ -23,7 +25,8 @@ MARK = "<!-- m -->"
 
 @pytest.fixture
 async def port(github: DemoGitHub) -> AsyncIterator[GitHub]:
-    app = GithubkitApp(str(github.world.app_id), SecretStr(github.private_key_pem), server_url=github.url, timeout_s=5)
+    key, retry = SecretStr(github.private_key_pem), Retry(first_wait_s=0.0, sight=leaping_sight)
+    app = GithubkitApp(str(github.world.app_id), key, server_url=github.url, timeout_s=5, retry=retry)
     async with app.open(github.world.repos[REPO].installation_id, REPO) as port:
         yield port
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, SecretStr
 from app.adapters.github.address import HEADERS, USER_AGENT, api_url, is_repo, path_part, repo_path
 from app.adapters.github.answers import Account, Ref, Repository
 from app.adapters.github.refusal import refusal
+from app.adapters.tls import tls_context
 from app.core.errors import GitHubError
 from app.core.job import Person
 from app.core.policy import Role
@@ -105,6 +106,7 @@ class Accounts:
                 base_url=self._base_url,
                 headers={**HEADERS, "User-Agent": USER_AGENT},
                 timeout=self._timeout_s,
+                verify=tls_context(),
                 follow_redirects=True,
             )
         try:

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import quote
 
-import httpx
 from pydantic import SecretStr
 
 from app.adapters.github.address import api_url, is_cloud, repo_path
@@ -29,6 +28,7 @@ from app.adapters.github.repository import GithubkitRepository, Reach
 from app.adapters.github.retry import Retry
 from app.adapters.github.teams import Teams
 from app.adapters.github.tokens import READ, READ_ALL, SEE, AppAuth, InstallationAuth, Tokens
+from app.adapters.tls import tls_context
 from app.core.delivery import DeliveryAttempt, LogPage
 from app.core.ports import GitHub, Listing
 from app.core.registration import AppInfo, HookInfo, InstallationInfo
@@ -64,7 +64,7 @@ class GithubkitApp:
         self._app_id = app_id
         self._server_url = server_url.rstrip("/")
         self._auth = AppAuth(app_id, private_key)
-        self._connection = Connection(api_url(server_url), timeout_s, retry or Retry(), httpx.create_ssl_context())
+        self._connection = Connection(api_url(server_url), timeout_s, retry or Retry(), tls_context())
         self._new_pace = pace or ((lambda _: Pace()) if is_cloud(server_url) else None)
         self._paces: dict[int, Pace] = {}
 

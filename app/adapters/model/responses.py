@@ -3,8 +3,9 @@
 Nothing is stored at the vendor's: every turn sends the whole conversation, the encrypted reasoning included.
 """
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, assert_never
 
@@ -74,8 +75,9 @@ class ResponsesModel(Client):
         base_url: str | None = None,
         timeout_s: float = 300,
         effort: str | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        super().__init__(api_key, model=model, base_url=base_url, timeout_s=timeout_s, effort=effort)
+        super().__init__(api_key, model=model, base_url=base_url, timeout_s=timeout_s, effort=effort, sleep=sleep)
         self._without_reasoning: set[str] = set()
 
     async def reply(

@@ -32,7 +32,7 @@ from pydantic import SecretStr
 
 from app.adapters.sandbox import remote, script
 from app.adapters.sandbox.e2b_failure import translated
-from app.adapters.sandbox.envd import Envd, Process
+from app.adapters.sandbox.envd import AGAIN_S, Envd, Process
 from app.adapters.sandbox.output import CappedOutput, Ended
 from app.adapters.sandbox.remote import Account, Program, Request
 from app.core.errors import SandboxError
@@ -81,6 +81,7 @@ class E2BSandboxes:
     """The provider. `owner` tells this deployment's machines from others of the same E2B team.
 
     `api_url` and `sandbox_url` are for servers that only speak E2B's protocol; `domain` for E2B on one's own cloud.
+    `again_s` are the waits before a command that did not reach its machine is sent again.
     """
 
     api_key: SecretStr
@@ -89,6 +90,7 @@ class E2BSandboxes:
     sandbox_url: str | None = None
     domain: str | None = None
     owner: str = "vibecoder"
+    again_s: Sequence[float] = AGAIN_S
 
     @property
     def _connection(self) -> ApiParams:
@@ -115,7 +117,7 @@ class E2BSandboxes:
                 **self._connection,
             )
         try:
-            return await _opened(box)
+            return await _opened(box, Envd(box, self.again_s))
         except BaseException:
             await self.kill(box.sandbox_id)
             raise
@@ -124,7 +126,7 @@ class E2BSandboxes:
         """See `SandboxProvider.reconnect`."""
         with translated("find the sandbox"):
             box = await AsyncSandbox.connect(sandbox_id, timeout=_RECONNECT_S, **self._connection)
-        return await _opened(box)
+        return await _opened(box, Envd(box, self.again_s))
 
     async def list(self) -> tuple[SandboxInfo, ...]:
         """See `SandboxProvider.list`."""
@@ -144,8 +146,7 @@ class E2BSandboxes:
             return await AsyncSandbox.kill(sandbox_id, **self._connection)
 
 
-async def _opened(box: AsyncSandbox) -> "E2BSandbox":
-    envd = Envd(box)
+async def _opened(box: AsyncSandbox, envd: Envd) -> "E2BSandbox":
     argv = script.sh(_OPEN, box.sandbox_id, uuid.uuid4().hex)
     process = await envd.start(Program(argv))
     try:

@@ -9,7 +9,7 @@ sandbox's `_envd_version`. The exact version is pinned; `tests/adapters/test_san
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Final, Literal
 
 from e2b import AsyncSandbox, SandboxException
@@ -26,7 +26,8 @@ from app.adapters.sandbox.remote import Program
 from app.core.errors import SandboxError
 
 _REQUEST_S: Final = 30.0
-_AGAIN_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
+AGAIN_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""How long to wait before a command is sent again: the first time, the second, and so on; then it has failed."""
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +87,9 @@ class Process:
 class Envd:
     """The process service of one machine."""
 
-    def __init__(self, box: AsyncSandbox) -> None:
+    def __init__(self, box: AsyncSandbox, again_s: Sequence[float] = AGAIN_S) -> None:
         self._box = box
+        self._again_s = again_s
         self._rpc = create_rpc_client(ProcessClient, box.envd_api_url, box.connection_config)
 
     async def start(self, program: Program, *, within_s: float = _REQUEST_S) -> Process:
@@ -97,7 +99,7 @@ class Envd:
         Raises:
             SandboxError: among others, the machine did not answer within `within_s`.
         """
-        for wait_s in _AGAIN_S:
+        for wait_s in self._again_s:
             try:
                 return await self._start_once(program, within_s)
             except SandboxError as error:
