@@ -3,6 +3,8 @@
     header                       action         event
     ping                         (none)         Ping
     issues                       labeled        IssueLabeled
+    issues                       closed, deleted, transferred   IssueClosed
+    pull_request                 closed         PullClosed
     issue_comment                created        CommentCreated
     pull_request_review          submitted      ReviewSubmitted
     pull_request_review_comment  created        ReviewCommentCreated
@@ -216,6 +218,34 @@ class IssueLabeled(_Payload):
     installation: Installation | None = None
 
 
+class IssueClosed(_Payload):
+    """The issue was closed, deleted or moved to another repository."""
+
+    action: Literal["closed", "deleted", "transferred"]
+    issue: Issue
+    repository: Repository
+    sender: Account
+    installation: Installation | None = None
+
+
+class ClosedPull(_Payload):
+    """A pull request that was closed. `merged_at` is null for one that was not merged."""
+
+    number: _Id
+    merged_at: str | None = None
+    closed_at: _Moment | None = None
+    updated_at: _Moment | None = None
+    head: PullHead
+
+
+class PullClosed(_Payload):
+    action: Literal["closed"]
+    pull_request: ClosedPull
+    repository: Repository
+    sender: Account
+    installation: Installation | None = None
+
+
 class CommentCreated(_Payload):
     """A comment on an issue or on a pull request's conversation."""
 
@@ -295,6 +325,8 @@ class RepositoryChanged(_Payload):
 Event: TypeAlias = (
     Ping
     | IssueLabeled
+    | IssueClosed
+    | PullClosed
     | CommentCreated
     | ReviewSubmitted
     | ReviewCommentCreated
@@ -304,19 +336,25 @@ Event: TypeAlias = (
     | RepositoryChanged
 )
 
-_EVENTS: Final[dict[str, tuple[type[Event], str]]] = {
-    "ping": (Ping, ""),
-    "issues": (IssueLabeled, "labeled"),
-    "issue_comment": (CommentCreated, "created"),
-    "pull_request_review": (ReviewSubmitted, "submitted"),
-    "pull_request_review_comment": (ReviewCommentCreated, "created"),
-    "check_suite": (ChecksCompleted, "completed"),
-    "status": (StatusChanged, ""),
-    "installation": (InstallationChanged, ""),
-    "installation_repositories": (InstallationChanged, ""),
-    "repository": (RepositoryChanged, ""),
+_EVENTS: Final[dict[str, dict[str, type[Event]]]] = {
+    "ping": {"": Ping},
+    "issues": {
+        "labeled": IssueLabeled,
+        "closed": IssueClosed,
+        "deleted": IssueClosed,
+        "transferred": IssueClosed,
+    },
+    "pull_request": {"closed": PullClosed},
+    "issue_comment": {"created": CommentCreated},
+    "pull_request_review": {"submitted": ReviewSubmitted},
+    "pull_request_review_comment": {"created": ReviewCommentCreated},
+    "check_suite": {"completed": ChecksCompleted},
+    "status": {"": StatusChanged},
+    "installation": {"": InstallationChanged},
+    "installation_repositories": {"": InstallationChanged},
+    "repository": {"": RepositoryChanged},
 }
-"""Event header -> its model and the one action that is ours; an empty action is any."""
+"""Event header -> the actions that are ours, and their models; an empty action is any."""
 
 HANDLED: Final = frozenset(_EVENTS)
 
@@ -330,8 +368,8 @@ def is_ours(event: str, body: bytes) -> bool:
     """
     if event not in _EVENTS:
         return False
-    wanted = _EVENTS[event][1]
-    return not wanted or _first_action(body) in {wanted, None}
+    actions, action = _EVENTS[event], _first_action(body)
+    return "" in actions or action is None or action in actions
 
 
 def parse(event: str, body: bytes) -> Event | None:
@@ -342,11 +380,10 @@ def parse(event: str, body: bytes) -> Event | None:
     """
     if not is_ours(event, body):
         return None
-    model, wanted = _EVENTS[event]
+    actions = _EVENTS[event]
     try:
-        if wanted and _first_action(body) is None and _Action.model_validate_json(body).action != wanted:
-            return None
-        return model.model_validate_json(body)
+        model = actions.get("") or actions.get(_first_action(body) or _Action.model_validate_json(body).action)
+        return model.model_validate_json(body) if model is not None else None
     except ValidationError as error:
         raise BadDelivery(_first_fault(error)) from error
 

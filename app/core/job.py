@@ -17,7 +17,7 @@ A job's id names the request, not the delivery, so that a redelivery is the same
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -64,9 +64,13 @@ class Verb(StrEnum):
     STATUS = "status"
     BUDGET = "budget"
     HELP = "help"
+    WITHDRAW = "withdraw"
+    """No comment says it: a person `closed`, `deleted` or `transferred` (`instruction`) the thread of a waiting run."""
     UNREADABLE = "unreadable"
 
 
+UNSAID: Final = frozenset({Verb.UNREADABLE, Verb.WITHDRAW})
+"""What no command reads as."""
 STARTING: Final = frozenset({Verb.START, Verb.PLAN, Verb.APPROVE, Verb.RETRY, Verb.BUDGET})
 """Commands that may start work; the others are only answered."""
 _IN_LINE: Final = STARTING - {Verb.BUDGET}
@@ -227,6 +231,27 @@ def job_id(repo: str, number: int | None, source: Source, key: str) -> str:
     """Name a request. `key` is the comment's id, the label's moment, or the idempotency key's digest."""
     thread = f"{repo}#{number}" if number is not None else repo
     return canonical_id(f"{thread}:{source}:{key}")
+
+
+def tap(job: Job, person: Person, command: Command, key: str, now: datetime) -> Job:
+    """A request about the run of a job that was not made in its thread. `key` tells it from others."""
+    digest = hashlib.sha256(key.encode()).hexdigest()[:32]
+    return replace(
+        job,
+        id=job_id(job.repo, job.number, Source.API, digest),
+        source=Source.API,
+        sender=person,
+        created_at=now,
+        asked_at=None,
+        command=command,
+        mode=Mode.AUTO,
+        comment_id=None,
+        delivery_id="",
+        label="",
+        place=None,
+        review_id=None,
+        about=job.id,
+    )
 
 
 def canonical_id(written: str) -> str:

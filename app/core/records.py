@@ -24,7 +24,7 @@ class Page:
 @dataclass(frozen=True, slots=True)
 class Signal:
     """Something a person said to a run at work. `kind` is `stop`, `status` or `budget` (`amount` in dollars); or
-    `gone`: nobody said it, and `by` holds the words why (`core/gone.py`).
+    `gone`: nobody said it, and `by` holds the words why (`core/gone.py`); or `closed` (`core/closing.py`).
 
     `key` names the command, so that one which is told twice counts once.
     """

@@ -37,12 +37,9 @@ from app.core.events import (
     Comment,
     CommentCreated,
     Event,
-    InstallationChanged,
     Issue,
     IssueLabeled,
-    Ping,
     PullRequest,
-    RepositoryChanged,
     Review,
     ReviewCommentCreated,
     ReviewSubmitted,
@@ -130,7 +127,7 @@ def decide(event: Event, *, delivery_id: str, label: str, now: datetime, bots: C
 def repo_to_ask(event: Event, *, label: str, now: datetime) -> str:
     """The repository whose file might make a job of an event that is none otherwise: by its label, or by its bots.
     Empty where no file could."""
-    if isinstance(event, Ping | InstallationChanged | RepositoryChanged | ChecksCompleted | StatusChanged):
+    if not isinstance(event, IssueLabeled | CommentCreated | ReviewCommentCreated | ReviewSubmitted):
         return ""
     name = event.label.name if isinstance(event, IssueLabeled) and event.label else label
     asks = decide(event, delivery_id="", label=name, now=now, bots=(event.sender.login,))

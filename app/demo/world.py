@@ -34,7 +34,7 @@ APP_PERMISSIONS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("checks", "metadata", "statuses"), "read"),
 }
 EVENTS: Final = (
-    *("check_suite", "issue_comment", "issues"),
+    *("check_suite", "issue_comment", "issues", "pull_request"),
     *("pull_request_review", "pull_request_review_comment", "repository", "status"),
 )
 MAX_DELIVERIES: Final = 1_000

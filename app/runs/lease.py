@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from app.core import gone
+from app.core import closing, gone
 from app.core.errors import LeaseLost, SandboxError, Stopped, StoreError, TakenAway
 from app.core.ports import Ports
 from app.core.records import Signal
@@ -115,10 +115,12 @@ async def _nothing(signal: Signal) -> None:
 
 
 def stop_on_signal(
-    progress: Progress | None, on_budget: Callable[[Signal], Awaitable[None]] = _nothing
+    progress: Progress | None,
+    on_budget: Callable[[Signal], Awaitable[None]] = _nothing,
+    on_closed: Callable[[Signal], Awaitable[None]] = _nothing,
 ) -> Callable[[Signal], Awaitable[None]]:
-    """What a run at work does with a signal: end on `stop` or `gone`, let the budget grow. Without `progress` it is too
-    late."""
+    """What a run at work does with a signal: end on `stop` or `gone`, let the budget grow, see what was closed. Without
+    `progress` it is too late."""
 
     async def on_signal(signal: Signal) -> None:
         if progress is None or progress.run.conclusion is not None:
@@ -127,6 +129,8 @@ def stop_on_signal(
             raise Stopped(signal.by)
         if signal.kind == gone.KIND:
             raise TakenAway(signal.by)
+        if signal.kind == closing.KIND:
+            await on_closed(signal)
         if signal.kind == "budget":
             await on_budget(signal)
 

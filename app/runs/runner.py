@@ -48,6 +48,7 @@ from app.runs import approval, follow, stages, update
 from app.runs.admit import admit, is_flooding, is_nobodys
 from app.runs.answer import answer, grant_to_open
 from app.runs.checks import look_into, tell
+from app.runs.closed import end_if_closed, end_waiting
 from app.runs.ending import end, end_stopped, fail, say_last_words
 from app.runs.failed_checks import look_once_open
 from app.runs.lease import Beat, hold, stop_on_signal
@@ -113,7 +114,8 @@ async def _carry_to_its_end(work: Work) -> None:
     """The attempt, and what is left to do when a limit or a person ends it from beside."""
     ports, run = work.ports, work.run
     try:
-        beat = Beat(stop_on_signal(work.progress, partial(grant, work)), work.hold_on, partial(_check, work))
+        on_signal = stop_on_signal(work.progress, partial(grant, work), partial(end_if_closed, work))
+        beat = Beat(on_signal, work.hold_on, partial(_check, work))
         await hold(ports, run, _attempt(work), beat)
     except LimitReached as limit:
         await hold(ports, run, _end_over_budget(work, limit), Beat(stop_on_signal(None), work.hold_on))
@@ -294,6 +296,9 @@ async def _walk(work: Work) -> tuple[Conclusion, str]:
 async def _answer_or_admit(work: Work) -> tuple[Conclusion, str] | None:
     """What takes no work is answered here; None when the run is let in."""
     command = work.run.job.command
+    if command.verb is Verb.WITHDRAW:
+        await end_waiting(work)
+        return Conclusion.NEUTRAL, "Answered"
     if not await is_heard(work):
         await work.progress.save(is_muted=True)
         raise Refused(f"Bots may ask only where `bots` of `{PATH}` names them.")

@@ -4,8 +4,7 @@ Each but a stop is a job in the run's thread, which a worker admits as it does a
 the Idempotency-Key or by the run and the verb.
 """
 
-import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
@@ -14,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.core.commands import MAX_ADD_USD
-from app.core.job import Command, Job, Mode, Person, Source, Verb, canonical_id, job_id
+from app.core.job import Command, Job, Person, Verb, canonical_id, tap
 from app.core.ports import Clock
 from app.core.records import Queue, Signal, Store
 from app.core.run import Conclusion, Run, Status
@@ -117,23 +116,7 @@ class Verbs:
         return f"Another run is open in this thread: {newest.id}." if newest is not None and is_busy else ""
 
     def _job(self, run: Run, person: Person, command: Command, key: str) -> Job:
-        digest = hashlib.sha256(key.encode()).hexdigest()[:32]
-        return replace(
-            run.job,
-            id=job_id(run.job.repo, run.job.number, Source.API, digest),
-            source=Source.API,
-            sender=person,
-            created_at=self.clock.now(),
-            asked_at=None,
-            command=command,
-            mode=Mode.AUTO,
-            comment_id=None,
-            delivery_id="",
-            label="",
-            place=None,
-            review_id=None,
-            about=run.id,
-        )
+        return tap(run.job, person, command, key, self.clock.now())
 
 
 def _why_not_opened(run: Run) -> str:

@@ -3,6 +3,7 @@
     202 stored     {"job": id}                          401  not signed with our secret
     200 known      {"job": id, "duplicate": true}       400  a header is missing, or not the JSON that GitHub documents
     200 not ours   {"ignored": why}                     413  it is too large          415  the webhook sends forms
+    200 a thread was closed        {"told": runs}
     200 ping       {"pong": true}                       429  its installation, person or strangers ask too much
                                                         503  the queue is away, or too many large bodies at once
 
@@ -27,9 +28,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.core import delivery, events, known, triggers
+from app.core.closing import KIND as CLOSED
+from app.core.closing import Closing, find_closing, withdraw
 from app.core.delivery import BadDelivery, BadSignature, Delivery, Seal
 from app.core.errors import StoreError
-from app.core.events import HANDLED, Event, InstallationChanged, Ping, RepositoryChanged
+from app.core.events import HANDLED, Event, InstallationChanged, IssueClosed, Ping, PullClosed, RepositoryChanged
 from app.core.gone import KIND, find_gone
 from app.core.job import Job, Source
 from app.core.ports import Clock
@@ -173,6 +176,9 @@ class _Door:
                 return _Answer(JSONResponse({"pong": True}), "pong")
             case InstallationChanged() | RepositoryChanged():
                 return await self._take_away(event)
+            case IssueClosed() | PullClosed():
+                closing = find_closing(event)
+                return _ignored("it ends no run") if closing is None else await self._withdraw(closing)
         now = self.clock.now()
         job = triggers.decide(event, delivery_id=received.id, label=self.label, now=now)
         if job is None and (repo := triggers.repo_to_ask(event, label=self.label, now=now)):
@@ -205,6 +211,22 @@ class _Door:
         except StoreError as error:
             raise _away() from error
         return _Answer(JSONResponse({"told": told}), f"told {told} runs: {gone.words}")
+
+    async def _withdraw(self, closing: Closing) -> _Answer:
+        """Tell the thread's open runs that it was closed; those that wait are ended by a worker, out of turn."""
+        told = 0
+        try:
+            for status in (Status.IN_PROGRESS, Status.QUEUED):
+                for run in (await self.store.list(repo=closing.repo, status=status, limit=MAX_TOLD)).runs:
+                    if not closing.ends(run):
+                        continue
+                    told += 1
+                    await self.store.signal(run.id, Signal(CLOSED, closing.by.login, key=closing.action))
+                    if run.status is Status.QUEUED or run.wake_at is not None:
+                        await self.queue.put(Run(withdraw(run, closing, self.clock.now())))
+        except StoreError as error:
+            raise _away() from error
+        return _Answer(JSONResponse({"told": told}), f"told {told} runs: {closing.action}")
 
     async def _recall(self, name: str) -> str:
         try:

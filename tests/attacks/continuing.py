@@ -1,6 +1,7 @@
 """Changing what a run was approved for after it was approved, and going on when that was taken back."""
 
 import asyncio
+import json
 from contextlib import suppress
 from typing import Final
 
@@ -212,22 +213,22 @@ async def role_of_the_planner_taken_away(scene: Scene) -> None:
     assert await scene.published() == ""
 
 
-async def _after_deed(scene: Scene, deed: str) -> tuple[Issue, Run]:
-    """Something is done to the issue while its run is at work."""
+async def _after_deed(scene: Scene, deed: str, *, is_held: bool = False) -> tuple[Issue, Run]:
+    """Something is done to the issue while its run is at work, and `is_held` in a command that does not end."""
     scene.persuade(shell(_UNTIL_TOLD))
     issue = await scene.bot.issue()
     await scene.bot.label(issue)
     begun = await scene.bot.at_work_on(_UNTIL_TOLD)
     await getattr(scene.github.upkeep, deed)(REPO, issue.number, by="maintainer")
-    return issue, await _let_go(scene, begun)
+    return issue, await (scene.bot.settled(begun.id) if is_held else _let_go(scene, begun))
 
 
 @attack("continuing")
 async def issue_closed_at_work(scene: Scene) -> None:
-    """The issue is closed while its run is at work; reopened, a retry goes on."""
-    issue, run = await _after_deed(scene, "close")
-    await _assert_withdrawn(scene, run, "The issue was closed, so this run ended.")
-    scene.assert_told("The issue was closed, so this run ended.")
+    """The issue is closed while its run is at work, which ends at once; reopened, a retry goes on."""
+    issue, run = await _after_deed(scene, "close", is_held=True)
+    await _assert_withdrawn(scene, run, "Stopped, because `maintainer` closed the issue. Reopen it to continue.")
+    scene.assert_told("Stopped, because `maintainer` closed the issue. Reopen it to continue.")
     await scene.github.upkeep.reopen(REPO, issue.number, by="maintainer")
     scene.model.forget()
     scene.model.says(edit("helo", "hello"), finish("Mended."))
@@ -235,10 +236,54 @@ async def issue_closed_at_work(scene: Scene) -> None:
 
 
 @attack("continuing")
+async def issue_closed_unheard(scene: Scene) -> None:
+    """The same where GitHub's delivery is lost: nothing is pushed."""
+    scene.persuade(shell(_UNTIL_TOLD))
+    issue = await scene.bot.issue()
+    await scene.bot.label(issue)
+    begun = await scene.bot.at_work_on(_UNTIL_TOLD)
+    scene.github.loses()
+    await scene.github.upkeep.close(REPO, issue.number, by="maintainer")
+    run = await _let_go(scene, begun)
+    await _assert_withdrawn(scene, run, "The issue was closed, so this run ended.")
+
+
+@attack("continuing", RUNS_PER_REPO="1")
+async def issue_closed_while_waiting(scene: Scene) -> None:
+    """The issue is closed while its run waits behind another one: it ends where it waits, and never begins."""
+    scene.persuade(shell(_UNTIL_TOLD))
+    await scene.bot.label(await scene.bot.issue("First"))
+    first = await scene.bot.at_work_on(_UNTIL_TOLD)
+    issue = await scene.bot.issue("Second")
+    waiting = json.loads((await scene.bot.label(issue)).response)["job"]
+    await scene.github.upkeep.close(REPO, issue.number, by="maintainer")
+    run = await scene.bot.settled(waiting)
+    assert (run.conclusion, run.stages) == (Conclusion.CANCELLED, ()), f"{run.conclusion}: {run.failure or run.message}"
+    scene.assert_told("Stopped, because `maintainer` closed the issue. Reopen it to continue.")
+    await scene.assert_mended(await _let_go(scene, first))
+
+
+@attack("continuing")
+async def old_word_of_a_closing(scene: Scene) -> None:
+    """The delivery of a closing is sent again once the issue is open again and another run is at work."""
+    issue = await scene.bot.issue()
+    told = await scene.github.upkeep.close(REPO, issue.number, by="maintainer")
+    await scene.github.upkeep.reopen(REPO, issue.number, by="maintainer")
+    scene.persuade(shell(_UNTIL_TOLD))
+    await scene.bot.label(issue)
+    begun = await scene.bot.at_work_on(_UNTIL_TOLD)
+    payload = json.loads(told.payload)
+    payload["issue"]["updated_at"] = payload["issue"]["closed_at"] = "2999-01-01T00:00:00Z"
+    response = await scene.deliver(payload, "issues")
+    assert response.json() == {"told": 1}, response.text
+    await scene.assert_mended(await _let_go(scene, begun))
+
+
+@attack("continuing")
 async def issue_deleted_at_work(scene: Scene) -> None:
     """The issue is deleted while its run is at work: nothing is published for what nobody can read any more."""
-    _, run = await _after_deed(scene, "delete")
-    await _assert_withdrawn(scene, run, "The issue was deleted or transferred, so this run ended.")
+    _, run = await _after_deed(scene, "delete", is_held=True)
+    await _assert_withdrawn(scene, run, "Stopped, because `maintainer` deleted the issue.")
 
 
 @attack("continuing")
@@ -295,9 +340,9 @@ async def pull_request_closed_in_a_follow_up(scene: Scene) -> None:
     await scene.bot.say(pull, "/vibecode be polite")
     begun = await scene.bot.at_work_on(_UNTIL_TOLD)
     await scene.github.pulls.close(REPO, pull.number, by="maintainer")
-    run = await _let_go(scene, begun)
+    run = await scene.bot.settled(begun.id)
     assert run.conclusion is Conclusion.CANCELLED, f"{run.conclusion}: {run.failure or run.message}"
-    assert run.message == f"#{pull.number} was closed, so this run ended."
+    assert run.message == "Stopped, because `maintainer` closed the pull request. Reopen it to continue."
     retried = await scene.bot.comment(pull, "/vibecode retry")
     assert retried.conclusion is Conclusion.SKIPPED, f"{retried.conclusion}: {retried.message}"
     scene.assert_told("This pull request is closed. Reopen it and say that again.")

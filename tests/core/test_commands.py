@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.core.commands import COMMANDS, OPTIONS, is_branch, parse
-from app.core.job import Command, Verb
+from app.core.job import UNSAID, Command, Verb
 
 NEXT_LINE: Final = " If it was meant as an instruction, put it on the line after `/vibecode`."
 
@@ -155,7 +155,7 @@ def test_a_slip_never_starts_a_run(slip: str, meant: str) -> None:
     assert f"did you mean `/vibecode {meant}`?" in problem(f"/vibecode {slip}")
 
 
-@pytest.mark.parametrize("verb", [verb for verb in Verb if verb not in {Verb.START, Verb.UNREADABLE}])
+@pytest.mark.parametrize("verb", [verb for verb in Verb if verb not in {Verb.START, *UNSAID}])
 @settings(deadline=None)
 @given(data=st.data())
 def test_no_single_slip_of_the_finger_starts_a_run(verb: Verb, data: st.DataObject) -> None:
@@ -222,7 +222,7 @@ def test_a_strangers_word_comes_back_without_its_markup() -> None:
 
 
 def test_every_verb_has_a_row_of_help_that_is_itself_readable() -> None:
-    assert [entry.verb for entry in COMMANDS] == [verb for verb in Verb if verb is not Verb.UNREADABLE]
+    assert [entry.verb for entry in COMMANDS] == [verb for verb in Verb if verb not in UNSAID]
     for entry in COMMANDS:
         usage = entry.usage.replace("[options] ", "").replace("[instruction]", "do it")
         command = parse(usage)

@@ -114,7 +114,7 @@ def test_an_event_that_is_not_ours_is_not_even_parsed(event: str) -> None:
     assert parse(event, b"\xff this is not JSON") is None
 
 
-@pytest.mark.parametrize("action", ["opened", "edited", "unlabeled", "transferred"])
+@pytest.mark.parametrize("action", ["opened", "edited", "unlabeled", "reopened"])
 def test_another_action_is_dropped_after_its_first_bytes(action: str) -> None:
     assert not is_ours("issues", f'{{"action":"{action}", and then no JSON'.encode())
     assert parse("issues", payload("issues.labeled", {"action": action})) is None
