@@ -6,7 +6,7 @@
                                              worker (who took it last), listed (under
                                              which status and branch); for the line:
                                              thread, repo, installation, works (0: it
-                                             is only answered)
+                                             is only answered); superseded_by
     vibecoder:lease:<id>             string  the attempt that holds the run            its ttl (30 s), unless renewed
     vibecoder:signals:<id>           list    words left for the run at work            1 day; the newest 100
     vibecoder:said:<id>              list    the task at work and a digest of what     2 days after the last turn,
@@ -27,6 +27,7 @@
     vibecoder:agreed:<name>          string  the text that was said first              its ttl
     vibecoder:count:<scope>          set     ids of the runs counted there             its ttl
     vibecoder:note:<name>            string  a short text                              30 days after it was written
+    vibecoder:note:lead <thread>     string  id of the run of work admitted last       30 days after it was written
     vibecoder:turns:<scope>          zset    writes by the microsecond of their turn   an hour after the last
     vibecoder:spent:<scope>          hash    dollars by run id, set aside or spent     3 days after the last change
     vibecoder:due                    zset    ids of runs by the second from which on   when they are looked at for the
@@ -132,6 +133,10 @@ def turns(scope: str) -> str:
 
 def note(name: str) -> str:
     return f"vibecoder:note:{name}"
+
+
+def lead(thread: str) -> str:
+    return note(f"lead {thread}")
 
 
 def latest(repo: str, number: int) -> str:

@@ -49,13 +49,15 @@ class _Kept:
     said: tuple[bytes, ...] = ()
     said_until: float = 0.0
     followers: set[asyncio.Event] = field(default_factory=set)
+    superseded_by: str = ""
 
     @property
     def is_held(self) -> bool:
         return time.monotonic() < self.held_until
 
     def read(self) -> Run:
-        return replace(decode(self.document), attempt=self.attempt)
+        run = replace(decode(self.document), attempt=self.attempt)
+        return run.as_superseded(self.superseded_by) if self.superseded_by else run
 
     def is_held_by(self, run: Run) -> bool:
         return self.is_held and self.held_by == run.attempt
@@ -74,6 +76,7 @@ class MemoryStore:
         self._counts: dict[str, tuple[float, set[str]]] = {}
         self._turns: dict[str, list[float]] = {}
         self._notes: dict[str, tuple[float, str]] = {}
+        self._leads: dict[str, tuple[float, str]] = {}
         self._due: dict[str, datetime] = {}
         self._count = 0
         self.waiting: dict[str, float] = {}
@@ -236,6 +239,20 @@ class MemoryStore:
             insort(turns, turn)
             del turns[: -max(count for count, _ in windows)]
         return turn - now
+
+    async def lead(self, thread: str) -> str:
+        until, job_id = self._leads.get(thread, (-inf, ""))
+        return job_id if time.monotonic() < until else ""
+
+    async def set_lead(self, thread: str, job_id: str) -> None:
+        self._leads[thread] = (time.monotonic() + NOTE_S, job_id)
+
+    async def supersede(self, job_id: str, by: str) -> str:
+        kept = self._kept.get(job_id)
+        if kept is None or kept.status is not Status.COMPLETED:
+            return ""
+        kept.superseded_by = kept.superseded_by or by
+        return kept.superseded_by
 
     async def note(self, name: str, text: str) -> None:
         self._notes[name] = (time.monotonic() + NOTE_S, text)

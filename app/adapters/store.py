@@ -1,7 +1,7 @@
 """The store over Redis: a run is one hash; a lease is one key; whatever must not be half done is one script.
 
-The fence (`attempt`) is a field of its own beside the document and is laid over it on reading, so that no script
-ever has to take the JSON apart.
+The fence (`attempt`) and `superseded_by` are fields of their own beside the document, applied to it on reading, so that
+no script ever has to take the JSON apart.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ _PATIENCE_S: Final = 30.0
 """How long a follower bears with a Redis that is away."""
 _AT_ONCE: Final = 25
 """How many runs of a thread or a branch are read at once."""
+_FIELDS: Final = ("document", "attempt", "superseded_by")
 _SIGNAL: Final = TypeAdapter(Signal)
 
 logger = logging.getLogger(__name__)
@@ -55,10 +56,11 @@ class RedisStore:
         self._reserve = Script(redis, "reserve")
         self._count = Script(redis, "count")
         self._turn = Script(redis, "turn")
+        self._supersede = Script(redis, "supersede")
 
     async def load(self, job_id: str) -> Run | None:
-        document, attempt = await ask(self._redis, "HMGET", keys.run(job_id), "document", "attempt")
-        return _fenced(document, attempt) if document else None
+        document, *beside = await ask(self._redis, "HMGET", keys.run(job_id), *_FIELDS)
+        return _read(document, *beside) if document else None
 
     async def save(self, run: Run) -> None:
         about = (run.id, run.attempt, pack(run), str(run.status), run.job.repo)
@@ -104,7 +106,7 @@ class RedisStore:
     async def acquire(self, job_id: str, *, worker: str, ttl_s: float) -> Run | None:
         await self.load(job_id)  # one that this version cannot read is left to a newer one, with no attempt counted
         taken = await self._acquire([keys.lease(job_id), keys.run(job_id)], [_ms(ttl_s), worker])
-        return _fenced(*taken) if taken else None
+        return _read(*taken) if taken else None
 
     async def renew(self, run: Run, *, ttl_s: float) -> None:
         if not await self._hold([keys.lease(run.id)], [run.attempt, _ms(ttl_s)]):
@@ -178,6 +180,15 @@ class RedisStore:
         about: list[Word] = [uuid4().hex, round(longest_s * 1_000_000), kept_ms]
         return float(await self._turn([keys.turns(scope)], [*about, *pairs])) / 1_000_000
 
+    async def lead(self, thread: str) -> str:
+        return (await ask(self._redis, "GET", keys.lead(thread)) or b"").decode()
+
+    async def set_lead(self, thread: str, job_id: str) -> None:
+        await ask(self._redis, "SET", keys.lead(thread), job_id, "EX", keys.NOTE_S)
+
+    async def supersede(self, job_id: str, by: str) -> str:
+        return (await self._supersede([keys.run(job_id)], [by]) or b"").decode()
+
     async def note(self, name: str, text: str) -> None:
         await ask(self._redis, "SET", keys.note(name), text, "EX", keys.NOTE_S)
 
@@ -249,12 +260,12 @@ class RedisStore:
         """The runs of these ids that exist and can be read; one that cannot is no reason to show no list."""
         async with asking(), self._redis.pipeline(transaction=False) as together:
             for job_id in job_ids:
-                together.hmget(keys.run(job_id), ["document", "attempt"])
+                together.hmget(keys.run(job_id), list(_FIELDS))
             documents = await together.execute()
         runs: tuple[Run, ...] = ()
-        for job_id, (document, attempt) in zip(job_ids, documents, strict=True):
+        for job_id, (document, *beside) in zip(job_ids, documents, strict=True):
             try:
-                runs = (*runs, _fenced(document, attempt)) if document else runs
+                runs = (*runs, _read(document, *beside)) if document else runs
             except StoreError as error:
                 logger.warning("%s is left out of the list: %s", job_id, error)
         return runs
@@ -278,8 +289,9 @@ class RedisStore:
             patient_until = asyncio.get_running_loop().time() + _PATIENCE_S
 
 
-def _fenced(document: bytes, attempt: bytes | int | None) -> Run:
-    return replace(decode(document), attempt=int(attempt or 0))
+def _read(document: bytes, attempt: bytes | int | None, superseded_by: bytes | None = None) -> Run:
+    run = replace(decode(document), attempt=int(attempt or 0))
+    return run.as_superseded(superseded_by.decode()) if superseded_by else run
 
 
 def _head(task: str, messages: Sequence[bytes]) -> bytes:

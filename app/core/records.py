@@ -212,6 +212,20 @@ class Store(Protocol):
         Redis' clock. Not repeatable: each call takes a turn.
         """
 
+    async def lead(self, thread: str) -> str:
+        """The id of the run of work that was admitted last in a thread (`Job.thread`) within a month; empty when none
+        was. Repeatable."""
+
+    async def set_lead(self, thread: str, job_id: str) -> None:
+        """Make a run the thread's lead. Repeatable."""
+
+    async def supersede(self, job_id: str, by: str) -> str:
+        """Have the run `by` take the place of an ended run whose plan waits, for good: the first one does.
+
+        The id of the run that did, which is `by` or another; empty when there is no such run to supersede. What is
+        loaded from then on is `Run.as_superseded`. Correct with many workers at once. Repeatable.
+        """
+
     async def note(self, name: str, text: str) -> None:
         """Remember a short text under a name, for a month. Repeatable."""
 

@@ -165,6 +165,7 @@ class Run:
     `as_of` is the moment whose text it uses, where that is another than its own job's. `requested_by` asked for the
     plan that its sender approved. `summary` is an answer, or what it ended with where no step was done;
     `step_summaries` are the agent's, by step, empty where one was lost with a worker. `text/summary.py` joins them.
+    `superseded_by` is the id of the run that took over the plan it proposed, or whose work took its place.
     """
 
     job: Job
@@ -225,6 +226,12 @@ class Run:
     unsure_since: datetime | None = None
     as_of: datetime | None = None
     requested_by: Person | None = None
+    superseded_by: str = ""
+
+    def as_superseded(self, by: str) -> "Run":
+        """An ended run whose plan no longer waits: another run carries it out, or other work took its place."""
+        message = f"Superseded by the run {by}."
+        return replace(self, superseded_by=by, conclusion=Conclusion.NEUTRAL, needs="", message=message)
 
     def with_step_done(self, index: int, summary: str) -> "Run":
         """Put a finished step on record, with what the agent says of it."""

@@ -5,7 +5,8 @@
                       ├─ plan <change> ──▶ planned anew with the plan as it was, waits
                       └─ any other run of work in the thread ──▶ can no longer be approved
 
-Each thread remembers the run of work that was admitted last: only a plan of that one waits. A plan is taken once.
+Each thread remembers the run of work that was admitted last: only a plan of that one waits. A plan is taken once: the
+run that proposed it then reads as superseded, and names the run that took it, which names it as `earlier`.
 """
 
 from dataclasses import replace
@@ -21,8 +22,6 @@ from app.runs.recheck import may_still
 from app.runs.remarks import is_since, list_remarks, read_remarks
 from app.runs.work import Work
 
-TAKEN_S: Final = 30 * 86_400.0
-"""As long as a thread remembers its run of work."""
 FIRST_LOOK: Final = timedelta(seconds=30)
 """How long after a plan was posted its comment is looked at for a 👍, see `runs/thumbs.py`."""
 NONE_WAITS: Final = "No plan waits for approval here. `/vibecode plan` makes one."
@@ -48,10 +47,14 @@ def asks_first(work: Work) -> bool:
 
 
 async def take_lead(work: Work) -> None:
-    """From now on this is the thread's run of work: a plan that waited there waits no more. Repeatable."""
-    job = work.run.job
-    if job.number is not None:
-        await work.ports.store.note(_lead_of(job), work.run.id)
+    """From now on this is the thread's run of work: a plan that waited there is superseded. Repeatable."""
+    run, store = work.run, work.ports.store
+    if run.job.number is None:
+        return
+    before = await store.load(await store.lead(run.job.thread))
+    if before is not None and before.id != run.id and before.needs == "approval":
+        await store.supersede(before.id, run.id)
+    await store.set_lead(run.job.thread, run.id)
 
 
 async def wait(work: Work) -> tuple[Conclusion, str]:
@@ -69,7 +72,7 @@ async def is_waiting(ports: Ports, run: Run) -> bool:
     """Can the run's plan still be approved?"""
     if run.needs != "approval" or run.conclusion is not Conclusion.ACTION_REQUIRED or run.plan is None:
         return False
-    return run.job.number is None or await ports.store.recall(_lead_of(run.job)) == run.id
+    return run.job.number is None or await ports.store.lead(run.job.thread) == run.id
 
 
 async def take_plan(work: Work) -> None:
@@ -81,8 +84,9 @@ async def take_plan(work: Work) -> None:
     earlier = await _find(work)
     if earlier is None or earlier.plan is None:
         raise UserError(NONE_WAITS)
-    if not await is_waiting(work.ports, earlier):
-        raise UserError(TAKEN if earlier.job.command.verb is Verb.APPROVE else NONE_WAITS)
+    if not await _may_take(work, earlier):
+        is_taken = bool(earlier.superseded_by) or earlier.job.command.verb is Verb.APPROVE
+        raise UserError(TAKEN if is_taken else NONE_WAITS)
     job = await _with_text(work, earlier)
     if not job.is_open:
         raise UserError(CLOSED)
@@ -118,7 +122,7 @@ def _is_before(job: Job, posted_at: datetime) -> bool:
 async def revise(work: Work) -> None:
     """Show the plan that waits here, if one does, to the planner of this run, whose plan takes its place."""
     earlier = await _find(work)
-    if earlier is None or not await is_waiting(work.ports, earlier):
+    if earlier is None or earlier.plan is None or not await _may_take(work, earlier):
         return
     await _take(work, earlier, previous=earlier.plan, **_taken_over(earlier, work.run.job))
 
@@ -130,7 +134,7 @@ async def _find(work: Work) -> Run | None:
         UserError: the job names another than the thread's.
     """
     job, store = work.run.job, work.ports.store
-    lead = await store.recall(_lead_of(job)) if job.number is not None else job.about
+    lead = await store.lead(job.thread) if job.number is not None else job.about
     if job.about and job.about != lead:
         raise UserError(REPLACED)
     return await store.load(lead) if lead else None
@@ -149,13 +153,18 @@ async def _with_text(work: Work, earlier: Run) -> Job:
     return replace(job, title=issue.title, body=issue.body, author=issue.author, is_open=issue.is_open)
 
 
+async def _may_take(work: Work, earlier: Run) -> bool:
+    """Does its plan wait, or did an attempt at this very run take it already?"""
+    return earlier.superseded_by == work.run.id or await is_waiting(work.ports, earlier)
+
+
 async def _take(work: Work, earlier: Run, **fields: Any) -> None:
     """Take a plan, or be told that another run did.
 
     Raises:
         UserError: another run did.
     """
-    if await work.ports.store.count(f"plan {earlier.id}", work.run.id, limit=1, ttl_s=TAKEN_S):
+    if await work.ports.store.supersede(earlier.id, work.run.id) != work.run.id:
         raise UserError(TAKEN)
     await work.progress.save(earlier=earlier.id, **fields)
 
@@ -185,7 +194,3 @@ def _joined(before: Command, now: Command) -> Command:
         model=now.model or before.model,
         draft=now.draft or before.draft,
     )
-
-
-def _lead_of(job: Job) -> str:
-    return f"lead {job.repo}#{job.number}"

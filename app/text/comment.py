@@ -47,6 +47,8 @@ def headline(run: Run) -> str:
     """The run's state in a few words."""
     if run.is_handed_over:
         return "📬 Handed over"
+    if run.superseded_by:
+        return "📋 Plan superseded"
     if run.conclusion is not None:
         return _HEADLINES[run.conclusion]
     is_queued = run.status is Status.QUEUED and run.started_at is None

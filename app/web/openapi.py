@@ -40,6 +40,10 @@ def _maybe(schema: Document) -> Document:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
+def _id_or_null(description: str) -> Document:
+    return {"description": description, **_TEXT_OR_NULL}
+
+
 _HEAD: Final[dict[str, Document]] = {
     "id": _TEXT,
     "repo": _TEXT,
@@ -55,6 +59,10 @@ _HEAD: Final[dict[str, Document]] = {
     "progress_percentage": {"type": "integer", "minimum": 0, "maximum": 100},
     "message": _TEXT,
     "needs": _TEXT_OR_NULL,
+    "superseded_by": _id_or_null(
+        "The run that took over the plan that this one proposed, or whose work took its place: look there."
+    ),
+    "continues": _id_or_null("The run that this one goes on from: whose plan was approved or changed, or a retry's."),
     "pull_request": _maybe(_ref("PullRequest")),
     "cost": _ref("Cost"),
     "attempt": _WHOLE,
@@ -86,13 +94,18 @@ SCHEMAS: Final[dict[str, Document]] = {
     ),
     "JobList": _shape(jobs=_many(_shape(**_HEAD)), cursor=_TEXT_OR_NULL),
     "Progress": _shape(
-        **{name: _HEAD[name] for name in ("status", "conclusion", "stage", "progress_percentage", "message", "needs")},
+        **{
+            name: _HEAD[name]
+            for name in ("status", "conclusion", "stage", "progress_percentage", "message", "needs", "superseded_by")
+        },
         attempt=_WHOLE,
         updated_at=_TIME,
         queue=_maybe(_shape(position=_WHOLE, reason=_one_of(Reason))),
     ),
     "Result": _shape(
-        **{name: _HEAD[name] for name in ("status", "conclusion", "pull_request", "cost")},
+        **{
+            name: _HEAD[name] for name in ("status", "conclusion", "superseded_by", "continues", "pull_request", "cost")
+        },
         **_RESULT,
     ),
     "Commits": _shape(commits=_many(_ref("Commit"))),

@@ -68,6 +68,8 @@ class Documents:
             {
                 "status": run.status,
                 "conclusion": run.conclusion,
+                "superseded_by": run.superseded_by or None,
+                "continues": run.earlier or None,
                 "summary": summarize(run),
                 "branch": run.branch or None,
                 "base": run.base_ref or None,
@@ -123,6 +125,7 @@ class Documents:
             **_progress(run),
             "pull_request": _pull_request(run),
             "cost": _cost(run),
+            "continues": run.earlier or None,
             "attempt": run.attempt,
             "created_at": _time(job.created_at),
             "started_at": _time(run.started_at),
@@ -169,6 +172,7 @@ def _progress(run: Run) -> Document:
         "progress_percentage": run.percent,
         "message": run.message,
         "needs": run.needs or None,
+        "superseded_by": run.superseded_by or None,
     }
 
 

@@ -12,7 +12,7 @@ from app.adapters.document import MAX_DOCUMENT_BYTES
 from app.core.errors import LeaseLost, StoreError, UserError
 from app.core.job import Verb
 from app.core.records import Signal
-from app.core.run import Run, Status
+from app.core.run import Conclusion, Run, Status
 from tests.contract.sample_run import REPO, Records, a_full_run, a_run, completed, in_progress, taken
 
 pytest_plugins = ["tests.contract.records"]
@@ -369,3 +369,29 @@ async def test_the_runs_of_a_thread_are_found_by_status(records: Records) -> Non
         assert await found(records, number=12, status=status) == [run.id]
         on_branch = [] if run is queued else [run.id]
         assert await found(records, branch="vibecode/x", status=status) == on_branch
+
+
+async def test_the_first_run_that_supersedes_another_does(records: Records) -> None:
+    held = await taken(records, a_run())
+    assert await records.store.supersede(held.id, "early") == "", "a run at work is superseded by nothing"
+    waits = replace(held, status=Status.COMPLETED, conclusion=Conclusion.ACTION_REQUIRED, needs="approval")
+    await records.store.save(waits)
+
+    by = await asyncio.gather(*(records.store.supersede(held.id, name) for name in ("one", "two", "one")))
+
+    assert len(set(by)) == 1
+    assert await records.store.load(held.id) == waits.as_superseded(by[0])
+    assert (await records.store.list()).runs == (waits.as_superseded(by[0]),)
+
+
+async def test_nothing_supersedes_a_run_that_there_is_not(records: Records) -> None:
+    assert await records.store.supersede("acme~greeter~1~comment~404", "one") == ""
+    assert await records.store.load("acme~greeter~1~comment~404") is None
+
+
+async def test_a_thread_has_the_lead_that_was_set_last(records: Records) -> None:
+    assert await records.store.lead("acme/greeter#1") == ""
+    for name in ("one", "two"):
+        await records.store.set_lead("acme/greeter#1", name)
+    assert await records.store.lead("acme/greeter#1") == "two"
+    assert await records.store.lead("acme/greeter#12") == ""

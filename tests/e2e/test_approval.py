@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from app.adapters.clock import SystemClock
-from app.core.run import Conclusion
+from app.core.run import Conclusion, Run
 from app.demo.model import say
 from app.runs.approval import TAKEN, TOO_EARLY
 from app.runs.thumbs import MAX_PEOPLE, find_thumbs
@@ -42,6 +42,55 @@ async def test_an_approved_plan_is_carried_out_in_the_same_comment(bot: Bot) -> 
     assert run.cost.turns == len(MEND), "what the planning took counts"
     (comment,) = bot.comments(issue)
     assert f"✅ Done · #{bot.pull_requests()[0].number}" in comment.body
+
+
+async def test_an_approved_plan_and_its_run_name_each_other(bot: Bot) -> None:
+    """However it was approved, the run that proposed the plan does not wait for ever."""
+    bot.model.says(*MEND)
+    issue = await bot.issue()
+    planned = await bot.comment(issue, "/vibecode plan")
+    run = await bot.comment(issue, "/vibecode approve")
+
+    await assert_superseded(bot, planned, run)
+
+
+async def test_a_plan_approved_through_the_api_names_the_run_that_carries_it_out(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    asked = {"repo": REPO, "request": "Mend the greeting"}
+    planned = (await bot.api.post("/api/plans", json=asked)).json()["id"]
+    (first,) = await bot.work()
+    assert first.needs == "approval"
+    approved = await bot.api.post(f"/api/jobs/{planned}/approve")
+    (run,) = [each for each in await bot.work() if each.id != planned]
+
+    assert approved.json()["id"] == run.id
+    assert run.conclusion is Conclusion.SUCCESS
+    await assert_superseded(bot, first, run)
+    again = await bot.api.post(f"/api/jobs/{planned}/approve", headers={"Idempotency-Key": "another"})
+    assert (again.status_code, run.id in again.json()["detail"]) == (409, True)
+
+
+async def test_other_work_in_the_thread_supersedes_a_plan_that_waits(bot: Bot) -> None:
+    bot.model.says(PLAN, *MEND)
+    issue = await bot.issue()
+    planned = await bot.comment(issue, "/vibecode plan")
+    run = await bot.comment(issue, "/vibecode")
+
+    assert run.conclusion is Conclusion.SUCCESS
+    progress = (await bot.api.get(f"/api/jobs/{planned.id}/progress")).json()
+    assert (progress["conclusion"], progress["superseded_by"]) == ("neutral", run.id)
+
+
+async def assert_superseded(bot: Bot, planned: Run, run: Run) -> None:
+    progress = (await bot.api.get(f"/api/jobs/{planned.id}/progress")).json()
+    assert (progress["status"], progress["conclusion"], progress["needs"]) == ("completed", "neutral", None)
+    assert progress["superseded_by"] == run.id
+    assert run.id in progress["message"]
+    assert (await bot.api.get(f"/api/jobs/{planned.id}/result")).json()["superseded_by"] == run.id
+    assert (await bot.api.get(f"/api/jobs/{run.id}/result")).json()["continues"] == planned.id
+    page = (await bot.api.get(f"/jobs/{planned.id}")).text
+    assert f'href="/jobs/{run.id}"' in page
+    assert "/vibecode approve" not in page
 
 
 async def test_where_the_file_says_so_every_plan_waits(bot: Bot) -> None:
@@ -195,7 +244,7 @@ async def test_the_plan_of_a_closed_issue_is_not_carried_out(bot: Bot) -> None:
 async def test_a_thumb_of_who_may_carries_the_plan_out_once(bot: Bot) -> None:
     bot.model.says(*MEND)
     issue = await bot.issue()
-    await bot.comment(issue, "/vibecode plan")
+    planned = await bot.comment(issue, "/vibecode plan")
     bot.github.user("other-bot[bot]", bot=True)
     bot.github.grant(REPO, "other-bot[bot]", "write")
     assert await bot.approved_by_thumb(issue, by="other-bot[bot]") == 0
@@ -207,6 +256,7 @@ async def test_a_thumb_of_who_may_carries_the_plan_out_once(bot: Bot) -> None:
     assert "~reaction~" in run.id
     assert len(bot.comments(issue)) == len(bot.pull_requests()) == 1, "nobody was answered"
     assert await find_thumbs(bot.ports, is_due=True) == 0
+    await assert_superseded(bot, planned, run)
 
 
 async def test_many_thumbs_of_strangers_do_not_hide_the_one_of_who_may(bot: Bot) -> None:

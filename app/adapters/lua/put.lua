@@ -15,6 +15,7 @@ end
 
 lists.remove(runs, lists.scopes(repo, thread, lists.branch_of(redis.call('HGET', run, 'listed'))), id)
 redis.call('HSET', run, 'document', document, 'status', status, 'listed', lists.place(status, branch))
+redis.call('HDEL', run, 'superseded_by')
 redis.call('HSET', run, 'thread', thread, 'repo', repo, 'installation', installation, 'works', works)
 redis.call('EXPIRE', run, keep_s)
 lists.add(runs, lists.scopes(repo, thread, branch), status, id, at, tonumber(keep_s))
