@@ -135,9 +135,6 @@ def doctor(*, as_json: bool) -> None:
 @main.command()
 def web() -> None:
     """The web process: GitHub's webhook, the status API and the pages. Needs no private key."""
-    # redis-py imports PyJWT for a feature we do not use, and that imports cryptography: 9 MB that web need not carry.
-    sys.modules.setdefault("cryptography", None)  # type: ignore[arg-type]
-
     import uvloop
 
     from app.main import serve_web

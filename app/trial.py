@@ -38,7 +38,6 @@ from app.worker import options_of, serve_jobs
 
 DEMO_REPO: Final = "acme/durations"
 DEMO_FOLDER: Final = Path(".vibecoder/demo")
-BOT: Final = "vibecoder[bot]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ async def open_web(
         setup = setup_options(settings)
         link = setup_url(settings.public_address, link_secret)
         sys.stderr.write(f"There is no GitHub App yet. Make it here, then start again:\n  {link}\n")
-    async with aclosing(Accounts(settings.github_url, keep_s=0)) as accounts:
+    async with aclosing(Accounts(settings.github_url)) as accounts:
         token = settings.api_token.get_secret_value()
         access = Access(
             clock(), link_secret, digest_of(settings.api_token) if token else "", accounts.role, accounts.head

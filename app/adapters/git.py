@@ -6,7 +6,6 @@ system monitor, no collection of garbage behind our back, no question on a termi
 
 import asyncio
 import os
-import re
 import shutil
 import signal
 from collections.abc import Mapping, Sequence
@@ -133,11 +132,3 @@ def _kill(process: asyncio.subprocess.Process) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
         return
-
-
-_BAD_IN_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(/|$)|(^|/)\.|\.$|/$|^/|^-|^@$|^$")
-
-
-def is_branch_name(name: str) -> bool:
-    """Whether git takes it: https://git-scm.com/docs/git-check-ref-format."""
-    return len(name.encode(errors="replace")) <= 244 and not _BAD_IN_REF.search(name) and name != "HEAD"

@@ -28,6 +28,8 @@
     vibecoder:count:<scope>          set     ids of the runs counted there             its ttl
     vibecoder:note:<name>            string  a short text                              30 days after it was written
     vibecoder:note:lead <thread>     string  id of the run of work admitted last       30 days after it was written
+    vibecoder:note:thumb <id>        string  1: the reaction approves nothing          30 days after it was written
+    vibecoder:queue-notice:<id>      string  the comment that shows its position, JSON 30 days after it was written
     vibecoder:turns:<scope>          zset    writes by the microsecond of their turn   an hour after the last
     vibecoder:spent:<scope>          hash    dollars by run id, set aside or spent     3 days after the last change
     vibecoder:due                    zset    ids of runs by the second from which on   when they are looked at for the
@@ -137,6 +139,14 @@ def note(name: str) -> str:
 
 def lead(thread: str) -> str:
     return note(f"lead {thread}")
+
+
+def reaction(reaction_id: int) -> str:
+    return note(f"thumb {reaction_id}")
+
+
+def queue_notice(job_id: str) -> str:
+    return f"vibecoder:queue-notice:{job_id}"
 
 
 def latest(repo: str, number: int) -> str:

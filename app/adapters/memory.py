@@ -19,7 +19,7 @@ from app.adapters.memory_line import Due, Line
 from app.core.conversation import Conversation, decode_message, encode_message
 from app.core.document import decode
 from app.core.errors import LeaseLost
-from app.core.records import Caps, Page, Signal, Waiting, WorkerState
+from app.core.records import Caps, Page, QueueNotice, Signal, Waiting, WorkerState
 from app.core.run import Run, Status
 
 MAX_RUNS: Final = 1_000
@@ -77,6 +77,8 @@ class MemoryStore:
         self._turns: dict[str, list[float]] = {}
         self._notes: dict[str, tuple[float, str]] = {}
         self._leads: dict[str, tuple[float, str]] = {}
+        self._passed_over: dict[int, float] = {}
+        self._queue_notices: dict[str, tuple[float, QueueNotice]] = {}
         self._due: dict[str, datetime] = {}
         self._count = 0
         self.waiting: dict[str, float] = {}
@@ -253,6 +255,19 @@ class MemoryStore:
             return ""
         kept.superseded_by = kept.superseded_by or by
         return kept.superseded_by
+
+    async def pass_over_reaction(self, reaction_id: int) -> None:
+        self._passed_over[reaction_id] = time.monotonic() + NOTE_S
+
+    async def is_passed_over(self, reaction_id: int) -> bool:
+        return time.monotonic() < self._passed_over.get(reaction_id, -inf)
+
+    async def queue_notice(self, job_id: str) -> QueueNotice | None:
+        until, notice = self._queue_notices.get(job_id, (-inf, None))
+        return notice if time.monotonic() < until else None
+
+    async def set_queue_notice(self, job_id: str, notice: QueueNotice) -> None:
+        self._queue_notices[job_id] = (time.monotonic() + NOTE_S, notice)
 
     async def note(self, name: str, text: str) -> None:
         self._notes[name] = (time.monotonic() + NOTE_S, text)

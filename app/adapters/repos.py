@@ -24,10 +24,11 @@ from typing import Final
 from pydantic import SecretStr
 
 from app.adapters.cache import evict, forget_leftovers, locked, mark_used, tidy
-from app.adapters.git import GitFailed, environment, is_branch_name, run
+from app.adapters.git import GitFailed, environment, run
 from app.core.errors import RepoError
 from app.core.escape import code
 from app.core.listing import Entry, Files, States, folders_of, is_sha, parse_diff
+from app.core.refs import is_branch
 
 DEPTH: Final = 50
 MAX_BYTES: Final = 16 * 1024**2
@@ -92,7 +93,7 @@ class GitRepos:
 
     async def fetch(self, installation_id: int, repo: str, ref: str, token: SecretStr | None) -> str:
         """Bring a branch into the cache. See the port."""
-        if not is_branch_name(ref):
+        if not is_branch(ref):
             raise RepoError(f"{code(ref[:100])} cannot be a branch's name.")
         cache = self._cache(installation_id, repo)
         async with locked(cache, self._timeout_s):

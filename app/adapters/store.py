@@ -25,7 +25,7 @@ from app.adapters.news import News
 from app.core.conversation import Conversation, decode_message, encode_message
 from app.core.document import decode
 from app.core.errors import LeaseLost, StoreError
-from app.core.records import Page, Signal
+from app.core.records import Page, QueueNotice, Signal
 from app.core.run import Run, Status
 
 _LOOK_S: Final = 5.0
@@ -36,6 +36,7 @@ _AT_ONCE: Final = 25
 """How many runs of a thread or a branch are read at once."""
 _FIELDS: Final = ("document", "attempt", "superseded_by")
 _SIGNAL: Final = TypeAdapter(Signal)
+_NOTICE: Final = TypeAdapter(QueueNotice)
 
 logger = logging.getLogger(__name__)
 
@@ -188,6 +189,19 @@ class RedisStore:
 
     async def supersede(self, job_id: str, by: str) -> str:
         return (await self._supersede([keys.run(job_id)], [by]) or b"").decode()
+
+    async def pass_over_reaction(self, reaction_id: int) -> None:
+        await ask(self._redis, "SET", keys.reaction(reaction_id), 1, "EX", keys.NOTE_S)
+
+    async def is_passed_over(self, reaction_id: int) -> bool:
+        return bool(await ask(self._redis, "EXISTS", keys.reaction(reaction_id)))
+
+    async def queue_notice(self, job_id: str) -> QueueNotice | None:
+        kept = await ask(self._redis, "GET", keys.queue_notice(job_id))
+        return _NOTICE.validate_json(kept) if kept else None
+
+    async def set_queue_notice(self, job_id: str, notice: QueueNotice) -> None:
+        await ask(self._redis, "SET", keys.queue_notice(job_id), _NOTICE.dump_json(notice), "EX", keys.NOTE_S)
 
     async def note(self, name: str, text: str) -> None:
         await ask(self._redis, "SET", keys.note(name), text, "EX", keys.NOTE_S)

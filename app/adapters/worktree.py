@@ -15,7 +15,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from app.adapters.git import GitFailed, environment, is_branch_name, run
+from app.adapters.git import GitFailed, environment, run
 from app.adapters.no_pulls import NoPulls
 from app.core.delivery import LogPage
 from app.core.errors import GitHubError, HeadMoved, UserError
@@ -24,6 +24,7 @@ from app.core.job import Person, Remark, read_job_key
 from app.core.listing import is_sha
 from app.core.policy import Change, Role
 from app.core.ports import GitHub, Listing
+from app.core.refs import is_branch
 from app.core.rules import Rule
 from app.core.run import Commit, PullRequest
 from app.core.triggers import Labelled, Recent
@@ -315,6 +316,6 @@ def _commit(sha: str, message: str, changes: Sequence[Change]) -> Commit:
 
 
 def _checked(branch: str) -> str:
-    if not is_branch_name(branch):
+    if not is_branch(branch):
         raise GitHubError(f"{code(branch[:100])} cannot be a branch's name.", status=422)
     return branch

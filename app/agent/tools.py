@@ -18,6 +18,7 @@ from app.core.machine import CommandTimeout, ExecResult
 from app.core.parsed import Fault, introduced
 from app.core.ports import Parsers, Sandbox
 from app.core.sanitize import reveal
+from app.core.terminal import plain
 
 MAX_RESULT_CHARS: Final = 16_000
 MAX_FILE_BYTES: Final = 2 * 1024 * 1024
@@ -30,8 +31,6 @@ _SHOWN_FAULTS: Final = 3
 _ENVIRONMENT: Final = {"PAGER": "cat", "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0", "NO_COLOR": "1"}
 
 _RIPGREP: Final = ("--no-config", "-nH", "--no-heading", "--color=never", "--hidden", "--glob=!.git", "--sort=path")
-_ESCAPES: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)")
-_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +315,5 @@ def _first_that_fit(lines: Sequence[str]) -> int:
 
 
 def _plain(output: str) -> str:
-    """Terminal output as it would be read: no colours, nothing that was overwritten, no control characters."""
-    lines = _ESCAPES.sub("", output).split("\n")
-    shown = "\n".join(line.removesuffix("\r").rpartition("\r")[2] for line in lines)
-    return reveal(_CONTROLS.sub("", shown))
+    """Terminal output as it would be read, with what is invisible in it shown."""
+    return reveal(plain(output))

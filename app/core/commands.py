@@ -24,6 +24,7 @@ from typing import Final
 from app.core.errors import UserError
 from app.core.job import Command, Verb
 from app.core.markdown import slash_lines
+from app.core.refs import is_branch
 
 MAX_ADD_USD: Final = 1_000.0
 
@@ -76,9 +77,6 @@ _WORD: Final = re.compile(r"(\S*)\s*")
 _POLITE: Final = re.compile(r"(?:please\s+)+", re.IGNORECASE)
 _AMOUNT: Final = re.compile(r"\+ ?\$?([0-9]{1,4}(?:[.,][0-9]{1,2})?)(?: ?(?:\$|usd|dollars?))?", re.IGNORECASE)
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,99}")
-_NOT_IN_BRANCH: Final = re.compile(
-    r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)|\A[-./]|[./]\Z|\A(?:@|HEAD)\Z|\A\Z"
-)
 
 _OPTIONS_MEANT: Final = {"branch": "base", "from": "base", "llm": "model", "wip": "draft"}
 _INVISIBLE: Final = re.compile("[\u200b-\u200f\u2060\ufe0f\ufeff]")
@@ -117,11 +115,6 @@ def _line(text: str, start: int) -> str:
     """What stands from there to the end of the line, as a reader sees it."""
     end = text.find("\n", start)
     return _INVISIBLE.sub("", text[start : end if end >= 0 else len(text)]).strip()
-
-
-def is_branch(name: str) -> bool:
-    """Tell whether git takes this as a branch's name (https://git-scm.com/docs/git-check-ref-format)."""
-    return len(name) <= 240 and not _NOT_IN_BRANCH.search(name)
 
 
 def _read(line: str, below: str) -> Command:

@@ -80,6 +80,21 @@ class Waiting:
     has_begun: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class QueueNotice:
+    """The comment that shows a waiting run's position. `shown` is the position as text, empty while that is not known;
+    `is_drawing`: a worker is writing it now. Without a `comment_id` there is none, or one whose id is not on record."""
+
+    comment_id: int | None = None
+    shown: str = ""
+    is_drawing: bool = False
+
+    @property
+    def is_unclear(self) -> bool:
+        """May there be a comment whose id is not on record?"""
+        return self.comment_id is None and not self.shown
+
+
 class Queue(Protocol):
     """Carries jobs from web to worker, at least once. Raises `StoreError` within 3 s when Redis is away."""
 
@@ -225,6 +240,18 @@ class Store(Protocol):
         The id of the run that did, which is `by` or another; empty when there is no such run to supersede. What is
         loaded from then on is `Run.as_superseded`. Correct with many workers at once. Repeatable.
         """
+
+    async def pass_over_reaction(self, reaction_id: int) -> None:
+        """Remember for a month that a reaction approves nothing. Repeatable."""
+
+    async def is_passed_over(self, reaction_id: int) -> bool:
+        """Was this reaction found to approve nothing? Repeatable."""
+
+    async def queue_notice(self, job_id: str) -> QueueNotice | None:
+        """What is shown in a waiting run's comment, None when nothing was yet. Kept for a month. Repeatable."""
+
+    async def set_queue_notice(self, job_id: str, notice: QueueNotice) -> None:
+        """Put another in its place. Repeatable."""
 
     async def note(self, name: str, text: str) -> None:
         """Remember a short text under a name, for a month. Repeatable."""

@@ -61,17 +61,12 @@ async def _look(ports: Ports, run: Run, posted_at: datetime) -> bool:
             for thumb in await github.pulls.thumbs(run.comment_id)
             if not thumb.is_bot and thumb.created_at > posted_at
         ]
-        unknown = [thumb for thumb in given if not await ports.store.recall(_seen(thumb))]
+        unknown = [thumb for thumb in given if not await ports.store.is_passed_over(thumb.id)]
         for thumb in unknown[:MAX_PEOPLE]:
             if await _may_start(ports, github, thumb.person):
                 return await _approve(ports, github, run, thumb)
-            await ports.store.note(_seen(thumb), run.id)
+            await ports.store.pass_over_reaction(thumb.id)
     return False
-
-
-def _seen(thumb: Thumb) -> str:
-    """The name of the note that a 👍 approves nothing."""
-    return f"thumb {thumb.id}"
 
 
 async def _may_start(ports: Ports, github: GitHub, person: Person) -> bool:

@@ -2,8 +2,8 @@
 
 The comment is the one that the run goes on with, and the run has the last word in it:
 
-    here    note "drawing" ──▶ is it begun? no ──▶ draw ──▶ note the comment
-    a run   acquire (it is begun) ──▶ is the note "drawing"? wait ──▶ draw in the comment noted
+    here    save "drawing" ──▶ is it begun? no ──▶ draw ──▶ save the comment's id
+    a run   acquire (it is begun) ──▶ is it "drawing"? wait ──▶ draw in that comment
 
 so that either the run is seen to have begun, or the run sees that its place is being drawn. What the run at work in the
 thread is about to hear (`runs/follow.py`) needs no comment, and has none.
@@ -19,7 +19,7 @@ from typing import Final
 from app.core.errors import OutsideError, StoreError
 from app.core.policy import Role
 from app.core.ports import Ports
-from app.core.records import Reason, Store, Waiting
+from app.core.records import QueueNotice, Reason, Store, Waiting
 from app.core.redact import Redactor
 from app.core.run import SETTLE_S, Run, Stage, Status
 from app.runs.lease import LEASE_S
@@ -35,8 +35,6 @@ DRAW_S: Final = 5.0
 """How long one drawing may take; a run that begins meanwhile waits for it."""
 MAX_DRAWN: Final = 10
 """In one round."""
-_DRAWING: Final = "drawing"
-_UNCLEAR: Final = "0 unclear"
 _HEARING: Final = {None, Stage.SANDBOX, Stage.CLONE, Stage.BRANCH, Stage.PLAN, Stage.STEPS}
 """Stages of a run that will yet hear what is said, or does."""
 
@@ -86,67 +84,53 @@ async def take_up(ports: Ports, options: Options, job_id: str) -> Run | None:
     run = await ports.store.acquire(job_id, worker=options.worker, ttl_s=LEASE_S)
     if run is None or run.attempt > 1 or run.comment_id is not None:
         return run
-    note = await _find_note(ports, job_id)
-    return replace(run, comment_id=_comment_in(note), unsure_since=ports.clock.now() if _is_unclear(note) else None)
+    notice = await _find_notice(ports, job_id)
+    if notice is None:
+        return run
+    return replace(run, comment_id=notice.comment_id, unsure_since=ports.clock.now() if notice.is_unclear else None)
 
 
-async def _find_note(ports: Ports, job_id: str) -> str:
-    """What is noted of the comment that showed the run's place, once it is drawn. One whose drawer died is found by its
-    marker."""
+async def _find_notice(ports: Ports, job_id: str) -> QueueNotice | None:
+    """The comment that showed the run's position, once it is drawn. One whose drawer died is found by its marker."""
     until = ports.clock.monotonic() + DRAW_S
-    while (note := await ports.store.recall(_name(job_id))) == _DRAWING and ports.clock.monotonic() < until:
+    while (notice := await ports.store.queue_notice(job_id)) and notice.is_drawing and ports.clock.monotonic() < until:
         await ports.clock.sleep(0.05)
-    return note
+    return notice
 
 
 async def _show(ports: Ports, options: Options, waiting: Waiting) -> bool:
     """Draw a run's place, unless it was begun, another worker is at it, or its sender is nobody here; is it settled?"""
     job_id, store = waiting.job_id, ports.store
-    before = await store.recall(_name(job_id))
-    if before.partition(" ")[2] == _place(waiting):
+    before = await store.queue_notice(job_id)
+    if before is not None and before.shown == _place(waiting):
         return True
-    if not await store.claim(_name(job_id), ttl_s=DRAW_S):
+    if not await store.claim(f"queue notice {job_id}", ttl_s=DRAW_S):
         return False
-    after = before if _comment_in(before) else _UNCLEAR
-    await store.note(_name(job_id), _DRAWING)
+    after = before if before is not None and before.comment_id else QueueNotice()
+    await store.set_queue_notice(job_id, QueueNotice(is_drawing=True))
     try:
         run = await store.load(job_id)
         if run is None or run.attempt or run.job.number is None or run.job.sender.is_bot:
             return True
         comment_id = await _draw(ports, options, run, waiting, before)
-        after = f"{comment_id or 0} {_place(waiting)}"
+        after = QueueNotice(comment_id, _place(waiting))
         return True
     finally:
         with suppress(StoreError):
-            await store.note(_name(job_id), after)
+            await store.set_queue_notice(job_id, after)
 
 
-async def _draw(ports: Ports, options: Options, run: Run, waiting: Waiting, before: str) -> int | None:
-    unsure_s = SETTLE_S if _is_unclear(before) else 0.0
+async def _draw(ports: Ports, options: Options, run: Run, waiting: Waiting, before: QueueNotice | None) -> int | None:
+    unsure_s = SETTLE_S if before is not None and before.is_unclear else 0.0
     async with (
         asyncio.timeout(DRAW_S + unsure_s),
         ports.github.open(run.job.installation_id, run.job.repo, unsure_s=unsure_s) as github,
     ):
         if await github.permission(run.job.sender) in {Role.NONE, Role.READ}:
             return None
-        shown = replace(run, message=render_place(waiting, run.job), comment_id=_comment_in(before))
+        shown = replace(run, message=render_place(waiting, run.job), comment_id=before.comment_id if before else None)
         return await draw(github, options, Redactor(ports.secrets), shown)
 
 
 def _place(waiting: Waiting) -> str:
     return f"{waiting.reason} {waiting.position} {waiting.at_work}"
-
-
-def _name(job_id: str) -> str:
-    return f"place of {job_id}"
-
-
-def _is_unclear(note: str) -> bool:
-    """May there be a comment that nobody knows the id of?"""
-    return note in {_DRAWING, _UNCLEAR}
-
-
-def _comment_in(note: str) -> int | None:
-    """The comment's id in a note; None when there is none."""
-    first = note.partition(" ")[0]
-    return int(first) or None if first.isdecimal() else None

@@ -57,7 +57,6 @@ class Brief:
     title: str = ""
     request: str = ""
     author: str = ""
-    author_role: str = ""
     sender: str = ""
     instruction: str = ""
     instructions: tuple[tuple[str, str], ...] = ()

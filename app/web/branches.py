@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.core.commands import is_branch
 from app.core.errors import GitHubError
 from app.core.records import Store
+from app.core.refs import is_branch
 from app.web.access import Access, HeadOf, token_of
 from app.web.status import Document, Documents
 from app.web.wire import as_json, tagged

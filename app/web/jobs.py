@@ -18,10 +18,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.core.commands import is_branch
 from app.core.job import Command, Job, Mode, Person, Source, Verb, canonical_id, job_id
 from app.core.ports import Clock
 from app.core.records import Queue, Store
+from app.core.refs import is_branch
 from app.core.run import Run, Status
 from app.web.access import Access
 from app.web.status import Document, Documents

@@ -22,8 +22,8 @@ ADA = {"login": "ada", "id": 5, "type": "User"}
 
 
 @asynccontextmanager
-async def accounts(keep_s: float = 60.0) -> AsyncIterator[tuple[Accounts, respx.MockRouter]]:
-    asked = Accounts(timeout_s=2.0, keep_s=keep_s)
+async def accounts() -> AsyncIterator[tuple[Accounts, respx.MockRouter]]:
+    asked = Accounts(timeout_s=2.0)
     with respx.mock(base_url=API, assert_all_called=False) as router:
         router.get("/user").respond(json=ADA)
         try:
@@ -79,16 +79,6 @@ async def test_what_cannot_be_a_token_is_not_asked_about(token: str) -> None:
         assert len(router.calls) == 0
 
 
-async def test_an_answer_is_kept_for_its_token_and_repository_only() -> None:
-    async with accounts() as (asked, router):
-        route = router.get(PATH).respond(json={"permissions": {"pull": True}})
-        other = router.get("/repos/acme/other").respond(404)
-        for _ in range(3):
-            await asked.role(TOKEN, REPO)
-        await asked.role(TOKEN, "acme/other")
-        assert (route.call_count, other.call_count) == (1, 1)
-
-
 async def test_two_tokens_are_two_people() -> None:
     def who(request: httpx.Request) -> httpx.Response:
         name = request.headers["authorization"].removeprefix("Bearer ")
@@ -101,26 +91,16 @@ async def test_two_tokens_are_two_people() -> None:
             assert await asked.role(SecretStr(name), REPO) == (Person(name, 1), Role.READ)
 
 
-async def test_an_answer_grows_old() -> None:
-    async with accounts(keep_s=0.0) as (asked, router):
+async def test_every_answer_is_githubs_of_now() -> None:
+    async with accounts() as (asked, router):
         route = router.get(PATH).respond(json={"permissions": {"admin": True}})
         await asked.role(TOKEN, REPO)
         route.respond(404)
         assert await asked.role(TOKEN, REPO) == (Person("ada", 5), Role.NONE)
 
 
-async def test_only_so_many_answers_are_kept() -> None:
-    async with accounts() as (asked, router):
-        route = router.get(PATH).respond(json={"permissions": {"pull": True}})
-        await asked.role(TOKEN, REPO)
-        for number in range(1024):
-            await asked.role(TOKEN, f"bad{number}")
-        await asked.role(TOKEN, REPO)
-        assert route.call_count == 2
-
-
 @pytest.mark.parametrize("fault", [httpx.Response(500), httpx.ReadTimeout("slow"), httpx.Response(200, text="<html>")])
-async def test_a_fault_of_githubs_is_nobodys_fault_and_not_kept(fault: httpx.Response | Exception) -> None:
+async def test_a_fault_of_githubs_is_nobodys_fault(fault: httpx.Response | Exception) -> None:
     async with accounts() as (asked, router):
         router.get("/user").mock(side_effect=[fault, httpx.Response(200, json=ADA)])
         router.get(PATH).respond(json={"permissions": {"pull": True}})

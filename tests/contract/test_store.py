@@ -11,7 +11,7 @@ import pytest
 from app.adapters.document import MAX_DOCUMENT_BYTES
 from app.core.errors import LeaseLost, StoreError, UserError
 from app.core.job import Verb
-from app.core.records import Signal
+from app.core.records import QueueNotice, Signal
 from app.core.run import Conclusion, Run, Status
 from tests.contract.sample_run import REPO, Records, a_full_run, a_run, completed, in_progress, taken
 
@@ -395,3 +395,17 @@ async def test_a_thread_has_the_lead_that_was_set_last(records: Records) -> None
         await records.store.set_lead("acme/greeter#1", name)
     assert await records.store.lead("acme/greeter#1") == "two"
     assert await records.store.lead("acme/greeter#12") == ""
+
+
+async def test_a_reaction_that_approves_nothing_is_remembered(records: Records) -> None:
+    await records.store.pass_over_reaction(31)
+    assert await records.store.is_passed_over(31)
+    assert not await records.store.is_passed_over(3)
+
+
+async def test_what_a_waiting_runs_comment_shows_is_remembered(records: Records) -> None:
+    assert await records.store.queue_notice(a_run().id) is None
+    for notice in (QueueNotice(is_drawing=True), QueueNotice(7, "repo 2 1"), QueueNotice(None, "workers 1 0")):
+        await records.store.set_queue_notice(a_run().id, notice)
+        assert await records.store.queue_notice(a_run().id) == notice
+    assert [QueueNotice().is_unclear, notice.is_unclear] == [True, False]

@@ -1,13 +1,12 @@
 """How a comment is read."""
 
-import subprocess
 from typing import Final
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.commands import COMMANDS, OPTIONS, is_branch, parse
+from app.core.commands import COMMANDS, OPTIONS, parse
 from app.core.job import UNSAID, Command, Verb
 
 NEXT_LINE: Final = " If it was meant as an instruction, put it on the line after `/vibecode`."
@@ -235,21 +234,6 @@ def test_every_verb_has_a_row_of_help_that_is_itself_readable() -> None:
             model="NAME" if "model" in option else None,
             draft="draft" in option,
         )
-
-
-NAME_PIECES: Final = st.sampled_from([*"ab.-/@{~^:?*[\\ \x7f\x01é", ".lock", "HEAD", ".."])
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.lists(NAME_PIECES, min_size=1, max_size=6).map("".join))
-@example("HEAD")
-@example("@")
-@example("a.lock/b")
-@example("a/.b")
-def test_git_agrees_what_a_branch_is(name: str) -> None:
-    """But for `@`, which git reads as another name for where it stands."""
-    git = subprocess.run(["git", "check-ref-format", "--branch", name], capture_output=True, check=False)
-    assert is_branch(name) == (git.returncode == 0 and name != "@" and not name.startswith("@{"))
 
 
 SCRAPS: Final = st.sampled_from(["--", "base", "=", "'", '"', "budget ", "+", "plan ", " ", "\n"])

@@ -22,7 +22,6 @@ BRIEF = Brief(
     title="The greeting has a typo",
     request="It says `helo`.",
     author="reader",
-    author_role="none",
     sender="maintainer",
     instruction="Please fix it, and add a test.",
     instructions=(("AGENTS.md", "Use tabs.\n"),),
@@ -88,7 +87,7 @@ Set-up: `pip install -e .` has been run.
 Use tabs.
 </file>
 
-<request author="reader" role="none" issue="12">
+<request author="reader" issue="12">
 # The greeting has a typo
 
 It says `helo`.

@@ -5,12 +5,8 @@ The web process asks this, so no githubkit (25 MiB), and httpx (10 MiB) only fro
 
 import asyncio
 import re
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from hashlib import sha256
-from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel, SecretStr
@@ -30,20 +26,15 @@ A = TypeVar("A", bound=BaseModel)
 Standing: TypeAlias = tuple[Person, Role] | None
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,1000}")
-_MAX_KEPT: Final = 1024
 
 
 class Accounts:
-    """Asks GitHub in the user's own name. Answers are kept for `keep_s`: a right that is taken away lasts as long."""
+    """Asks GitHub in the user's own name, each time: a right that was taken away is gone at once."""
 
-    def __init__(
-        self, server_url: str = "https://github.com", timeout_s: float = 10.0, *, keep_s: float = 60.0
-    ) -> None:
+    def __init__(self, server_url: str = "https://github.com", timeout_s: float = 10.0) -> None:
         self._base_url = api_url(server_url)
         self._timeout_s = timeout_s
         self._client: httpx.AsyncClient | None = None
-        self._keep_s = keep_s
-        self._kept: OrderedDict[str, tuple[float, Standing]] = OrderedDict()
 
     async def role(self, token: SecretStr, repo: str) -> Standing:
         """The token's owner and their role on the repository; None when the token is no person's or not valid.
@@ -54,19 +45,15 @@ class Accounts:
         secret = token.get_secret_value()
         if not _TOKEN.fullmatch(secret):
             return None
-        key = sha256(f"{secret} {repo.lower()}".encode()).hexdigest()
-        asked_at, standing = self._kept.get(key, (-inf, None))
-        if monotonic() - asked_at < self._keep_s:
-            return standing
-        standing = await self._ask(secret, repo)
-        self._kept[key] = (monotonic(), standing)
-        self._kept.move_to_end(key)
-        if len(self._kept) > _MAX_KEPT:
-            self._kept.popitem(last=False)
-        return standing
+        async with self._asking("GitHub did not say in time whose token this is.") as client:
+            account = await _see(client, "/user", Account, secret)
+            if account is None:
+                return None
+            repository = await _see(client, repo_path(repo), Repository, secret) if is_repo(repo) else None
+        return Person(account.login, account.id), Role.NONE if repository is None else repository.role
 
     async def head(self, token: SecretStr, repo: str, branch: str) -> str | None:
-        """The sha at a branch's head, None when there is no such branch. Nothing is kept.
+        """The sha at a branch's head, None when there is no such branch.
 
         Raises:
             GitHubError: GitHub is away; 401 or 403 when this token may not read the repository's contents.
@@ -83,14 +70,6 @@ class Accounts:
     async def aclose(self) -> None:
         if self._client is not None:
             await self._client.aclose()
-
-    async def _ask(self, secret: str, repo: str) -> Standing:
-        async with self._asking("GitHub did not say in time whose token this is.") as client:
-            account = await _see(client, "/user", Account, secret)
-            if account is None:
-                return None
-            repository = await _see(client, repo_path(repo), Repository, secret) if is_repo(repo) else None
-        return Person(account.login, account.id), Role.NONE if repository is None else repository.role
 
     @asynccontextmanager
     async def _asking(self, when_late: str) -> AsyncIterator["httpx.AsyncClient"]:

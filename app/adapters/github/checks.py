@@ -22,6 +22,7 @@ from app.adapters.github.api import PER_PAGE, Api
 from app.core.errors import GitHubError, RepositoryGone
 from app.core.escape import last_lines
 from app.core.pull import FAILED_STATES, STATUS_APP, Check, Suite
+from app.core.terminal import plain
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,6 @@ MAX_LOG_CHARS: Final = 200_000
 _MAX_LOG_BYTES: Final = 1_048_576
 _ACTIONS: Final = "github-actions"
 _STAMP: Final = re.compile(r"^\ufeff?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.]*Z ?", re.MULTILINE)
-_ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
-"""What colours a terminal: ECMA-48's control sequences and operating system commands."""
 _ALREADY: Final = "already running"
 
 
@@ -117,5 +116,4 @@ def _status(status: Status) -> Check:
 
 def _plain(raw: bytes) -> str:
     """Text as a person reads it in a terminal, without the moments that Actions puts before each line."""
-    text = raw.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
-    return _ESCAPES.sub("", _STAMP.sub("", text))
+    return plain(_STAMP.sub("", raw.decode("utf-8", "replace")))
