@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from app.adapters.doorbell import DoorbellWorker
     from app.adapters.github.app import GithubkitApp
     from app.adapters.github.pace import Turns
+    from app.adapters.github.retry import Retry
     from app.adapters.parsers.confined import ConfinedParsers
     from app.web.setup import SetupOptions
 
@@ -191,13 +192,13 @@ def open_worker(settings: Settings, records: Records, carry_out: Callable[[str],
 
 
 @asynccontextmanager
-async def open_ports(settings: Settings, records: Records) -> AsyncIterator[Ports]:
-    """Everything a worker needs."""
+async def open_ports(settings: Settings, records: Records, retry: "Retry | None" = None) -> AsyncIterator[Ports]:
+    """Everything a worker needs. `retry` decides what is asked of GitHub again, and when."""
     from app.adapters.repos import GitRepos
 
     async with AsyncExitStack() as stack:
         server = settings.github_url.rstrip("/")
-        github = github_app(settings, turns=records.store.take_turn)
+        github = github_app(settings, turns=records.store.take_turn, retry=retry)
         model = await stack.enter_async_context(open_model(settings))
         parsers = await stack.enter_async_context(open_parsers())
         repos = GitRepos(settings.data_dir / "repos", url=lambda repo: f"{server}/{repo}.git")
@@ -221,7 +222,7 @@ def assemble(
     )
 
 
-def github_app(settings: Settings, turns: "Turns | None" = None) -> "GithubkitApp":
+def github_app(settings: Settings, turns: "Turns | None" = None, retry: "Retry | None" = None) -> "GithubkitApp":
     """The App; `turns` count its writes over all workers.
 
     Raises:
@@ -238,7 +239,9 @@ def github_app(settings: Settings, turns: "Turns | None" = None) -> "GithubkitAp
             "Is there no GitHub App yet? `vibecoder setup` makes it."
         )
     pace = partial(shared_pace, turns) if turns is not None and is_cloud(settings.github_url) else None
-    app = GithubkitApp(settings.github_app_id, settings.github_private_key, server_url=settings.github_url, pace=pace)
+    app = GithubkitApp(
+        settings.github_app_id, settings.github_private_key, server_url=settings.github_url, pace=pace, retry=retry
+    )
     if settings.workflows_permission:
         app.optional = WORKFLOWS
     return app

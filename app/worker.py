@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 
 from app import wiring
 from app.core.budget import Budget
@@ -14,7 +15,7 @@ from app.logs import bind
 from app.runs.recover import look_after_forever, recover_forever
 from app.runs.runner import carry_out
 from app.runs.waiting import show_forever
-from app.runs.work import Options
+from app.runs.work import Intervals, Options
 from app.settings import Settings
 from app.wiring import Records
 
@@ -39,9 +40,11 @@ def options_of(settings: Settings) -> Options:
 
 
 @asynccontextmanager
-async def serve_jobs(settings: Settings, records: Records, ports: Ports) -> AsyncIterator["asyncio.Task[None]"]:
+async def serve_jobs(
+    settings: Settings, records: Records, ports: Ports, intervals: Intervals | None = None
+) -> AsyncIterator["asyncio.Task[None]"]:
     """Carry jobs out until the block ends, then let those at work end or hand them back; gives the task that serves."""
-    options = options_of(settings)
+    options = replace(options_of(settings), intervals=intervals or Intervals())
 
     one_suspect = asyncio.Lock()
 

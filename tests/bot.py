@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 import httpx
 from starlette.types import ASGIApp
 
 from app import wiring
 from app.adapters.connection import open_redis
+from app.adapters.github.retry import Retry
+from app.adapters.github.sight import Sight
 from app.adapters.tls import tls_context
 from app.core.job import Source, job_id
 from app.core.ports import Ports
@@ -29,6 +32,7 @@ from app.demo.world import Comment, Delivery, Issue, PullRequest
 from app.main import serve_web
 from app.runs.sweep import sweep
 from app.runs.thumbs import find_thumbs
+from app.runs.work import Intervals
 from app.settings import Settings, load
 from app.wiring import Records
 from app.worker import serve_jobs
@@ -66,9 +70,10 @@ class Bot:
     api: httpx.AsyncClient
     ports: Ports
     worker: AsyncExitStack
+    intervals: Intervals
 
     async def start_worker(self) -> None:
-        await self.worker.enter_async_context(serve_jobs(self.settings, self.records, self.ports))
+        await self.worker.enter_async_context(serve_jobs(self.settings, self.records, self.ports, self.intervals))
 
     async def stop_worker(self) -> None:
         """Tell the worker to go, as a deploy does."""
@@ -169,8 +174,13 @@ class Bot:
 
 
 @asynccontextmanager
-async def deployed(folder: Path, *, is_worker_up: bool = True, **environ: str) -> AsyncIterator[Bot]:
-    """A deployment with everything in `folder`; `environ` adds settings. What it asked of GitHub was as published."""
+async def deployed(
+    folder: Path, *, is_worker_up: bool = True, times: float = 1.0, **environ: str
+) -> AsyncIterator[Bot]:
+    """A deployment with everything in `folder`; `environ` adds settings. What it asked of GitHub was as published.
+
+    It waits for other systems so many `times` shorter than usual.
+    """
     async with AsyncExitStack() as stack:
         recorders: list[Recorder] = []
         github = await stack.enter_async_context(
@@ -182,17 +192,39 @@ async def deployed(folder: Path, *, is_worker_up: bool = True, **environ: str) -
         url, _ = await stack.enter_async_context(serve_web(settings, records))
         github.webhook_url = f"{url}/webhook"
         github.grant(await found(github), "maintainer", "maintain")
-        ports = await stack.enter_async_context(wiring.open_ports(settings, records))
+        ports = await stack.enter_async_context(wiring.open_ports(settings, records, _retry(times)))
         worker = await stack.enter_async_context(AsyncExitStack())
         headers = {"Authorization": f"Bearer {OPERATOR}"}
         api = httpx.AsyncClient(base_url=url, headers=headers, verify=tls_context())
         await stack.enter_async_context(api)
-        bot = Bot(github, model, settings, records, url, api, ports, worker)
+        bot = Bot(github, model, settings, records, url, api, ports, worker, _intervals(times))
         if is_worker_up:
             await bot.start_worker()
         yield bot
         disagreements = recorders[0].faults()
         assert not disagreements, "\n".join(disagreements)
+
+
+def _retry(times: float) -> Retry:
+    """The adapter's own, with every wait so many times shorter."""
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds / times)
+
+    def sight(unsure_s: float) -> Sight:
+        return Sight(unsure_s, monotonic=lambda: monotonic() * times, sleep=sleep)
+
+    return Retry(first_wait_s=0.5 / times, sight=sight)
+
+
+def _intervals(times: float) -> Intervals:
+    usual = Intervals()
+    return Intervals(
+        outage_s=tuple(wait_s / times for wait_s in usual.outage_s),
+        check_list_s=usual.check_list_s / times,
+        rerun_s=usual.rerun_s / times,
+        queue_place_s=usual.queue_place_s / times,
+    )
 
 
 def _record(recorders: list[Recorder], app: ASGIApp) -> Recorder:

@@ -93,7 +93,7 @@ async def _look(work: Work, pull: Pull) -> Ending | None:
     halted = await _tell_halted(work, pull, looks)
     all_failed = [check for check in await work.github.pulls.checks(pull.head_sha) if check.is_failed]
     if not all_failed and not halted and work.ports.clock.now() - work.run.job.created_at < LISTED_WITHIN:
-        raise NotYet("GitHub to list the checks", 5.0)
+        raise NotYet("GitHub to list the checks", work.options.intervals.check_list_s)
     seen = {number for look in looks for number in look.diagnosis.seen}
     failed = [check for check in all_failed if check.id not in seen]
     if not failed or not work.config.ci_fix_attempts:
@@ -135,7 +135,7 @@ async def _ask_again(work: Work, pull: Pull, failed: list[Check]) -> Ending | No
     diagnosis = replace(work.run.diagnosis, failed=tuple(failed[:MAX_CHECKS]), asked=tuple(asked), asked_at=now)
     await work.progress.save(diagnosis=diagnosis)
     if asked:
-        raise NotYet("the checks run again", 1.0)
+        raise NotYet("the checks run again", work.options.intervals.rerun_s)
     return await _mend(work, pull, failed, "and could not be run again")
 
 
@@ -149,7 +149,8 @@ async def _look_again(work: Work, pull: Pull) -> Ending | None:
         again = [each for each in current if _key(each) == _key(check)]
         if check.id in said.asked and (not again or any(each.id == check.id or not each.conclusion for each in again)):
             if waited < PATIENCE:
-                raise NotYet("the checks run again", min(LONGEST_S, max(1.0, waited.total_seconds() / 4)))
+                least_s = work.options.intervals.rerun_s
+                raise NotYet("the checks run again", min(LONGEST_S, max(least_s, waited.total_seconds() / 4)))
             again = []
         has_passed = check.id in said.asked and again and all(each.conclusion in _PASSED for each in again)
         if has_passed:

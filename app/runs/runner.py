@@ -65,10 +65,8 @@ from app.text.render import clock_time
 log = logging.getLogger(__name__)
 
 MAX_LOST_WORKERS: Final = 3
-WAITS_S: Final = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0)
-"""How long a run waits for another system, the first time, the second, and so on; the last for all after."""
 MAX_WAITS: Final = 20
-"""In a row, some 80 minutes; then the run fails."""
+"""In a row with the usual intervals, some 80 minutes; then the run fails."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 HAND_BACK_S: Final = 5.0
 SHOW_WAIT_S: Final = 5.0
@@ -145,7 +143,8 @@ async def _put_off(work: Work, error: OutsideError) -> PutOff:
     """Let the run wait for another system, its sandbox alive. A sandbox that is gone counts as a lost worker does, one
     that cannot be reached does not; a final comment that is still to be posted stays as it is."""
     run, now = work.run, work.ports.clock.now()
-    after_s = max(error.retry_after_s or 0.0, WAITS_S[min(run.waits, len(WAITS_S) - 1)])
+    waits_s = work.options.intervals.outage_s
+    after_s = max(error.retry_after_s or 0.0, waits_s[min(run.waits, len(waits_s) - 1)])
     is_in_order = not isinstance(error, SandboxGone)
     wake_at = now + timedelta(seconds=after_s)
     waiting = work.redactor.redact(f"Waiting until {clock_time(now, wake_at)}: {error}")

@@ -29,8 +29,6 @@ from app.text.comment import render_place
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 2.0
-PATIENCE_S: Final = 3.0
-"""How long a run waits before its place is shown: most never wait as long."""
 DRAW_S: Final = 5.0
 """How long one drawing may take; a run that begins meanwhile waits for it."""
 MAX_DRAWN: Final = 10
@@ -52,7 +50,8 @@ async def show_forever(ports: Ports, options: Options) -> None:
 
 async def show_waiting(ports: Ports, options: Options, shown: Mapping[str, str]) -> dict[str, str]:
     """Draw the comments of those whose place is not the one that was `shown`; what is shown now, by job."""
-    waiting = [each for each in await ports.queue.waiting() if not each.has_begun and each.waited_s >= PATIENCE_S]
+    least_s = options.intervals.queue_place_s
+    waiting = [each for each in await ports.queue.waiting() if not each.has_begun and each.waited_s >= least_s]
     now = {each.job_id: shown[each.job_id] for each in waiting if each.job_id in shown}
     moved = [each for each in waiting if now.get(each.job_id) != _place(each)]
     changed = [each for each in moved if not await _is_about_to_be_heard(ports.store, each)]

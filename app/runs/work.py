@@ -26,6 +26,20 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Intervals:
+    """How long runs wait for what takes its time, in seconds."""
+
+    outage_s: tuple[float, ...] = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+    """For another system: the first time, the second, and so on; the last for all after."""
+    check_list_s: float = 5.0
+    """Until the checks of a pull request are listed again."""
+    rerun_s: float = 1.0
+    """At least, until a check that was asked to run again is looked at."""
+    queue_place_s: float = 3.0
+    """Before a run's place in the queue is shown: most never wait as long."""
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """What the deployment decides for every run. `worker` names this process in leases and logs.
 
@@ -46,6 +60,7 @@ class Options:
     test_timeout_s: float = 600.0
     setup_timeout_s: float = 900.0
     gather_s: float = 20.0
+    intervals: Intervals = Intervals()
     why_no_room: Callable[[], str] = str
     """Why this worker has no room for a run that has begun; empty while it has."""
 

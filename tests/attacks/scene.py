@@ -218,7 +218,7 @@ async def opened(
 ) -> AsyncIterator[Scene]:
     """A deployment in `folder`, its log at hand, and the files in its repository."""
     log = io.StringIO()
-    async with deployed(folder, is_worker_up=False, **environ) as bot:
+    async with deployed(folder, is_worker_up=False, times=1.0, **environ) as bot:
         logs.configure("debug", Redactor(bot.settings.secrets).redact, log)
         if files:
             await bot.github.push(REPO, "main", files, message="Work", by="acme")

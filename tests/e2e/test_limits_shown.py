@@ -2,12 +2,13 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 import pytest
 
 from app.demo.world import Issue
-from tests.bot import Bot
+from tests.bot import Bot, deployed
 from tests.e2e.turns import edit, finish, plan
 
 LIMITS: list[tuple[Mapping[str, str], str]] = [
@@ -50,7 +51,15 @@ async def test_the_models_limit(bot: Bot) -> None:
     assert re.search(r"Waiting until \d\d:\d\d UTC: The model's server limits how often it is asked", said)
 
 
-async def test_a_run_that_goes_on_is_working_again(bot: Bot) -> None:
+@pytest.fixture
+async def patient(tmp_path: Path) -> AsyncIterator[Bot]:
+    """A deployment that waits long enough for somebody to see it."""
+    async with deployed(tmp_path) as bot:
+        yield bot
+
+
+async def test_a_run_that_goes_on_is_working_again(patient: Bot) -> None:
+    bot = patient
     bot.model.says(plan("Mend the greeting"), edit("helo", "hello"), finish("Mended."))
     bot.github.fails("POST", r"/git/refs$", status=502, times=4)
     issue = await bot.issue()

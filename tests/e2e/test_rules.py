@@ -137,7 +137,7 @@ async def test_a_branch_that_nothing_was_put_on_is_deleted(bot: Bot) -> None:
 
 async def test_so_is_one_that_reads_do_not_show_yet(bot: Bot) -> None:
     await bot.file("setup: exit 3\n")
-    bot.github.lags(3.0)
+    bot.github.lags(1.0)
     run = await ended(bot)
     assert run.conclusion is Conclusion.FAILURE
     assert await branches(bot) == []

@@ -29,7 +29,7 @@ def mend_when_told(seen: Seen) -> Turn:
 
 @pytest.fixture
 async def bot(tmp_path: Path) -> AsyncIterator[Bot]:
-    async with deployed(tmp_path, RUNS_PER_REPO="2") as bot:
+    async with deployed(tmp_path, times=10, RUNS_PER_REPO="2") as bot:
         bot.model.answers(mend_when_told)
         yield bot
 
@@ -132,7 +132,7 @@ async def test_those_over_a_repositorys_cap_wait_in_order_and_move_up(bot: Bot) 
 
 
 async def test_a_busy_installation_does_not_keep_another_out(tmp_path: Path) -> None:
-    async with deployed(tmp_path, WORKER_RUNS="1") as bot:
+    async with deployed(tmp_path, times=10, WORKER_RUNS="1") as bot:
         bot.model.answers(mend_when_told)
         await bot.github.repo(OTHER, files=GREETER)
         bot.github.grant(OTHER, "maintainer", "maintain")
@@ -150,7 +150,7 @@ async def test_a_busy_installation_does_not_keep_another_out(tmp_path: Path) -> 
 
 
 async def test_a_stop_goes_through_while_every_slot_is_taken(tmp_path: Path) -> None:
-    async with deployed(tmp_path, WORKER_RUNS="1") as bot:
+    async with deployed(tmp_path, times=10, WORKER_RUNS="1") as bot:
         bot.model.answers(mend_when_told)
         issue, behind = await bot.issue(), await bot.issue("Another typo")
         first = await say(bot, issue, "/vibecode")
