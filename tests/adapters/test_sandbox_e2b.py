@@ -1,9 +1,12 @@
 """What is true of the E2B adapter alone: rules, retries, ends and errors, over the unmodified SDK."""
 
 import asyncio
+import io
 import os
+import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -368,6 +371,56 @@ async def test_a_blip_before_a_command_begins_is_not_seen(
     server.edge = [fault] * 3
     assert (await sandbox.exec(["sh", "-c", "echo once >> log; cat log"])).output == "once\n"
     assert server.edge == []
+
+
+BLIPS = pytest.mark.parametrize(
+    "blip",
+    [429, 502, 503, page(502), page(520), Edge.RESET],
+    ids=["429", "502", "503", "page 502", "page 520", "reset"],
+)
+
+
+@BLIPS
+async def test_a_blip_while_a_file_is_sent_is_not_seen(
+    server: E2BServer, sandbox: E2BSandbox, tmp_path: Path, blip: int | Response | Edge
+) -> None:
+    data = b"0123456789" * 100_000
+    with tarfile.open(tmp_path / "files.tar", "w") as tar:
+        member = tarfile.TarInfo("unpacked")
+        member.size = len(data)
+        tar.addfile(member, io.BytesIO(data))
+    server.edge_of = ("/files",)
+    for put in (partial(sandbox.write, "written", data), partial(sandbox.upload, tmp_path / "files.tar", ".")):
+        server.edge = [blip] * 3
+        await put()
+        assert server.edge == []
+    assert [await sandbox.read(name) for name in ("written", "unpacked")] == [data, data]
+
+
+@BLIPS
+async def test_a_blip_while_a_command_is_ended_does_not_let_it_live(
+    server: E2BServer, sandbox: E2BSandbox, blip: int | Response | Edge
+) -> None:
+    running = asyncio.create_task(sandbox.exec(["sh", "-c", "touch started; sleep 61"]))
+    async with asyncio.timeout(20):
+        while "started" not in (await sandbox.exec(["ls"])).output:
+            pass
+    server.edge, server.edge_of = [blip] * 2, ("/SendSignal",)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert server.edge == []
+    assert (await sandbox.exec(["sh", "-c", "ps -eo args | grep -c '[s]leep 61'"])).output == "0\n"
+
+
+@pytest.mark.parametrize("blip", [429, 502, 503, page(502), page(520)], ids=["429", "502", "503", "page", "page 520"])
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_blip_of_the_control_plane_is_not_seen(
+    server: E2BServer, provider: E2BSandboxes, sandbox: E2BSandbox, call: str, blip: int | Response
+) -> None:
+    server.faults = [blip] * 3
+    await CALLS[call](provider, sandbox)
+    assert server.faults == []
 
 
 async def test_an_edge_that_stays_broken_is_a_passing_error_and_no_lost_machine(

@@ -16,6 +16,7 @@ GROUPS: Final = (
     "continuing",
     "reading",
     "sandbox",
+    "machine",
     "gate",
     "saying",
     "budgets",

@@ -6,7 +6,7 @@ import json
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,8 @@ from app.demo.github import DemoGitHub
 from app.demo.model import ScriptedModel, Seen, Turn
 from app.demo.webhooks import sign
 from app.demo.world import Comment, Issue
-from tests.bot import REPO, SECRET, Bot, deployed
+from tests.bot import REPO, SECRET, SETTLE_S, Bot, deployed
+from tests.contract.e2b_server import E2BServer, e2b_server, e2b_settings
 from tests.e2e.turns import edit, finish, plan, shell
 
 BOT: Final = "vibecoder[bot]"
@@ -37,6 +38,13 @@ class Scene:
     folder: Path
     log: io.StringIO
     client: httpx.AsyncClient
+    e2b: E2BServer | None = None
+
+    @property
+    def cloud(self) -> E2BServer:
+        """E2B's stand-in, in a scene that has its sandboxes there."""
+        assert self.e2b is not None
+        return self.e2b
 
     @property
     def github(self) -> DemoGitHub:
@@ -218,18 +226,24 @@ async def opened(
 ) -> AsyncIterator[Scene]:
     """A deployment in `folder`, its log at hand, and the files in its repository."""
     log = io.StringIO()
-    async with deployed(folder, is_worker_up=False, times=1.0, **environ) as bot:
+    async with AsyncExitStack() as stack:
+        e2b = None
+        if environ.get("SANDBOX") == "e2b":
+            (folder / "e2b").mkdir()
+            e2b = await stack.enter_async_context(e2b_server(folder / "e2b"))
+        settings = {**environ, **(e2b_settings(e2b) if e2b else {})}
+        bot = await stack.enter_async_context(deployed(folder, is_worker_up=False, times=1.0, **settings))
         logs.configure("debug", Redactor(bot.settings.secrets).redact, log)
         if files:
             await bot.github.push(REPO, "main", files, message="Work", by="acme")
         bot.model.answers(_agree)
         if is_worker_up:
             await bot.start_worker()
-            async with asyncio.timeout(30):  # what an attack keeps from being delivered, the sweep would find
+            async with asyncio.timeout(SETTLE_S):  # what an attack keeps from being delivered, the sweep would find
                 while '"is_over":true' not in await bot.ports.store.recall("sweep"):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
         async with httpx.AsyncClient(base_url=bot.url, timeout=20) as client:
-            yield Scene(bot, folder, log, client)
+            yield Scene(bot, folder, log, client, e2b)
 
 
 def _agree(seen: Seen) -> Turn:

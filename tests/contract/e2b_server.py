@@ -10,6 +10,7 @@ suite's own user and `sudo` changes the environment and the session only.
 
 import asyncio
 import base64
+import itertools
 import os
 import secrets
 import shutil
@@ -57,6 +58,10 @@ done
 exec {become_root} setsid -f -w env -i PATH="$PATH" HOME=/root USER=root SUDO_USER="$USER" "$@"
 """
 """As sudo does: root without a password, an environment and a session of its own, and a parent that waits."""
+
+
+_NUMBERS = itertools.count(1)
+"""Of all users of this process's servers."""
 
 
 @dataclass
@@ -109,7 +114,9 @@ class E2BServer:
         """Cleared: the control plane takes requests and answers none."""
         self.is_answering.set()
         self.edge: list[int | Response | Edge] = []
-        """What becomes of the next requests that would start a command, between the client and envd."""
+        """What becomes of the next requests to envd for `edge_of`, between the client and envd."""
+        self.edge_of = ("/Start",)
+        """Where paths end that `edge` is for: by default what starts a command."""
         self.is_envd_answering = asyncio.Event()
         """Cleared: envd takes requests and answers none."""
         self.is_full = False
@@ -180,7 +187,7 @@ class E2BServer:
             (self.folder / f"{name}.tmp").mkdir()
             now = datetime.now(UTC)
             ends_at = now + timedelta(seconds=body["timeout"])
-            uid = 1_000_000 + 1_000 * os.getpid() + self.created if os.geteuid() == 0 else os.getuid()
+            uid = 1_000_000 + 1_000 * os.getpid() + next(_NUMBERS) if os.geteuid() == 0 else os.getuid()
             box = self._by_key[key] = self.boxes[name] = Box(name, home, body["metadata"], ends_at, now, uid)
             for path in (home, *home.rglob("*"), box.tmp):
                 box.own(path)
@@ -218,7 +225,7 @@ class E2BServer:
         for pid in box.pids:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
-        while found := _processes_of(box):
+        while found := processes_of(box):
             for pid in found:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -339,7 +346,7 @@ def _user(authorization: str) -> str:
     return user
 
 
-def _processes_of(box: Box) -> list[int]:
+def processes_of(box: Box) -> list[int]:
     """All that still runs in a sandbox: what its user runs, and what carries its name."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
@@ -382,7 +389,8 @@ class Door:
 
     def __init__(self, server: E2BServer) -> None:
         self._server = server
-        self._envd = ProcessASGIApplication(Envd(server))
+        files = Route("/files", server.files, methods=["POST"])
+        self._envd = Starlette(routes=[files, Mount("/", ProcessASGIApplication(Envd(server)))])
         self._begun: list[asyncio.Future[None]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -393,7 +401,7 @@ class Door:
             return
         await self._server.is_envd_answering.wait()
         fault: int | Response | Edge | None = None
-        if self._server.edge and scope["path"].endswith("/Start"):
+        if self._server.edge and scope["path"].endswith(self._server.edge_of):
             fault = self._server.edge.pop(0)
         if fault is None:
             await self._envd(scope, receive, send)
@@ -422,6 +430,11 @@ class Door:
             each.cancel()
 
 
+def e2b_settings(server: E2BServer) -> dict[str, str]:
+    """The settings of a deployment that has its sandboxes there."""
+    return {"SANDBOX": "e2b", "E2B_API_KEY": API_KEY, "E2B_API_URL": server.url, "E2B_SANDBOX_URL": server.url}
+
+
 @asynccontextmanager
 async def e2b_server(folder: Path) -> AsyncIterator[E2BServer]:
     """A server on loopback; everything in its sandboxes is dead afterwards."""
@@ -438,7 +451,6 @@ async def e2b_server(folder: Path) -> AsyncIterator[E2BServer]:
             Route("/sandboxes/{id}", server.control, methods=["GET", "DELETE"]),
             Route("/sandboxes/{id}/timeout", server.control, methods=["POST"]),
             Route("/sandboxes/{id}/network", server.control, methods=["PUT"]),
-            Route("/files", server.files, methods=["POST"]),
             Mount("/", door),
         ]
     )

@@ -8,7 +8,7 @@ import pytest
 from app.core.run import Conclusion
 from app.core.verification import Verdict
 from tests.bot import Bot, deployed
-from tests.contract.e2b_server import API_KEY, E2BServer, e2b_server
+from tests.contract.e2b_server import E2BServer, e2b_server, e2b_settings
 from tests.e2e.turns import MEND
 
 
@@ -21,9 +21,7 @@ async def e2b(tmp_path: Path) -> AsyncIterator[E2BServer]:
 
 @pytest.fixture
 async def bot(tmp_path: Path, e2b: E2BServer) -> AsyncIterator[Bot]:
-    async with deployed(
-        tmp_path, SANDBOX="e2b", E2B_API_KEY=API_KEY, E2B_API_URL=e2b.url, E2B_SANDBOX_URL=e2b.url
-    ) as bot:
+    async with deployed(tmp_path, **e2b_settings(e2b)) as bot:
         yield bot
 
 

@@ -18,12 +18,12 @@ from typing import Final
 
 import click
 
-from tests.faults import clock, deliveries, disk, follow_up, github, killed, lag, model, redis, sandbox, stopped
+from tests.faults import clock, deliveries, disk, e2b, follow_up, github, killed, lag, model, redis, sandbox, stopped
 from tests.faults.fault import FAULTS, Fault
 from tests.faults.truth import Finding, check
-from tests.faults.world import World
+from tests.faults.world import PATIENCE, World
 
-MODULES: Final = (killed, stopped, redis, github, model, sandbox, deliveries, clock, disk, follow_up, lag)
+MODULES: Final = (killed, stopped, redis, github, model, sandbox, e2b, deliveries, clock, disk, follow_up, lag)
 AT_ONCE: Final = 3
 
 
@@ -107,10 +107,11 @@ async def _try(fault: Fault, world: World) -> list[Finding]:
     async with world:
         lost: list[Finding] = []
         working = asyncio.create_task(_work(fault, world))
-        await asyncio.wait({working}, timeout=fault.limit_s)
+        limit_s = PATIENCE * fault.limit_s
+        await asyncio.wait({working}, timeout=limit_s)
         if not working.done():
             working.cancel()
-            lost = [Finding("late", f"not at rest after {fault.limit_s:.0f} s")]
+            lost = [Finding("late", f"not at rest after {limit_s:.0f} s")]
         elif (error := working.exception()) is not None:
             lost = [Finding("broken", f"{type(error).__name__}: {error}")]
         findings = lost + await check(world, is_at_rest=not lost)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 from app.adapters.sandbox.machine import MARK
@@ -15,7 +16,8 @@ from app.text.comment import headline
 from tests.bot import REPO
 from tests.faults.world import Asked, World
 
-TIDY_S: Final = 40.0
+TIDY_S: Final = 120.0
+AGED_AFTER_S: Final = 3.0
 BOT: Final = "vibecoder[bot]"
 _BUSY: Final = ("vibecoder:lease:", "arq:in-progress:", "arq:job:", "arq:retry:", "vibecoder:signals:")
 _EMPTY: Final = frozenset({"vibecoder:open", "vibecoder:begun", "arq:queue"})
@@ -181,16 +183,14 @@ async def _git(world: World, *argv: str) -> str:
 
 async def _until_tidy(world: World) -> list[Finding]:
     """Wait until the program has cleaned up after itself. Machines are made old enough to be taken for orphans."""
-    was_aged = False
-    async with asyncio.timeout(TIDY_S + 20):
-        for tried in range(int(TIDY_S)):
-            findings = await _left_behind(world)
-            if not findings:
-                return []
-            if tried >= 3 and not was_aged and _machines(world):
-                was_aged = True
-                _age(world)
-            await asyncio.sleep(1)
+    began, was_aged = monotonic(), False
+    while findings := await _left_behind(world):
+        if monotonic() - began > TIDY_S:
+            break
+        if monotonic() - began > AGED_AFTER_S and not was_aged and _machines(world):
+            was_aged = True
+            _age(world)
+        await asyncio.sleep(1)
     return findings
 
 
@@ -206,7 +206,7 @@ async def _left_behind(world: World) -> list[Finding]:
 
 
 def _machines(world: World) -> list[str]:
-    return [machine.id for machine in world.machines()]
+    return [machine.id for machine in world.machines()] + (list(world.e2b.boxes) if world.e2b else [])
 
 
 def _age(world: World) -> None:
@@ -215,6 +215,8 @@ def _age(world: World) -> None:
         if (machine.folder / "machine.json").exists():
             record = machine.load()
             machine.save(replace(record, created_at=record.created_at - timedelta(hours=1)))
+    for box in world.e2b.boxes.values() if world.e2b else ():
+        box.started_at -= timedelta(hours=1)
 
 
 def _processes(world: World) -> list[str]:

@@ -17,13 +17,14 @@ import math
 import os
 import posixpath
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
 from e2b import ALL_TRAFFIC, AsyncSandbox, NotEnoughSpaceException, SandboxQuery
 from e2b.connection_config import ApiParams
@@ -32,12 +33,13 @@ from pydantic import SecretStr
 
 from app.adapters.sandbox import remote, script
 from app.adapters.sandbox.e2b_failure import translated
-from app.adapters.sandbox.envd import AGAIN_S, Envd, Process
+from app.adapters.sandbox.envd import AGAIN_S, Envd, Process, past_blips
 from app.adapters.sandbox.output import CappedOutput, Ended
 from app.adapters.sandbox.remote import Account, Program, Request
 from app.core.errors import SandboxError
 from app.core.machine import ExecResult, Network, SandboxInfo
 
+T = TypeVar("T")
 _DOMAIN: Final = "e2b.app"
 _OWNER: Final = "owner"
 _REQUEST_S: Final = 30.0
@@ -81,7 +83,7 @@ class E2BSandboxes:
     """The provider. `owner` tells this deployment's machines from others of the same E2B team.
 
     `api_url` and `sandbox_url` are for servers that only speak E2B's protocol; `domain` for E2B on one's own cloud.
-    `again_s` are the waits before a command that did not reach its machine is sent again.
+    `again_s` are the waits before a call that failed on its way is repeated.
     """
 
     api_key: SecretStr
@@ -103,19 +105,23 @@ class E2BSandboxes:
             sandbox_url=self.sandbox_url,
             debug=False,
             request_timeout=_REQUEST_S,
+            retries=0,  # `past_blips` repeats calls, and says so in the log
         )
 
     async def create(self, *, key: str, metadata: Mapping[str, str], timeout_s: float) -> "E2BSandbox":
         """See `SandboxProvider.create`."""
-        with translated("create a sandbox"):
-            box = await AsyncSandbox.create(
+        box = await _asked(
+            "create a sandbox",
+            lambda: AsyncSandbox.create(
                 self.template,
                 timeout=math.ceil(timeout_s),
                 metadata={**metadata, _OWNER: self.owner},
                 lifecycle={"on_timeout": "kill"},
                 idempotency_key=hashlib.sha256(key.encode()).hexdigest(),
                 **self._connection,
-            )
+            ),
+            self.again_s,
+        )
         try:
             return await _opened(box, Envd(box, self.again_s))
         except BaseException:
@@ -124,17 +130,16 @@ class E2BSandboxes:
 
     async def reconnect(self, sandbox_id: str) -> "E2BSandbox":
         """See `SandboxProvider.reconnect`."""
-        with translated("find the sandbox"):
-            box = await AsyncSandbox.connect(sandbox_id, timeout=_RECONNECT_S, **self._connection)
+        connected = partial(AsyncSandbox.connect, sandbox_id, timeout=_RECONNECT_S, **self._connection)
+        box = await _asked("find the sandbox", connected, self.again_s)
         return await _opened(box, Envd(box, self.again_s))
 
     async def list(self) -> tuple[SandboxInfo, ...]:
         """See `SandboxProvider.list`."""
         found = []
-        with translated("list the sandboxes"):
-            pages = AsyncSandbox.list(SandboxQuery(metadata={_OWNER: self.owner}), **self._connection)
-            while pages.has_next:
-                found += await pages.next_items()
+        pages = AsyncSandbox.list(SandboxQuery(metadata={_OWNER: self.owner}), **self._connection)
+        while pages.has_next:
+            found += await _asked("list the sandboxes", pages.next_items, self.again_s)
         return tuple(
             SandboxInfo(box.sandbox_id, {k: v for k, v in box.metadata.items() if k != _OWNER}, box.started_at)
             for box in sorted(found, key=lambda box: box.started_at)
@@ -142,8 +147,17 @@ class E2BSandboxes:
 
     async def kill(self, sandbox_id: str) -> bool:
         """See `SandboxProvider.kill`."""
-        with translated("kill the sandbox"):
-            return await AsyncSandbox.kill(sandbox_id, **self._connection)
+        return await _asked("kill the sandbox", lambda: AsyncSandbox.kill(sandbox_id, **self._connection), self.again_s)
+
+
+async def _asked(doing: str, call: Callable[[], Awaitable[T]], again_s: Sequence[float]) -> T:
+    """Ask the control plane, again where it or the way there fails for a moment: all of its calls may be repeated."""
+
+    async def ask() -> T:
+        with translated(doing):
+            return await call()
+
+    return await past_blips(ask, again_s)
 
 
 async def _opened(box: AsyncSandbox, envd: Envd) -> "E2BSandbox":
@@ -236,23 +250,21 @@ class E2BSandbox:
             rules["deny_out"] = [ALL_TRAFFIC]
             if network.hosts:
                 rules["allow_out"] = list(network.hosts)
-        with translated("set the sandbox's network"):
-            await self._box.update_network(rules)
+        await _asked("set the sandbox's network", lambda: self._box.update_network(rules), self._envd.again_s)
 
     async def keep_alive(self, seconds: float) -> None:
         """See `Sandbox.keep_alive`. Never brings the end nearer."""
-        with translated("keep the sandbox alive"):
-            wanted = datetime.now(UTC) + timedelta(seconds=seconds)
-            if self._ends_at is None:
-                self._ends_at = (await self._box.get_info()).end_at
-            if self._ends_at < wanted:
-                await self._box.set_timeout(math.ceil(seconds))
-                self._ends_at = wanted
+        doing = "keep the sandbox alive"
+        wanted = datetime.now(UTC) + timedelta(seconds=seconds)
+        if self._ends_at is None:
+            self._ends_at = (await _asked(doing, self._box.get_info, self._envd.again_s)).end_at
+        if self._ends_at < wanted:
+            await _asked(doing, lambda: self._box.set_timeout(math.ceil(seconds)), self._envd.again_s)
+            self._ends_at = wanted
 
     async def close(self) -> None:
         """See `Sandbox.close`."""
-        with translated("kill the sandbox"):
-            await self._box.kill()
+        await _asked("kill the sandbox", self._box.kill, self._envd.again_s)
 
     def _absolute(self, path: str) -> str:
         return posixpath.join(self.work_tree, path)
@@ -262,10 +274,19 @@ class E2BSandbox:
         if isinstance(data, bytes) and len(data) <= remote.MAX_STDIN_BYTES and self._account.has_python:
             return await self._finished(argv, data, timeout_s=timeout_s, limit=_MESSAGE_BYTES)
         landed = f"/tmp/.vibecoder-{uuid.uuid4().hex}"  # noqa: S108 - in the machine
-        try:
+
+        async def send() -> None:
+            if not isinstance(data, bytes):
+                data.seek(0)
             with translated("send a file to the sandbox"):
-                async with asyncio.timeout(timeout_s):
-                    await self._box.files.write(landed, data, use_octet_stream=True)
+                await self._box.files.write(landed, data, use_octet_stream=True)
+
+        try:
+            async with asyncio.timeout(timeout_s):
+                await past_blips(send, self._envd.again_s)
+        except TimeoutError as error:
+            words = f"The sandbox did not take a file within {timeout_s:g} s."
+            raise SandboxError(words, is_passing=True) from error
         except SandboxError as error:
             if not isinstance(error.__cause__, NotEnoughSpaceException):
                 raise

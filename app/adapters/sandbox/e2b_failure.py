@@ -36,6 +36,9 @@ _REFUSALS: Final = (
 _REASON_CHARS: Final = 300
 _PAGE: Final = re.compile(r"<!doctype html|<html|<head|<title", re.IGNORECASE)
 _TITLE: Final = re.compile(r"<title>([^<]{1,200})", re.IGNORECASE)
+_OF_SERVER: Final = re.compile(r"5\d\d: ")
+"""How the SDK begins what it says of an upload that envd, or what lies between, answered so."""
+_BUSY: Final = frozenset({429, 502, 503, 504})
 _STATUS: Final = re.compile(r"\d{3}(?= is not a valid HTTPStatus)")
 _GONE: Final = "The sandbox is gone: its time was over or it was killed. Start a new one."
 
@@ -79,10 +82,16 @@ def is_blip(error: BaseException) -> bool:
     """Whether a call failed on its way to a machine that is not known to be gone: worth the same call again at once."""
     if isinstance(error, ConnectError):
         return error.code is not Code.DEADLINE_EXCEEDED
-    is_page = type(error) is SandboxException and _PAGE.search(str(error)) is not None
-    return is_page or isinstance(
-        error, RateLimitException | ServiceBusyException | SandboxUnreachableException | httpx.TransportError
-    )
+    if isinstance(error, httpx.TransportError):
+        return not isinstance(error, httpx.TimeoutException)
+    if type(error) is SandboxException:
+        words = str(error)
+        return error.status_code in _BUSY or bool(_PAGE.search(words) or _OF_SERVER.match(words))
+    if isinstance(error, JSONDecodeError):
+        return bool(_PAGE.search(error.doc))
+    if isinstance(error, ValueError):
+        return bool(_STATUS.match(str(error)))
+    return isinstance(error, RateLimitException | ServiceBusyException | SandboxUnreachableException)
 
 
 def _is_passing(error: Exception) -> bool:

@@ -9,8 +9,8 @@ sandbox's `_envd_version`. The exact version is pinned; `tests/adapters/test_san
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
-from typing import Any, Final, Literal
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any, Final, Literal, TypeVar
 
 from e2b import AsyncSandbox, SandboxException
 from e2b.connection_config import KEEPALIVE_PING_HEADER, KEEPALIVE_PING_INTERVAL_SEC
@@ -30,6 +30,21 @@ AGAIN_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 """How long to wait before a command is sent again: the first time, the second, and so on; then it has failed."""
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+async def past_blips(call: Callable[[], Awaitable[T]], again_s: Sequence[float]) -> T:
+    """Make a call that may be repeated, and again, with back-off, where what lies between fails."""
+    for wait_s in again_s:
+        try:
+            return await call()
+        except SandboxError as error:
+            if not isinstance(error.__cause__, Exception) or not is_blip(error.__cause__):
+                raise
+            log.warning("call repeated", extra={"reason": str(error), "wait_s": wait_s})
+            await asyncio.sleep(wait_s)
+    return await call()
 
 
 class Process:
@@ -89,7 +104,7 @@ class Envd:
 
     def __init__(self, box: AsyncSandbox, again_s: Sequence[float] = AGAIN_S) -> None:
         self._box = box
-        self._again_s = again_s
+        self.again_s = again_s
         self._rpc = create_rpc_client(ProcessClient, box.envd_api_url, box.connection_config)
 
     async def start(self, program: Program, *, within_s: float = _REQUEST_S) -> Process:
@@ -99,15 +114,7 @@ class Envd:
         Raises:
             SandboxError: among others, the machine did not answer within `within_s`.
         """
-        for wait_s in self._again_s:
-            try:
-                return await self._start_once(program, within_s)
-            except SandboxError as error:
-                if not isinstance(error.__cause__, Exception) or not is_blip(error.__cause__):
-                    raise
-                log.warning("command sent again", extra={"sandbox_id": self._box.sandbox_id, "reason": str(error)})
-                await asyncio.sleep(wait_s)
-        return await self._start_once(program, within_s)
+        return await past_blips(lambda: self._start_once(program, within_s), self.again_s)
 
     async def _start_once(self, program: Program, within_s: float) -> Process:
         config = pb.ProcessConfig(cmd=program.argv[0], args=list(program.argv[1:]), envs=dict(program.env))
@@ -126,6 +133,9 @@ class Envd:
 
     async def terminate(self, pid: int) -> None:
         """Send a process SIGTERM."""
+        await past_blips(lambda: self._terminate_once(pid), self.again_s)
+
+    async def _terminate_once(self, pid: int) -> None:
         selector = pb.ProcessSelector(selector=Oneof[Literal["pid"], int]("pid", pid))
         request = pb.SendSignalRequest(process=selector, signal=pb.Signal.SIGTERM)
         with translated("stop a command"):
