@@ -65,19 +65,27 @@ async def _redraw(work: Work) -> None:
 
 async def _stop(work: Work, job: Job) -> None:
     """Stop all that is open in the thread: the run at work, and those that wait for their turn."""
-    runs = await _stoppable(work, job)
+    branch = await _branch(work)
+    open_runs = await find_open(work, branch)
+    if not open_runs:
+        earlier = await find_earlier(work, branch)
+        if earlier is None or not _was_stopped_since(earlier, job):
+            raise UserError(f"Nothing is running here. {standing(earlier)}".rstrip())
+        await work.progress.change(summary=render_stopped([earlier]))
+        return
+    runs = await _stoppable(work, job, open_runs)
     for run in runs:
         await work.ports.store.signal(run.id, Signal("stop", job.sender.login, key=job.id))
     stopped = [await _see_stopped(work, run) for run in runs]
     await work.progress.change(summary=render_stopped(stopped))
 
 
-async def _stoppable(work: Work, job: Job) -> list[Run]:
-    branch = await _branch(work)
-    open_runs = await find_open(work, branch)
-    if not open_runs:
-        # Told before, by an attempt at this very command that could not wait for the end?
-        raise UserError(f"Nothing is running here. {standing(await find_earlier(work, branch))}".rstrip())
+def _was_stopped_since(run: Run, job: Job) -> bool:
+    """Whether it was stopped after this was asked: by an attempt at this very command that could not wait for it."""
+    return run.conclusion is Conclusion.CANCELLED and run.ended_at is not None and run.ended_at >= job.created_at
+
+
+async def _stoppable(work: Work, job: Job, open_runs: list[Run]) -> list[Run]:
     own = [run for run in open_runs if run.job.sender.id == job.sender.id]
     if len(own) == len(open_runs):
         return own

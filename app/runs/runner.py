@@ -97,6 +97,7 @@ async def _carry_out(work: Work) -> None:
     try:
         await _carry_to_its_end(work)
     except StoreError:
+        await _keep_count(work)
         raise
     except OutsideError as error:
         raise await _put_off(work, error) from error
@@ -163,6 +164,14 @@ async def _put_off(work: Work, error: OutsideError) -> PutOff:
                 await work.machine.keep_alive(after_s + work.options.sandbox_ttl_s)
     await _show_wait(work)
     return PutOff(str(error), after_s)
+
+
+async def _keep_count(work: Work) -> None:
+    """Redis did not answer, and this worker lives: where it answers again in time, none is counted as lost."""
+    run = work.run
+    if run.waits < MAX_WAITS:
+        with suppress(LeaseLost, StoreError):
+            await work.progress.save(waits=run.waits + 1, handed_back=run.handed_back + 1)
 
 
 async def _show_wait(work: Work) -> None:
