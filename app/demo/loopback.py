@@ -1,6 +1,8 @@
 """Serving an application on a free port of this machine, for as long as a block lasts."""
 
 import asyncio
+import errno
+import random
 import socket
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -8,6 +10,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import uvicorn
 from starlette.types import ASGIApp
 
+NEVER_GIVEN = range(20_000, 32_000)
+"""Below the ports that Linux and others choose for connections: one of those may be taken before it is listened on."""
 SHUTDOWN_TIMEOUT_S = 5.0
 TICK_S = 1.0
 """How often the header `Date` is made anew."""
@@ -69,7 +73,9 @@ class _Server(uvicorn.Server):
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that nobody listens on just now, where it can be had one that no connection is given."""
+    for port in (*random.sample(NEVER_GIVEN, 20), 0):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise OSError(errno.EADDRINUSE, "No port of 127.0.0.1 is free.")

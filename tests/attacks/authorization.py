@@ -13,7 +13,7 @@ from app.runs.thumbs import MAX_PEOPLE, find_thumbs
 from app.web.access import KNOWN_S
 from tests.attacks.attack import attack
 from tests.attacks.scene import Scene
-from tests.bot import REPO
+from tests.bot import REPO, SETTLE_S
 from tests.e2e.turns import MEND, finish, plan, shell
 
 _NO: Final = "I work for people with one of: write, maintain, admin"
@@ -150,7 +150,7 @@ async def issue_edited_while_we_were_away(scene: Scene) -> None:
     issue.body = _EVIL
     issue.touch()
     await scene.bot.start_worker()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SETTLE_S):
         while not await scene.runs():  # noqa: ASYNC110 -- nobody tells of a sweep
             await asyncio.sleep(0.1)
     await scene.bot.work()

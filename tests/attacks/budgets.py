@@ -100,12 +100,12 @@ async def huge_readings(scene: Scene) -> None:
 @attack("budgets", MAX_MINUTES="0.07")
 async def long_commands(scene: Scene) -> None:
     """A command that sleeps through the end of the run's minutes."""
-    scene.persuade(shell("sleep 25"))
+    scene.persuade(shell("sleep 600"))
     began = time.monotonic()
     run = await scene.labelled(await scene.bot.issue())
     seconds = time.monotonic() - began
     assert run.conclusion is Conclusion.TIMED_OUT, run.conclusion
-    assert seconds < 20, f"Four seconds were allowed, {seconds:.0f} were taken."
+    assert seconds < 150, f"Four seconds were allowed, {seconds:.0f} were taken."
     scene.assert_told("⌛ Over budget", "minutes")
 
 

@@ -166,26 +166,26 @@ async def huge_chunked_body(scene: Scene) -> None:
         url = f"http://127.0.0.1:{_web_environ(scene)['PORT']}"
         async with httpx.AsyncClient(timeout=20) as client:
             await client.post(f"{url}/webhook", content=b"{}", headers={"X-Hub-Signature-256": "sha256=" + "0" * 64})
-            before, peak = _resident_bytes(web.pid), 0
+            before, peak, sent_mib = _resident_bytes(web.pid), 0, 0
 
             async def flood() -> AsyncIterator[bytes]:
-                nonlocal peak
-                for _ in range(200):
+                nonlocal peak, sent_mib
+                while sent_mib < 200:
                     yield b" " * _MIB
+                    sent_mib += 1
                     peak = max(peak, _resident_bytes(web.pid))
 
-            began, status = time.monotonic(), 0
+            status = 0
             headers = {"X-Hub-Signature-256": "sha256=" + "0" * 64}
             try:
                 status = (await client.post(f"{url}/webhook", content=flood(), headers=headers)).status_code
             except httpx.TransportError:
                 status = 413  # it was cut while it still sent
-            seconds = time.monotonic() - began
             assert (await client.get(f"{url}/healthz")).status_code == 200
     finally:
         await web.kill()
     assert status in (401, 413), f"It was answered {status}."
-    assert seconds < 1.0, f"It took {seconds:.1f} s."
+    assert sent_mib < 100, f"It took {sent_mib} MiB before it refused."
     assert peak - before < 5 * _MIB, f"It took {(peak - before) / _MIB:.1f} MiB."
     assert await scene.runs() == ()
 
@@ -338,7 +338,7 @@ async def path_traversal(scene: Scene) -> None:
     for target in targets:
         reader, writer = await asyncio.open_connection(*_address(scene))
         writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             answer = (await reader.read()).decode(errors="replace")
         writer.close()
         status = answer.split(" ", 2)[1]
@@ -359,7 +359,7 @@ async def smuggled_request(scene: Scene) -> None:
         reader, writer = await asyncio.open_connection(*_address(scene))
         writer.write(b"POST /webhook HTTP/1.1\r\nHost: x\r\n" + head + inner)
         writer.write_eof()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             answer = await reader.read()
         writer.close()
         assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 401")) or not answer, answer[:80]
@@ -397,10 +397,10 @@ async def _opened(scene: Scene, head: bytes) -> asyncio.StreamWriter:
 async def _assert_serves(scene: Scene) -> None:
     """Others are served, and at once."""
     began = time.monotonic()
-    async with httpx.AsyncClient(timeout=5) as client:
+    async with httpx.AsyncClient(timeout=20) as client:
         answer = await client.get(f"{scene.bot.url}/healthz")
     assert answer.status_code == 200
-    assert time.monotonic() - began < 2.0, "Others had to wait."
+    assert time.monotonic() - began < 8.0, "Others had to wait."
 
 
 async def _assert_dropped(scene: Scene, writers: list[asyncio.StreamWriter]) -> None:

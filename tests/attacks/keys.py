@@ -25,7 +25,7 @@ from app.demo.loopback import free_port
 from app.settings import load
 from tests.attacks.attack import attack
 from tests.attacks.scene import Scene
-from tests.bot import OPERATOR, REPO, SECRET, environment
+from tests.bot import OPERATOR, REPO, SECRET, SETTLE_S, environment
 from tests.e2e.test_command_line import VIBECODER
 from tests.e2e.turns import MEND, shell
 from tests.faults.program import Program
@@ -70,7 +70,7 @@ async def command_lines(scene: Scene) -> None:
     hang = scene.github.fails("GET", r"/info/refs", hangs=True)
     issue = await scene.bot.issue()
     await scene.bot.label(issue)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SETTLE_S):
         while hang.times:  # noqa: ASYNC110 -- nobody tells that git has begun
             await asyncio.sleep(0.02)
     lines = _command_lines()
@@ -294,7 +294,7 @@ async def unreadable_keys(scene: Scene) -> None:
         *(VIBECODER, "worker"), env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             said, _ = await worker.communicate()
     except TimeoutError:
         worker.kill()

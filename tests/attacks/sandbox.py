@@ -646,7 +646,7 @@ def _assert_nothing_ran() -> None:
 async def _assert_no_machines(scene: Scene) -> None:
     """No machine is left on disk."""
     root = scene.bot.settings.data_dir / "sandboxes"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while left := [path.name for path in root.glob("*")]:
             await asyncio.sleep(0.1)
     assert left == []

@@ -16,7 +16,7 @@ from app.demo.model import say
 from app.text.comment import marker_of
 from tests.attacks.attack import attack
 from tests.attacks.scene import BOT, Scene
-from tests.bot import REPO
+from tests.bot import REPO, SETTLE_S
 from tests.e2e.test_command_line import VIBECODER
 from tests.e2e.turns import edit, finish, plan, shell
 from tests.text.github import alive
@@ -408,7 +408,7 @@ async def escapes_on_the_terminal(scene: Scene) -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(50):
+    async with asyncio.timeout(SETTLE_S):
         out, _ = await process.communicate()
     text = out.decode(errors="replace")
     scene.assert_in(text, "Mend", "vibecode/")

@@ -1,6 +1,10 @@
 """Deliveries that come three times, and deliveries that never come."""
 
 import asyncio
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from app.adapters import keys
 from app.core.run import Conclusion
@@ -101,18 +105,33 @@ async def refused(world: World) -> None:
     await _lost(world, issue)
 
 
-async def _half_an_hour_passes(world: World) -> None:
-    """Let the next sweep be due."""
+_HOUR: Final = timedelta(hours=1)
+
+
+async def _swept(world: World, after: str = "") -> dict[str, Any]:
+    """Wait until a round of the sweep is over that began after that moment; the note on it."""
+    while True:
+        note = json.loads(await world.records.store.recall("sweep") or "{}")
+        if note.get("is_over") and note["began_at"] > after:
+            return dict(note)
+        await asyncio.sleep(0.05)
+
+
+async def _an_hour_passes(world: World, note: Mapping[str, Any]) -> None:
+    """While no worker runs, let the round of this note have begun an hour earlier: the next one is due."""
+    began_at = datetime.fromisoformat(note["began_at"]) - _HOUR
+    await world.records.store.note("sweep", json.dumps({**note, "began_at": began_at.isoformat()}))
     await world.keys.delete(keys.claim("sweep"))
 
 
 async def forgotten(world: World) -> None:
     """Nothing runs when a label is put, and GitHub no longer lists the delivery: the label itself is found."""
     issue = await world.issue()
+    note = await _swept(world)
     await asyncio.gather(world.web.terminate(), world.workers[0].terminate())
     await world.github.label(REPO, issue.number, "vibecode", by="maintainer")
     world.github.world.deliveries.clear()
-    await _half_an_hour_passes(world)
+    await _an_hour_passes(world, note)
     await asyncio.gather(world.web.start(), world.workers[0].start())
     await world.story.mark("web and worker are up again")
     await _lost(world, issue)
@@ -121,10 +140,11 @@ async def forgotten(world: World) -> None:
 async def found_and_delivered(world: World) -> None:
     """What was found by its label is delivered after all: it is one run."""
     issue = await world.issue()
+    note = await _swept(world)
     await asyncio.gather(world.web.terminate(), world.workers[0].terminate())
     delivery = await world.github.label(REPO, issue.number, "vibecode", by="maintainer")
     world.github.world.deliveries.clear()
-    await _half_an_hour_passes(world)
+    await _an_hour_passes(world, note)
     await asyncio.gather(world.web.start(), world.workers[0].start())
     await world.story.mark("web and worker are up again")
     await _lost(world, issue)
@@ -138,11 +158,12 @@ async def stopped_and_not_begun_again(world: World) -> None:
     await world.ask(ends=frozenset({Conclusion.FAILURE}))
     await world.settled()
     world.github.world.deliveries.clear()
-    await _half_an_hour_passes(world)
+    note = await _swept(world)
     await world.workers[0].terminate()
+    await _an_hour_passes(world, note)
     await world.workers[0].start()
     await world.story.mark("the worker is up again")
-    await asyncio.sleep(12)
+    await _swept(world, after=note["began_at"])
     assert len(world.story.runs) == 1, f"There are {len(world.story.runs)} runs."
 
 

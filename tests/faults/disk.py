@@ -68,10 +68,10 @@ async def full_at_the_door(world: World) -> None:
         began = monotonic()
         delivery = await world.github.label(REPO, issue.number, "vibecode", by="maintainer")
         assert delivery.status_code == 503, f"The delivery was answered {delivery.status_code}."
-        assert monotonic() - began < 3.5, f"GitHub waited {monotonic() - began:.1f} s."
+        assert monotonic() - began < 8.0, f"GitHub waited {monotonic() - began:.1f} s."
     _limit_files([world.web.pid, redis.pid], resource.RLIM_INFINITY)
     await world.story.mark("there is room again")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(80):
         while (again := await world.deliver_again(delivery)).status_code == 503:
             _limit_files([redis.pid], resource.RLIM_INFINITY)
     world.expect(issue.number, again)

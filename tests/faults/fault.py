@@ -17,7 +17,8 @@ class Fault:
     """`inject` asks for the work, waits for the moment and does the damage; what must hold then is in `truth`.
 
     `is_direct`: Redis is reached without a tap, on its own socket. `serves`: one process, `vibecoder serve`.
-    `waits`: most of its time nothing happens, as a lease has to end. `limit_s` bounds the whole fault.
+    `waits`: most of its time nothing happens, as a lease has to end. `limit_s` bounds the whole fault, on an idle
+    machine.
     """
 
     name: str

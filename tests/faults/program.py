@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-START_S: Final = 40.0
-END_S: Final = 40.0
+START_S: Final = 120.0
+END_S: Final = 100.0
 VIBECODER: Final = str(Path(sys.executable).with_name("vibecoder"))
 ROOT: Final = Path(__file__).parents[2]
 """The tree that is tested is the one that these tests lie in."""

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from app.adapters.redis_server import _binary
 
-START_S = 20.0
+START_S = 60.0
 
 
 class RedisServer:
