@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.adapters import seccomp
+from app.adapters.sandbox import cgroup
 from app.adapters.sandbox.local import LocalSandbox, LocalSandboxes
 from app.adapters.sandbox.watch import MIB
 from app.core.errors import SandboxError
@@ -205,6 +206,26 @@ async def test_a_burst_of_processes_is_ended(sandbox: LocalSandbox) -> None:
 async def test_one_memory_hog_fails_alone(sandbox: LocalSandbox) -> None:
     ended = await sandbox.exec(["python3", "-c", "bytearray(300 << 20)"])
     assert (ended.exit_code, "MemoryError" in ended.output) == (1, True)
+
+
+RESERVE = "import mmap; mmap.mmap(-1, 1 << 40, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000); print('reserved')"
+"""What AddressSanitizer does as it starts: much address space, none of it memory."""
+
+
+async def test_address_space_may_be_reserved_where_a_cgroup_bounds_memory(
+    provider: LocalSandboxes, sandbox: LocalSandbox
+) -> None:
+    if not cgroup.bounds_memory(sandbox._cgroups):
+        pytest.skip("This machine's cgroups may not be written.")
+    assert (await sandbox.exec(["python3", "-c", RESERVE])).exit_code == 1
+    assert await sh(sandbox, f'ulimit -d unlimited && python3 -c "{RESERVE}"') == (0, "reserved\n")
+
+
+async def test_a_memory_hog_that_lifts_its_own_limit_is_ended(sandbox: LocalSandbox) -> None:
+    hog = "import time; x = bytearray(400 << 20); time.sleep(20)"
+    ended = await sandbox.exec(["sh", "-c", f'ulimit -d unlimited; python3 -c "{hog}"'])
+    assert ended.exit_code == 137 or "MemoryError" in ended.output
+    assert await sh(sandbox, "echo alive") == (0, "alive\n")
 
 
 async def test_many_small_memory_hogs_are_counted_together(sandbox: LocalSandbox) -> None:

@@ -490,8 +490,10 @@ async def many_processes(scene: Scene) -> None:
 @attack("sandbox")
 async def much_memory(scene: Scene) -> None:
     """Asks for more memory than a machine may have."""
-    heard = await scene.tried("python3 -c 'b = bytearray(3 << 30); print(len(b))'", "echo next")
+    lifted = "ulimit -d unlimited; python3 -c 'b = bytearray(b\"x\") * (3 << 30); print(len(b))'"
+    heard = await scene.tried("python3 -c 'b = bytearray(3 << 30); print(len(b))'", lifted, "echo next")
     scene.assert_in(heard, "MemoryError", "next")
+    scene.assert_not_in(heard, f"{3 << 30}\n")
     scene.assert_told("✅ Done")
 
 

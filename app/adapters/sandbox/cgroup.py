@@ -4,7 +4,7 @@ Most containers' may not; then there is nothing here, and `watch` looks instead.
 for all controllers (v2), one tree each (v1).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ from app.adapters.sandbox.watch import Limits
 
 _TREE: Final = Path("/sys/fs/cgroup")
 _CONTROLLERS: Final = ("memory", "pids")
+_MEMORY: Final = ("memory.max", "memory.limit_in_bytes")
 
 
 def make(name: str, limits: Limits) -> tuple[Path, ...]:
@@ -30,6 +31,11 @@ def make(name: str, limits: Limits) -> tuple[Path, ...]:
                 (group / file).write_text(str(value))
             joined.append(group / "cgroup.procs")
     return tuple(joined)
+
+
+def bounds_memory(joined: Iterable[Path]) -> bool:
+    """Whether whoever writes its pid to these is limited in its memory."""
+    return any((file.parent / name).exists() for file in joined for name in _MEMORY)
 
 
 def remove(name: str) -> None:

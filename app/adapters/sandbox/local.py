@@ -235,7 +235,8 @@ class LocalSandbox:
     ) -> Ended:
         """Run a command. Without `env` it is one of our own programs, whose output may be a file: it stays as it is."""
         network = self._machine.load().network
-        limited = script.sh(_limited(self._provider.limits, has_own_users=bool(self._options)), *argv)
+        soft = "-S" if cgroup.bounds_memory(self._cgroups) else ""
+        limited = script.sh(_limited(self._provider.limits, soft, has_own_users=bool(self._options)), *argv)
         mark = {MARK: self._machine.mark}
         inside = {**self._environment(), **(env or {})}
         paths = None if env is None else self._paths
@@ -270,14 +271,15 @@ class LocalSandbox:
         return {**script.ENVIRONMENT, **homes, "HOME": home, "PATH": ":".join(self._provider.tools.path)}
 
 
-def _limited(limits: Limits, *, has_own_users: bool) -> str:
+def _limited(limits: Limits, soft: str, *, has_own_users: bool) -> str:
     """Set the limits of each process alone, then run the command as a child: the namespace's first process must not be
     the command itself, which signals would then pass by, and needs more of the processor, to be able to end the rest.
-    `-u` is bash's name for `-p`; `-f` counts 512 bytes."""
+    `-u` is bash's name for `-p`; `-f` counts 512 bytes. `soft` is `-S` where a cgroup bounds memory: a command may then
+    lift `-d` for itself, as AddressSanitizer's reservations need, which are not memory."""
     return f"""ulimit -c 0
 ulimit -n {_OPEN_FILES} 2>/dev/null
 ulimit -f {limits.file_bytes // 512}
-ulimit -d {limits.memory_bytes // 1024}
+ulimit {soft} -d {limits.memory_bytes // 1024}
 {_NPROC.format(limits.threads) if has_own_users else ""}
 nice -n 10 "$@"
 exit $?
