@@ -1,4 +1,4 @@
-"""`python -m tests.attacks [NAME…]`: attack running deployments, two at a time, and say which attacks failed.
+"""`python -m tests.attacks [NAME…]`: attack running deployments, three at a time, and say which attacks failed.
 
 An attack passes when what it tried did not work and was told; every attack gets a deployment of its own.
 """
@@ -17,7 +17,7 @@ from app import wiring
 from tests.attacks.alone import Outcome, carry_out, load
 from tests.attacks.attack import ATTACKS, GROUPS
 
-AT_A_TIME: Final = 2
+AT_A_TIME: Final = 3
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

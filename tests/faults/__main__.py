@@ -24,7 +24,7 @@ from tests.faults.truth import Finding, check
 from tests.faults.world import PATIENCE, World
 
 MODULES: Final = (killed, stopped, redis, github, model, sandbox, e2b, deliveries, clock, disk, follow_up, lag)
-AT_ONCE: Final = 3
+AT_ONCE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
