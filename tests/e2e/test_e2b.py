@@ -21,7 +21,7 @@ async def e2b(tmp_path: Path) -> AsyncIterator[E2BServer]:
 
 @pytest.fixture
 async def bot(tmp_path: Path, e2b: E2BServer) -> AsyncIterator[Bot]:
-    async with deployed(tmp_path, is_worker_up=True, **e2b_settings(e2b)) as bot:
+    async with deployed(tmp_path, is_worker_up=True, times=1.0, **e2b_settings(e2b)) as bot:
         yield bot
 
 
