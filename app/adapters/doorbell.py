@@ -3,6 +3,13 @@
 It takes jobs and lays them down by scripts of our own. What time it is, Redis says: a machine whose clock is wrong
 starts nothing late and nothing early. The mark on a job at work names who took it, so that a worker which slept through
 its lease cannot take a job off the queue that was put again meanwhile.
+
+All that is overridden of arq is here, and was written against `ARQ_VERSION`. A test tells when arq's side changes:
+
+    _poll_iteration  arq polls by the clock, takes jobs by the machine's time and dies when Redis is away
+    finish_job       arq's own writes results, and drops a job that was put again meanwhile
+    handle_sig       also stops the picking of jobs
+    close            arq's own cancels jobs without waiting until they are handed back
 """
 
 import asyncio
@@ -25,6 +32,7 @@ from app.adapters.connection import ANSWER_S, Patience, Word, explain, let_timeo
 from app.core.errors import PutOff, StoreError
 from app.core.records import Caps
 
+ARQ_VERSION: Final = "0.28.0"
 IDLE_S: Final = 0.5
 """How long a worker listens for the bell before it looks for itself."""
 AGAIN_S: Final = 1.0

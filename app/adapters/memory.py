@@ -15,11 +15,10 @@ from math import inf
 from typing import Final
 
 from app.adapters.document import pack, read_cursor, scopes_of, thread_of
-from app.adapters.memory_line import Due, Line
 from app.core.conversation import Conversation, decode_message, encode_message
 from app.core.document import decode
 from app.core.errors import LeaseLost
-from app.core.records import Caps, Page, QueueNotice, Signal, Waiting, WorkerState
+from app.core.records import Page, QueueNotice, Reason, Signal, Waiting, WorkerState
 from app.core.run import Run, Status
 
 MAX_RUNS: Final = 1_000
@@ -84,7 +83,7 @@ class MemoryStore:
         self.waiting: dict[str, float] = {}
         """When each job that waits may start, for `MemoryQueue`."""
         self.begun: set[str] = set()
-        """Runs of work that were taken and are not over, for `MemoryQueue`."""
+        """Runs that were taken and are not over, for `MemoryQueue`."""
 
     def add(self, run: Run) -> None:
         """Keep a new run, for `MemoryQueue`."""
@@ -109,6 +108,7 @@ class MemoryStore:
         self._list(run)
         if run.status is Status.COMPLETED:
             kept.said = ()
+            self.begun.discard(run.id)
         for event in kept.followers:
             event.set()
 
@@ -319,12 +319,13 @@ class MemoryStore:
 
 
 class MemoryQueue:
-    """`ports.Queue` in memory, over the store it shares runs with; `take` is its worker's end."""
+    """`ports.Queue` in memory, over the store it shares runs with; `take` is its worker's end.
 
-    def __init__(self, store: MemoryStore, *, caps: Caps | None = None) -> None:
+    It gives jobs in their order and knows no limits: those are the scheduler's in Redis (`lua/line.lua`).
+    """
+
+    def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self._caps = caps or Caps()
-        self._served: dict[int, int] = {}
         self._seen: dict[str, float] = {}
         self._rung = asyncio.Condition()
 
@@ -354,32 +355,31 @@ class MemoryQueue:
 
     async def waiting(self) -> tuple[Waiting, ...]:
         now = time.monotonic()
-        return (await self._line()).waiting(await self._due(now), now)
+        due = [(await self._store.load(job_id), at) for job_id, at in self._due(now)]
+        runs = [(run, at) for run, at in due if run and run.job.works and run.status is not Status.COMPLETED]
+        return tuple(
+            Waiting(run.id, place, Reason.WORKERS, waited_s=now - at, has_begun=run.id in self._store.begun)
+            for place, (run, at) in enumerate(runs, start=1)
+        )
 
     async def take(self) -> str:
         """The job that is next, once there is one that may start."""
         async with self._rung:
             while True:
                 now = time.monotonic()
-                if (taken := (await self._line()).next(await self._due(now))) is not None:
-                    del self._store.waiting[taken.job.id]
-                    self._store.begun |= {taken.job.id} if taken.works else set()
-                    return taken.job.id
-                later = [at - now for at in self._store.waiting.values() if at > now]
+                for job_id, _ in self._due(now)[:1]:
+                    del self._store.waiting[job_id]
+                    self._store.begun.add(job_id)
+                    return job_id
+                next_in_s = min((at - now for at in self._store.waiting.values()), default=None)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(min([1.0, *later])):  # nobody rings when a run ends
+                    async with asyncio.timeout(next_in_s):
                         await self._rung.wait()
 
-    async def _due(self, now: float) -> list[Due]:
-        runs = [(at, await self._store.load(job_id)) for job_id, at in self._store.waiting.items() if at <= now]
-        return [Due(run.job, at, run.job.works and run.status is not Status.COMPLETED) for at, run in runs if run]
-
-    async def _line(self) -> Line:
-        """Who is at work, and who was; those that are over are forgotten."""
-        runs = [await self._store.load(job_id) for job_id in sorted(self._store.begun)]
-        jobs = [run.job for run in runs if run and run.status is not Status.COMPLETED]
-        self._store.begun = {job.id for job in jobs}
-        return Line(self._caps, jobs, lambda job_id: job_id not in self._store.waiting, self._served)
+    def _due(self, now: float) -> list[tuple[str, float]]:
+        """The ids of jobs that may start and since when, the longest first."""
+        due = ((job_id, at) for job_id, at in self._store.waiting.items() if at <= now)
+        return sorted(due, key=lambda each: each[1])
 
     async def _ring(self, job_id: str, at: float) -> None:
         async with self._rung:

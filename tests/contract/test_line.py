@@ -1,6 +1,5 @@
-"""Who may start, who waits and for what: the same for every queue."""
+"""Who may start, who waits and for what."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +8,6 @@ import pytest
 
 from app.adapters import keys
 from app.adapters.connection import open_redis, read_script
-from app.adapters.memory import MemoryQueue, MemoryStore
 from app.adapters.queue import ArqQueue
 from app.adapters.store import RedisStore
 from app.core.job import Verb
@@ -48,21 +46,8 @@ class Line(Records):
         return [(each.job_id, each.position, str(each.reason)) for each in await self.queue.waiting()]
 
 
-@pytest.fixture(params=["memory", "redis"])
-async def line(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Line]:
-    if request.param == "memory":
-        store = MemoryStore()
-        queue = MemoryQueue(store, caps=CAPS)
-
-        async def take_or_nothing() -> str:
-            try:
-                async with asyncio.timeout(0.01):
-                    return await queue.take()
-            except TimeoutError:
-                return ""
-
-        yield Line(queue, store, take_or_nothing)
-        return
+@pytest.fixture
+async def line(redis_url: str) -> AsyncIterator[Line]:
     async with open_redis(redis_url) as client:
         redis: Any = client
         await redis.flushall()

@@ -22,7 +22,7 @@ from app.adapters.queue import ArqQueue
 from app.adapters.store import RedisStore
 from app.core.errors import StoreError
 from app.core.job import Verb
-from app.core.records import Caps, Signal
+from app.core.records import Signal
 from app.core.run import Kind
 from tests.contract.sample_run import AT, Records, a_full_run, a_run, in_progress, taken
 
@@ -126,7 +126,7 @@ async def test_a_run_that_is_too_large_without_activities_is_refused(records: Re
 
 async def test_in_memory_a_job_is_taken_when_it_may_start() -> None:
     store = MemoryStore()
-    queue = MemoryQueue(store, caps=Caps(per_repo=9))
+    queue = MemoryQueue(store)
     for key in (1, 2, 3):
         await queue.put(a_run(key, number=key))
     await queue.put_again(a_run(1, number=1).id, after_s=0.05)
