@@ -12,7 +12,7 @@ from app import wiring
 from app.core.budget import Budget
 from app.core.ports import Ports
 from app.logs import bind
-from app.runs.recover import look_after_forever, recover_forever
+from app.runs.recover import look_after, recover_forever
 from app.runs.runner import carry_out
 from app.runs.waiting import show_forever
 from app.runs.work import Intervals, Options
@@ -58,18 +58,26 @@ async def serve_jobs(
     worker = wiring.open_worker(settings, records, carry_out_one)
     worker.name = options.worker
     working = asyncio.create_task(worker.serve(), name="worker")
-    looking = look_after_forever(ports, deployment=options.deployment, label=settings.label)
-    recovering = [
-        asyncio.create_task(recover_forever(ports), name="free runs"),
-        asyncio.create_task(looking, name="look after"),
-    ]
-    showing = asyncio.create_task(show_forever(ports, options), name="show who waits")
+    forever = {
+        "free runs": recover_forever(ports),
+        "show who waits": show_forever(ports, options),
+        **look_after(ports, deployment=options.deployment, label=settings.label),
+    }
+    beside = [asyncio.create_task(coroutine, name=name) for name, coroutine in forever.items()]
+    for task in beside:
+        task.add_done_callback(_tell_of_end)
     log.info("worker is ready", extra={"worker": options.worker, "runs": settings.worker_runs})
     try:
         yield working
     finally:
-        for task in (*recovering, showing):
+        for task in beside:
             task.cancel()
         worker.stop()
-        await asyncio.wait({working, *recovering, showing}, timeout=settings.drain_seconds + 30)
+        await asyncio.wait({working, *beside}, timeout=settings.drain_seconds + 30)
         working.cancel()
+
+
+def _tell_of_end(task: "asyncio.Task[None]") -> None:
+    """What goes on beside the work ends with the worker, or by a bug."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("background task ended: %s", task.get_name(), exc_info=error)

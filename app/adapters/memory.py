@@ -70,7 +70,7 @@ class MemoryStore:
         self._latest: dict[tuple[str, int], str] = {}
         self._lists: dict[str, set[str]] = {}
         self._spent: dict[str, dict[str, float]] = {}
-        self._claims: dict[str, float] = {}
+        self._claims: dict[str, tuple[float, str]] = {}
         self._agreed: dict[str, tuple[float, str]] = {}
         self._counts: dict[str, tuple[float, set[str]]] = {}
         self._turns: dict[str, list[float]] = {}
@@ -210,11 +210,12 @@ class MemoryStore:
     async def settle(self, scope: str, job_id: str, usd: float) -> None:
         await self.reserve(scope, job_id, usd, limit=inf)
 
-    async def claim(self, name: str, *, ttl_s: float) -> bool:
+    async def claim(self, name: str, *, ttl_s: float, holder: str = "") -> bool:
         now = time.monotonic()
-        if self._claims.get(name, -inf) > now:
+        until, held_by = self._claims.get(name, (-inf, ""))
+        if until > now and not (holder and held_by == holder):
             return False
-        self._claims[name] = now + ttl_s
+        self._claims[name] = (now + ttl_s, holder)
         return True
 
     async def agree(self, name: str, text: str, *, ttl_s: float) -> str:

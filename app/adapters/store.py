@@ -58,6 +58,7 @@ class RedisStore:
         self._count = Script(redis, "count")
         self._turn = Script(redis, "turn")
         self._supersede = Script(redis, "supersede")
+        self._claim = Script(redis, "claim")
 
     async def load(self, job_id: str) -> Run | None:
         document, *beside = await ask(self._redis, "HMGET", keys.run(job_id), *_FIELDS)
@@ -157,13 +158,9 @@ class RedisStore:
     async def settle(self, scope: str, job_id: str, usd: float) -> None:
         await self.reserve(scope, job_id, usd, limit=inf)
 
-    async def claim(self, name: str, *, ttl_s: float) -> bool:
-        key, token = keys.claim(name), uuid4().bytes
-        if await ask(self._redis, "SET", key, token, "NX", "PX", _ms(ttl_s)):
-            return True
-        return bool(
-            await ask(self._redis, "GET", key) == token
-        )  # the answer to the first was lost, and it was asked again
+    async def claim(self, name: str, *, ttl_s: float, holder: str = "") -> bool:
+        # With a name of its own, asking again after a lost answer does no harm.
+        return bool(await self._claim([keys.claim(name)], [holder or uuid4().hex, _ms(ttl_s)]))
 
     async def agree(self, name: str, text: str, *, ttl_s: float) -> str:
         key = keys.agreed(name)

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from app.adapters.git import GitFailed, environment, run
 from app.adapters.no_pulls import NoPulls
+from app.core.allowance import Allowance
 from app.core.delivery import LogPage
 from app.core.errors import GitHubError, HeadMoved, UserError
 from app.core.escape import code
@@ -36,7 +37,9 @@ FALLBACK_EMAIL: Final = "vibecoder@localhost"
 
 
 class LocalRepository:
-    """`GitHubApp` and `GitHub` over the repository at `path`: a clone, a linked work tree, or a bare repository."""
+    """`GitHubApp`, `Reader` and `GitHub` over the repository at `path`: a clone, a linked work tree, or a bare one."""
+
+    sent: Final = 0
 
     def __init__(self, path: Path, *, timeout_s: float = 60.0) -> None:
         self.path = path
@@ -51,9 +54,7 @@ class LocalRepository:
         """Where it is fetched from: once open its git folder, as `path` may lie deep in its work tree."""
         return self._git_dir.resolve()
 
-    def open(
-        self, installation_id: int, repo: str, *, unsure_s: float = 0.0, is_read_only: bool = False
-    ) -> AbstractAsyncContextManager[GitHub]:
+    def open(self, installation_id: int, repo: str, *, unsure_s: float = 0.0) -> AbstractAsyncContextManager[GitHub]:
         """Open the repository, whatever the ids. What is in it is visible at once.
 
         Raises:
@@ -62,7 +63,7 @@ class LocalRepository:
         return self._open()
 
     @asynccontextmanager
-    async def _open(self) -> AsyncIterator[GitHub]:
+    async def _open(self) -> AsyncIterator["LocalRepository"]:
         if not self.path.is_dir():
             raise UserError(f"{self.path} is no folder; name one that holds a git repository.")
         try:
@@ -83,9 +84,17 @@ class LocalRepository:
         """There is none."""
         return Listing(())
 
-    async def repositories_of(self, installation_id: int, cursor: str = "") -> Listing[str]:
+    def read(self, installation_id: int, allowance: Allowance) -> AbstractAsyncContextManager["LocalRepository"]:
+        """Open the repository, as `open` does."""
+        return self._open()
+
+    async def repositories(self, cursor: str = "", *, etag: str = "") -> Listing[str]:
         """This one."""
         return Listing((self.repo,))
+
+    def repository(self, repo: str) -> GitHub:
+        """This one."""
+        return self
 
     async def delivery_log(self, cursor: str = "") -> LogPage:
         """Nothing is delivered here."""
@@ -186,10 +195,10 @@ class LocalRepository:
         messages = (each.partition(" ") for each in listed.split("\0") if each)
         return tuple(Commit(sha, said.partition("\n")[0], job_key=read_job_key(said)) for sha, _, said in messages)
 
-    async def recent(self, since: datetime, installation_id: int) -> Recent | None:
+    async def recent(self, since: datetime, etag: str = "") -> Recent | None:
         return None
 
-    async def labelled(self, label: str) -> tuple[Labelled, ...]:
+    async def labelled(self, label: str, since: datetime | None = None) -> tuple[Labelled, ...]:
         """There are no issues here."""
         return ()
 

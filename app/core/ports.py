@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 
 from pydantic import JsonValue, SecretStr
 
+from app.core.allowance import Allowance
 from app.core.conversation import Conversation, Reply, ToolSpec
 from app.core.delivery import LogPage
 from app.core.job import Person, Remark
@@ -124,12 +125,13 @@ class GitHub(Protocol):
         """The commits that `head` (sha or branch) has and `base` has not, oldest first, at most 250; `files` are empty.
         Repeatable."""
 
-    async def recent(self, since: datetime, installation_id: int) -> Recent | None:
-        """What was said and labelled since then; None when nothing changed. Repeatable."""
+    async def recent(self, since: datetime, etag: str = "") -> Recent | None:
+        """What was said and labelled since then; None when nothing changed since GitHub told this `etag`, which costs
+        nothing of the rate limit. Repeatable."""
 
-    async def labelled(self, label: str) -> tuple[Labelled, ...]:
-        """Open issues (no pull requests) that carry the label, newest first, at most 100, each with who put it there
-        last and when. Repeatable."""
+    async def labelled(self, label: str, since: datetime | None = None) -> tuple[Labelled, ...]:
+        """Open issues (no pull requests) that carry the label and changed since then, newest first, at most 100, each
+        with who put it there last and when. Repeatable."""
 
     async def pull_request(self, branch: str, *, is_open: bool = True) -> PullRequest | None:
         """The newest pull request from this branch of this repository, open or (without `is_open`) in any state; None
@@ -151,30 +153,46 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T_co]):
-    """A page of a list. `cursor` asks for the next page; empty on the last."""
+    """A page of a list. `cursor` asks for the next page; empty on the last. `etag` is GitHub's name for the page as it
+    is now."""
 
     items: tuple[T_co, ...]
     cursor: str = ""
+    etag: str = ""
+
+
+class Reader(Protocol):
+    """All that one installation has, by a token that can write nothing. Every method raises `GitHubError`; with status
+    429 and `retry_after_s` once what may be used of the installation's rate limit is used up."""
+
+    @property
+    def sent(self) -> int:
+        """The number of requests sent so far."""
+
+    async def repositories(self, cursor: str = "", *, etag: str = "") -> Listing[str] | None:
+        """A page of the repositories (`owner/name`) that can be written to; None when it is the one of this `etag`
+        still. Repeatable."""
+
+    def repository(self, repo: str) -> GitHub:
+        """One of them."""
 
 
 class GitHubApp(Protocol):
     """The App itself."""
 
-    def open(
-        self, installation_id: int, repo: str, *, unsure_s: float = 0.0, is_read_only: bool = False
-    ) -> AbstractAsyncContextManager[GitHub]:
+    def open(self, installation_id: int, repo: str, *, unsure_s: float = 0.0) -> AbstractAsyncContextManager[GitHub]:
         """Open one repository (`owner/name`) for one job, in the job's own task.
 
-        With `is_read_only` its token can write nothing.
         For `unsure_s` from now, something that was asked for before may be there and not be visible yet: whatever is
         looked up before it is created is looked up until then.
         """
 
+    def read(self, installation_id: int, allowance: Allowance) -> AbstractAsyncContextManager[Reader]:
+        """Open all that an installation has, for reading. The token ends with the block; what is sent is counted in the
+        `allowance`, and nothing is sent that it does not allow."""
+
     async def installed(self, cursor: str = "") -> Listing[int]:
         """A page of the ids of the App's installations, suspended ones left out. Repeatable."""
-
-    async def repositories_of(self, installation_id: int, cursor: str = "") -> Listing[str]:
-        """A page of an installation's repositories (`owner/name`) that can be written to. Repeatable."""
 
     async def delivery_log(self, cursor: str = "") -> LogPage:
         """A page of GitHub's log of attempts to deliver, newest first. GitHub forgets them after days. Repeatable."""

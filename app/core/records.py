@@ -207,8 +207,10 @@ class Store(Protocol):
     async def settle(self, scope: str, job_id: str, usd: float) -> None:
         """Put what the run really spent in place of what was set aside for it. Repeatable."""
 
-    async def claim(self, name: str, *, ttl_s: float) -> bool:
-        """Be the only one over all processes who does `name` for `ttl_s` from now; False when another is."""
+    async def claim(self, name: str, *, ttl_s: float, holder: str = "") -> bool:
+        """Be the only one over all processes who does `name` for `ttl_s` from now; False when another is.
+
+        A named `holder` may claim again what it holds, and then has it for `ttl_s` from now."""
 
     async def agree(self, name: str, text: str, *, ttl_s: float) -> str:
         """The text on which all agree who ask within `ttl_s` of the first: the first one's. Repeatable."""

@@ -155,7 +155,7 @@ def is_open_to_anybody(event: Event) -> bool:
 def _labeled(event: IssueLabeled, label: str) -> Asked | None:
     if event.label is None or not event.issue.is_open:
         return None
-    moment = _moment(event.issue.updated_at)
+    moment = moment_key(event.issue.updated_at)
     match event.label.name.casefold():
         case name if name == label:
             verb = Verb.START
@@ -300,10 +300,12 @@ TOO_LATE_COMMENT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """What happened in a repository lately: labels (in lower case) of open issues that changed, and comments."""
+    """What happened in a repository lately: labels (in lower case) of open issues that changed, and what people said
+    that may be requests, as deliveries would have told. `etag` names the state of the repository's threads."""
 
-    labels: frozenset[str]
-    comments: tuple[CommentCreated, ...] = ()
+    labels: frozenset[str] = frozenset()
+    events: tuple[Event, ...] = ()
+    etag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +313,7 @@ class Labelled:
     """An open issue that carries the label now. `labelled_by` put it there at `labelled_at`, whole seconds, UTC.
 
     `changed_at` is when anything about the issue last changed after that (its text may have), None when nothing did.
+    `answers` are the first lines of what the App itself has commented since.
     """
 
     number: int
@@ -321,6 +324,7 @@ class Labelled:
     labelled_at: datetime
     is_private: bool = False
     changed_at: datetime | None = None
+    answers: tuple[str, ...] = ()
 
 
 def catch_up(found: Labelled, *, repo: str, installation_id: int, now: datetime, verb: Verb = Verb.START) -> Job:
@@ -333,7 +337,7 @@ def catch_up(found: Labelled, *, repo: str, installation_id: int, now: datetime,
     return Job(
         command=command,
         mode=_mode(command.verb, is_pull_request=False),
-        id=job_id(repo, found.number, Source.LABEL, _moment(found.labelled_at)),
+        id=job_id(repo, found.number, Source.LABEL, moment_key(found.labelled_at)),
         repo=repo,
         installation_id=installation_id,
         source=Source.LABEL,
@@ -348,5 +352,6 @@ def catch_up(found: Labelled, *, repo: str, installation_id: int, now: datetime,
     )
 
 
-def _moment(at: datetime) -> str:
+def moment_key(at: datetime) -> str:
+    """The part of a label's job id that tells when it was put on."""
     return f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"

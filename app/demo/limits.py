@@ -53,8 +53,13 @@ class Limits:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.rates: Rates | None = None
         self.refused = 0
+        self._blocked: dict[str, float] = {}
         self._clock = clock
         self._spent: dict[str, _Spent] = {}
+
+    def block(self, caller: str, seconds: float) -> None:
+        """Refuse all that this caller asks for so long, as GitHub does with one that it finds too busy."""
+        self._blocked[caller] = self._clock() + seconds
 
     def take(self, caller: str, method: str, path: str) -> None:
         """Count a request.
@@ -62,6 +67,9 @@ class Limits:
         Raises:
             Refusal: it is one too many: 403 or 429, with how long to wait.
         """
+        if (left_s := self._blocked.get(caller, 0.0) - self._clock()) > 0:
+            self.refused += 1
+            raise _wait(self.rates or Rates(), _SECONDARY, left_s)
         if self.rates is None:
             return
         try:

@@ -7,13 +7,16 @@ that one of them sees the other:
     a run ends    open the pull request ──▶ is its commit noted, or does a check fail there already? ──▶ the same
 """
 
+import hashlib
 import logging
 from dataclasses import replace
+from datetime import datetime
 
 from app.core.errors import GitHubError, StoreError
 from app.core.job import Job, Person, Source, job_id
+from app.core.ports import GitHub, Ports
 from app.core.records import Store
-from app.core.run import Run
+from app.core.run import Run, Status
 from app.core.triggers import checks_job
 from app.runs.work import Work
 
@@ -52,9 +55,36 @@ async def look_once_open(work: Work) -> None:
     if await find_looks(work.ports.store, number, replace(job, head_sha=run.head_sha)):
         return
     now = work.ports.clock.now()
-    looking = checks_job(job.repo, number, run.head_sha[:12], branch=run.branch, head_sha=run.head_sha, now=now)
-    looking = replace(looking, installation_id=job.installation_id, sender=sender, is_private=job.is_private)
-    await work.ports.queue.put(Run(looking, updated_at=now))
+    await work.ports.queue.put(Run(_looking(run, number, run.head_sha[:12], sender, now), updated_at=now))
+
+
+async def find_failed(ports: Ports, github: GitHub, run: Run) -> Job | None:
+    """The job that looks into the checks of an ended run's open pull request, where one fails that no run has seen."""
+    pull = await github.pulls.pull(run.pull_request.number) if run.pull_request is not None else None
+    if pull is None or not (pull.is_ours and pull.is_open) or pull.head_sha != run.head_sha:
+        return None
+    looks = await find_looks(ports.store, pull.number, replace(run.job, head_sha=run.head_sha))
+    if any(look.status is not Status.COMPLETED for look in looks):
+        return None
+    seen = {number for look in looks for number in look.diagnosis.seen}
+    failed = {
+        str(each.id) for each in await github.pulls.checks(run.head_sha) if each.is_failed and each.id not in seen
+    }
+    if not looks:
+        suites = await github.pulls.suites(run.head_sha)
+        failed |= {f"{suite.app_name} {suite.conclusion}" for suite in suites if suite.is_halted}
+    if not failed:
+        return None
+    # The same failures are the same job, however often they are found.
+    key = hashlib.sha256(f"{run.head_sha} {sorted(failed)}".encode()).hexdigest()[:12]
+    sender = Person(await github.login(), 0, is_bot=True)
+    return _looking(run, pull.number, key, sender, ports.clock.now())
+
+
+def _looking(run: Run, number: int, key: str, sender: Person, now: datetime) -> Job:
+    job = run.job
+    looking = checks_job(job.repo, number, key, branch=run.branch, head_sha=run.head_sha, now=now)
+    return replace(looking, installation_id=job.installation_id, sender=sender, is_private=job.is_private)
 
 
 async def find_looks(store: Store, number: int, job: Job) -> list[Run]:

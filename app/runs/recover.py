@@ -4,18 +4,18 @@
                     sandboxes without a run are killed
                     a 👍 to a plan that waits carries it out (runs/thumbs.py)
     every 5 min     what GitHub's log says did not arrive is asked for again, and at start (runs/redelivery.py)
-    every 30 min    labels and commands that no delivery told of are looked for (runs/sweep.py)
+    every 30 min    requests that no delivery told of are looked for (runs/sweep.py)
 
 Each goes on by itself: what waits for another system holds up none of the others. One worker at a time does each,
 whoever claims it first. All of it may be repeated, since a job's id names the request.
 """
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from functools import partial
 from typing import Final, TypeAlias
+from uuid import uuid4
 
 from app.core.errors import OutsideError
 from app.core.ports import Ports
@@ -36,13 +36,16 @@ async def recover_forever(ports: Ports) -> None:
     await _repeat(ports, free_runs)
 
 
-async def look_after_forever(ports: Ports, *, deployment: str, label: str) -> None:
-    """All that asks other systems, each on its own, so that none is held up by another, until cancelled."""
-    rounds: tuple[Round, ...] = (partial(kill_orphans, deployment=deployment), find_thumbs, partial(sweep, label=label))
-    async with asyncio.TaskGroup() as group:
-        group.create_task(_repeat(ports, ask_again, at_start=partial(ask_again, is_due=True)))
-        for recover in rounds:
-            group.create_task(_repeat(ports, recover))
+def look_after(ports: Ports, *, deployment: str, label: str) -> dict[str, Coroutine[None, None, None]]:
+    """All that asks other systems, by name, each to be run in a task of its own until cancelled: none is held up by
+    another, or ends with it."""
+    sweep_on = partial(sweep, label=label, holder=uuid4().hex)
+    return {
+        "ask for deliveries": _repeat(ports, ask_again, at_start=partial(ask_again, is_due=True)),
+        "kill orphans": _repeat(ports, partial(kill_orphans, deployment=deployment)),
+        "find thumbs": _repeat(ports, find_thumbs),
+        "sweep": _repeat(ports, sweep_on),
+    }
 
 
 async def _repeat(ports: Ports, recover: Round, *, at_start: Round | None = None) -> None:

@@ -1,28 +1,42 @@
-"""Finds what nobody told us of: labels and commands whose deliveries were lost, and that GitHub's log no longer has.
+"""Finds requests whose deliveries were lost and that GitHub's log no longer has.
 
-    a round     every installation, page by page of its repositories; begun every half hour, ended when all were read
-    a slice     the next few repositories of the round, every ten seconds, by one worker of the deployment
+    label, label:plan                    on open issues that changed
+    comments, reviews, line comments     since the round before the last one began
+    checks, statuses                     that fail at the head of an open pull request of the bot's
 
-The place in the round is kept in the store, so that any worker goes on with it. A round looks at what changed since the
-round before the last one began (pages of a list shift while it is read), never further back than our record of requests
-reaches. What is in that record is not started again, however it ended.
+One worker of the deployment sweeps. It visits the installations in turn and reads a small slice of each, so that none
+holds up another:
+
+    installation   a round of its own, every half hour at most; paused for as long as its rate limit asks for
+    slice          some of its repositories, with one token that can write nothing, within the sweep's `Allowance`
+    repository     one conditional request where nothing changed, which GitHub does not count
+
+All places and ETags are kept in the store, so that any worker goes on where the last one was. A round never looks
+further back than our record of requests reaches. What is in that record is not started again, however it ended; if the
+record is lost, neither is a command from before, nor a label that our own comment says was dealt with.
 """
 
+import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from app.core import known
-from app.core.errors import GitHubError, OutsideError, StoreError, UserError
+from app.core.allowance import Allowance
+from app.core.errors import GitHubError, OutsideError, StoreError
 from app.core.events import CommentCreated
-from app.core.job import STARTING, Command, Job, Verb
-from app.core.ports import GitHub, Listing, Ports
-from app.core.run import Run
-from app.core.triggers import PLAN_SUFFIX, TOO_LATE_COMMENT, catch_up, decide
-from app.runs.who import read_config
+from app.core.job import STARTING, Command, Job, Source, Verb, job_id
+from app.core.ports import GitHub, Ports, Reader
+from app.core.repo_config import RepoConfig
+from app.core.run import Run, Status
+from app.core.triggers import PLAN_SUFFIX, TOO_LATE_COMMENT, Labelled, Recent, catch_up, decide, moment_key
+from app.runs.failed_checks import find_failed
+from app.runs.who import read_config_if_sound
+from app.text.comment import ENDED, marker_of
 
 log = logging.getLogger(__name__)
 
@@ -30,173 +44,328 @@ EVERY: Final = timedelta(minutes=30)
 LOOK_BACK: Final = timedelta(days=6)
 """Less than the seven days for which the ids of requests are remembered."""
 AT_ONCE: Final = 50
-"""Repositories in one slice: at two to five points each, well below GitHub's 900 points a minute."""
+"""Requests in one slice. With ten seconds between two, a third of the 900 points a minute that GitHub allows."""
+VISITS: Final = 500
+"""Installations in one go; most of them are not due."""
+GO_S: Final = 60.0
+HOLD_S: Final = 180.0
+"""How long after a sweeper died another one takes over: longer than one repository takes at most."""
+REPO_S: Final = 120.0
+PAUSE: Final = timedelta(minutes=5)
+"""After failures that ask for no certain wait."""
+MAX_FAILURES: Final = 3
+"""In a row, before an installation is paused."""
+MAX_RUNS: Final = 100
+"""The newest runs of a repository, whose pull requests' checks are looked at."""
+KEPT_PAGES: Final = 1_000
+"""Pages of 100 repositories of an installation whose ETags are kept: about 12 kB each."""
+MAX_ETAG_CHARS: Final = 100
 _NOTE: Final = "sweep"
-_SLICE_S: Final = 5.0
 _TOLD_APART: Final = timedelta(seconds=5)
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Circuit:
+    """The installations in the order in which they are visited; `position` is the next. `first_at` is when the first
+    sweep of all began: of commands before that there may have been a record that is lost.
+
+    They are listed anew every half hour: `found` are those of the pages before `page`, while that goes on.
+    """
+
+    first_at: datetime
+    listed_at: datetime | None = None
+    page: str = ""
+    found: list[int] = field(default_factory=list)
+    installations: list[int] = field(default_factory=list)
+    position: int = 0
 
 
 @dataclass(slots=True)
 class Place:
-    """How far the sweep has come. `since` bounds what this round looks at; `last_at` is when the one before began, and
-    `first_at` the first of all: of commands before that there may have been a record that is lost.
+    """How far the round of one installation has come: the first `done` repositories of `page` were read.
 
-    `installations` are those still to be read of the page before `page`; the first of them is read from page `repos` of
-    its repositories on, of which `done` were read. `is_partial`: something could not be read in this round.
+    `since` bounds what this round looks at; `last_at` is when the one before began. `is_partial`: something could not
+    be read. It goes on at `resume_at`. `refused_at` is the place where a limit stopped it last.
     """
 
     began_at: datetime
     since: datetime
-    first_at: datetime
     last_at: datetime | None = None
     is_over: bool = False
-    is_listed: bool = False
     is_partial: bool = False
     page: str = ""
-    installations: list[int] = field(default_factory=list)
-    repos: str = ""
+    pages: int = 0
     done: int = 0
+    failures: int = 0
+    resume_at: datetime | None = None
+    refused_at: str = ""
+    allowance: Allowance = field(default_factory=Allowance)
 
 
+@dataclass(slots=True)
+class Kept:
+    """A page of an installation's repositories as GitHub told it last, each with the ETag of its threads."""
+
+    etag: str = ""
+    cursor: str = ""
+    repos: dict[str, str] = field(default_factory=dict)
+
+
+_CIRCUIT: Final = TypeAdapter(Circuit)
 _PLACE: Final = TypeAdapter(Place)
+_KEPT: Final = TypeAdapter(Kept)
 
 
-async def sweep(ports: Ports, *, label: str, is_due: bool = False) -> int:
-    """Read the next slice of the round, or begin the next one when it is time or `is_due`; the number of jobs put."""
-    if not await ports.store.claim("sweep", ttl_s=_SLICE_S) and not is_due:
+@dataclass(slots=True)
+class _Sweep:
+    """One go. `put` counts the jobs."""
+
+    ports: Ports
+    label: str
+    holder: str
+    is_due: bool
+    first_at: datetime
+    put: int = 0
+
+    async def may_go_on(self) -> bool:
+        return self.is_due or await self.ports.store.claim(_NOTE, ttl_s=HOLD_S, holder=self.holder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One repository, and what is new there."""
+
+    ports: Ports
+    github: GitHub
+    installation_id: int
+    config: RepoConfig
+    label: str
+    since: datetime
+    first_at: datetime
+    recent: Recent
+
+
+async def sweep(ports: Ports, *, label: str, holder: str = "", is_due: bool = False) -> int:
+    """Read on for a minute at most, if no other `holder` sweeps; or begin a round everywhere when it `is_due`. The
+    number of jobs put."""
+    if not is_due and not await ports.store.claim(_NOTE, ttl_s=HOLD_S, holder=holder):
         return 0
-    now = ports.clock.now()
-    before = _decode(await ports.store.recall(_NOTE))
-    place = _next_round(before, now) if before is None or not is_due else Place(now, before.since, before.first_at)
-    if place.is_over:
-        return 0
+    circuit = _decode(_CIRCUIT, await ports.store.recall(_NOTE)) or Circuit(ports.clock.now())
+    go = _Sweep(ports, label, holder, is_due, circuit.first_at)
     try:
-        return await _read_slice(ports, label, place)
+        await _list_installations(go, circuit)
+        until = ports.clock.monotonic() + GO_S
+        for _ in range(min(len(circuit.installations), VISITS)):
+            circuit.position %= len(circuit.installations)
+            await _visit(go, circuit.installations[circuit.position])
+            circuit.position += 1
+            if ports.clock.monotonic() > until or not await go.may_go_on():
+                break
     finally:
-        await ports.store.note(_NOTE, _PLACE.dump_json(place).decode())
+        await ports.store.note(_NOTE, _CIRCUIT.dump_json(circuit).decode())
+    return go.put
 
 
-def _next_round(place: Place | None, now: datetime) -> Place:
+async def _list_installations(go: _Sweep, circuit: Circuit) -> None:
+    """Those that are known are swept also while the App's own limit, or an outage, lets none be listed."""
+    now = go.ports.clock.now()
+    if not go.is_due and circuit.listed_at is not None and now - circuit.listed_at < EVERY:
+        return
+    try:
+        while True:
+            listing = await go.ports.github.installed(circuit.page)
+            circuit.found += listing.items
+            circuit.page = listing.cursor
+            if not circuit.page:
+                break
+    except GitHubError as error:
+        if not circuit.installations:
+            raise
+        log.warning("installations not listed", extra={"reason": str(error)})
+        return
+    circuit.installations, circuit.found, circuit.listed_at = list(dict.fromkeys(circuit.found)), [], now
+
+
+async def _visit(go: _Sweep, installation_id: int) -> None:
+    """Read a slice of one installation if it is due. What fails there pauses this one alone."""
+    store, now, name = go.ports.store, go.ports.clock.now(), f"{_NOTE} {installation_id}"
+    place = _next_round(_decode(_PLACE, await store.recall(name)), now, is_due=go.is_due)
+    if place.is_over or (place.resume_at is not None and place.resume_at > now):
+        return
+    place.resume_at = None
+    try:
+        async with go.ports.github.read(installation_id, place.allowance) as reader:
+            while not place.is_over and reader.sent < AT_ONCE and await go.may_go_on():
+                await _read_page(go, reader, installation_id, place)
+    except GitHubError as error:
+        told = {"installation": installation_id, "reason": str(error)}
+        if error.is_passing:
+            wait = PAUSE if error.retry_after_s is None else timedelta(seconds=error.retry_after_s)
+            place.resume_at = go.ports.clock.now() + wait
+            log.info("sweep of an installation paused", extra=told)
+        else:
+            place.is_over = True
+            log.warning("installation not swept", extra=told)
+    finally:
+        await store.note(name, _PLACE.dump_json(place).decode())
+
+
+def _next_round(place: Place | None, now: datetime, *, is_due: bool) -> Place:
     if place is None:
-        return Place(now, now - LOOK_BACK, now)
+        return Place(now, now - LOOK_BACK)
+    if is_due:
+        return Place(now, place.since)
     if not place.is_over or now - place.began_at < EVERY:
         return place
     if place.is_partial:
-        return Place(now, max(place.since, now - LOOK_BACK), place.first_at, place.last_at)
-    return Place(now, place.last_at or place.since, place.first_at, place.began_at)
+        return Place(now, max(place.since, now - LOOK_BACK), place.last_at, allowance=place.allowance)
+    since = max(place.last_at or place.since, now - LOOK_BACK)
+    return Place(now, since, place.began_at, allowance=place.allowance)
 
 
-async def _read_slice(ports: Ports, label: str, place: Place) -> int:
-    put, left = 0, AT_ONCE
-    while left > 0:
-        if not place.installations:
-            if place.is_listed:
-                place.is_over = True
-                return put
-            found = await ports.github.installed(place.page)
-            place.installations, place.page, place.is_listed = list(found.items), found.cursor, not found.cursor
-            place.repos, place.done = "", 0
-            left -= 1
-            continue
-        installation_id = place.installations[0]
-        repos = await _list(ports, installation_id, place)
-        for repo in repos.items[place.done :][:left]:
-            put += await _sweep_repo(ports, label, place, installation_id, repo)
-            place.done += 1
-            left -= 1
-        if place.done >= len(repos.items):
-            place.repos, place.done, left = repos.cursor, 0, left - 1
-            if not repos.cursor:
-                del place.installations[0]
-    return put
-
-
-async def _list(ports: Ports, installation_id: int, place: Place) -> Listing[str]:
-    """A page of an installation's repositories; none where it has just been suspended or removed."""
+async def _read_page(go: _Sweep, reader: Reader, installation_id: int, place: Place) -> None:
+    """Read the rest of a page, or as much of it as still goes into the slice."""
+    name = f"{_NOTE} {installation_id} {place.page}"
+    kept = _decode(_KEPT, await go.ports.store.recall(name)) or Kept()
+    found = await reader.repositories(place.page, etag=kept.etag)
+    if found is not None:
+        kept = Kept(_short(found.etag), found.cursor, {repo: kept.repos.get(repo, "") for repo in found.items})
     try:
-        return await ports.github.repositories_of(installation_id, place.repos)
-    except GitHubError as error:
-        if error.is_passing:
-            raise
-        log.warning("installation not swept", extra={"installation": installation_id, "reason": str(error)})
-        return Listing(())
+        for repo in list(kept.repos)[place.done :]:
+            if reader.sent >= AT_ONCE or not await go.may_go_on():
+                return
+            await _read_repo(go, reader.repository(repo), installation_id, place, kept)
+    finally:
+        if place.pages < KEPT_PAGES:
+            await go.ports.store.note(name, _KEPT.dump_json(kept).decode())
+    place.page, place.done, place.is_over = kept.cursor, 0, not kept.cursor
+    place.pages += 1
 
 
-async def _sweep_repo(ports: Ports, label: str, place: Place, installation_id: int, repo: str) -> int:
-    """The number of jobs put. What is refused for a limit ends the slice; what else fails is left to the next round."""
+async def _read_repo(go: _Sweep, github: GitHub, installation_id: int, place: Place, kept: Kept) -> None:
+    """Put the jobs of one repository. A limit is raised, and the place read again after it, but only once: what takes
+    more than an hour's allowance is passed over. What else fails is left to the next round."""
     try:
-        async with ports.github.open(installation_id, repo, is_read_only=True) as github:
-            jobs = await _find_jobs(ports, github, label, place, installation_id)
+        async with asyncio.timeout(REPO_S):
+            jobs, etag = await _find_jobs(go, github, installation_id, place.since, kept.repos[github.repo])
     except StoreError:
         raise
-    except OutsideError as error:
-        if error.retry_after_s is not None:
-            raise
-        place.is_partial = place.is_partial or error.is_passing
-        log.warning("repository not swept", extra={"repo": repo, "reason": str(error)})
-        return 0
-    put = 0
+    except (OutsideError, TimeoutError) as error:
+        await _note_failure(github.repo, place, error)
+        return
     for job in jobs:
-        if await ports.queue.put(Run(job=job, updated_at=ports.clock.now())):
-            put += 1
+        if await go.ports.queue.put(Run(job=job, updated_at=go.ports.clock.now())):
+            go.put += 1
             log.info("lost request found", extra={"job_id": job.id})
-    return put
+    kept.repos[github.repo] = _short(etag)
+    place.done, place.failures = place.done + 1, 0
 
 
-async def _find_jobs(ports: Ports, github: GitHub, label: str, place: Place, installation_id: int) -> list[Job]:
-    recent = await github.recent(place.since, installation_id)
-    is_known = bool(await ports.store.recall(known.name_of(github.repo)))
-    if recent is None and is_known:
-        return []
-    own = await _own_label(ports, github) or label
-    if recent is None:
-        return []
-    jobs = []
-    for name, verb in ((own, Verb.START), (f"{own}{PLAN_SUFFIX}", Verb.PLAN)):
-        if name.casefold() in recent.labels:
-            jobs += await _labelled(ports, github, place, name, verb, installation_id)
-    for event in recent.comments:
-        job = decide(event, delivery_id="", label=own, now=ports.clock.now())
-        is_ours = job is not None and job.moment >= max(place.since, place.first_at - _TOLD_APART)
-        if job is not None and is_ours and await ports.store.load(job.id) is None:
-            jobs.append(_as_it_stands(job, event))
-    return jobs
+async def _note_failure(repo: str, place: Place, error: OutsideError | TimeoutError) -> None:
+    here = f"{place.page} {place.done}"
+    if isinstance(error, OutsideError) and error.retry_after_s is not None and place.refused_at != here:
+        place.refused_at = here
+        raise error
+    is_passing = isinstance(error, TimeoutError) or error.is_passing
+    log.warning("repository not swept", extra={"repo": repo, "reason": str(error) or "it took too long"})
+    place.done += 1
+    place.is_partial = place.is_partial or is_passing
+    place.failures += is_passing
+    if place.failures >= MAX_FAILURES:
+        place.failures = 0
+        raise GitHubError(f"{MAX_FAILURES} repositories in a row could not be read.") from error
 
 
-async def _labelled(
-    ports: Ports, github: GitHub, place: Place, name: str, verb: Verb, installation_id: int
-) -> list[Job]:
+async def _find_jobs(
+    go: _Sweep, github: GitHub, installation_id: int, since: datetime, etag: str
+) -> tuple[list[Job], str]:
+    """What was lost in a repository, and the ETag of its threads."""
+    recent = await github.recent(since, etag)
+    is_known = bool(await go.ports.store.recall(known.name_of(github.repo)))
+    is_quiet = recent is None or not (recent.labels or recent.events)
+    config = RepoConfig() if is_quiet and is_known else await read_config_if_sound(go.ports, github)
+    label = config.label or go.label
+    look = _Look(go.ports, github, installation_id, config, label, since, go.first_at, recent or Recent())
+    jobs = [job for find in KINDS for job in await find(look)]
+    return jobs, etag if recent is None else recent.etag
+
+
+async def _find_labelled(look: _Look) -> list[Job]:
     """The jobs of labels that no run came of. An issue that has a pull request of ours had a run."""
-    jobs = []
-    for found in await github.labelled(name):
-        latest = await ports.store.latest(github.repo, found.number)
-        is_answered = latest is not None and latest.job.moment >= found.labelled_at - _TOLD_APART
-        if found.labelled_at < place.since or is_answered:
+    jobs, github, now = [], look.github, look.ports.clock.now()
+    for name, verb in ((look.label, Verb.START), (f"{look.label}{PLAN_SUFFIX}", Verb.PLAN)):
+        if name.casefold() not in look.recent.labels:
             continue
-        if await github.issue_pull_request(found.number, is_open=False) is None:
-            now = ports.clock.now()
-            jobs.append(catch_up(found, repo=github.repo, installation_id=installation_id, now=now, verb=verb))
+        for found in await github.labelled(name, look.since):
+            if found.labelled_at < look.since or await _is_answered(look, found):
+                continue
+            if await github.issue_pull_request(found.number, is_open=False) is None:
+                jobs.append(catch_up(found, repo=github.repo, installation_id=look.installation_id, now=now, verb=verb))
     return jobs
 
 
-def _as_it_stands(job: Job, event: CommentCreated) -> Job:
-    """Nobody knows what the thread said when the comment was written once it has changed since: then nothing starts."""
-    has_changed = event.issue.updated_at > job.moment + _TOLD_APART
-    if job.command.verb not in STARTING or not has_changed:
-        return job
-    return replace(job, command=Command(Verb.UNREADABLE, problem=TOO_LATE_COMMENT))
+async def _is_answered(look: _Look, found: Labelled) -> bool:
+    """Whether a run came of the label: by our record, or by what our comment on the issue says of its end. The label's
+    moment may differ by some seconds from the one that its delivery told."""
+    repo, number = look.github.repo, found.number
+    latest = await look.ports.store.latest(repo, number)
+    if latest is not None and latest.job.moment >= found.labelled_at - _TOLD_APART:
+        return True
+    apart_s = round(_TOLD_APART.total_seconds())
+    moments = [found.labelled_at + timedelta(seconds=seconds) for seconds in range(-apart_s, apart_s + 1)]
+    markers = [marker_of(job_id(repo, number, Source.LABEL, moment_key(moment))) for moment in moments]
+    return any(ENDED in line and any(marker in line for marker in markers) for line in found.answers)
 
 
-async def _own_label(ports: Ports, github: GitHub) -> str:
+async def _find_said(look: _Look) -> list[Job]:
+    """The jobs of comments, reviews and line comments that we have no record of."""
+    jobs, first_at = [], max(look.since, look.first_at - _TOLD_APART)
+    for event in look.recent.events:
+        now = look.ports.clock.now()
+        job = decide(event, delivery_id="", label=look.label, now=now, bots=look.config.bots)
+        if job is None or job.moment < first_at or await look.ports.store.load(job.id) is not None:
+            continue
+        # Nobody knows what an issue said when the command was written once it has changed since: then nothing starts.
+        has_changed = isinstance(event, CommentCreated) and event.issue.updated_at > job.moment + _TOLD_APART
+        if has_changed and not job.is_pull_request and job.command.verb in STARTING:
+            job = replace(job, command=Command(Verb.UNREADABLE, problem=TOO_LATE_COMMENT))
+        jobs.append(job)
+    return jobs
+
+
+async def _find_checks(look: _Look) -> list[Job]:
+    """The jobs of checks that fail on pull requests which our record names: without it nobody answers for them."""
+    newest: dict[str, Run] = {}
+    for run in (await look.ports.store.list(repo=look.github.repo, limit=MAX_RUNS)).runs:
+        if run.branch and run.head_sha and run.pull_request is not None:
+            newest.setdefault(run.branch, run)
+    oldest = look.ports.clock.now() - LOOK_BACK
+    ended = [
+        run
+        for run in newest.values()
+        if run.status is Status.COMPLETED and run.updated_at is not None and run.updated_at > oldest
+    ]
     try:
-        return (await read_config(ports, github)).label
-    except UserError:
-        return ""  # whoever asks for a run there is told what is wrong
+        found = [await find_failed(look.ports, look.github, run) for run in ended]
+    except GitHubError as error:
+        if error.status != 403 or error.is_passing:
+            raise
+        log.info("checks not swept", extra={"repo": look.github.repo, "reason": str(error)})
+        return []
+    return [replace(job, installation_id=look.installation_id) for job in found if job is not None]
 
 
-def _decode(text: str) -> Place | None:
+KINDS: Final[tuple[Callable[[_Look], Awaitable[list[Job]]], ...]] = (_find_labelled, _find_said, _find_checks)
+
+
+def _short(etag: str) -> str:
+    return etag if len(etag) <= MAX_ETAG_CHARS else ""
+
+
+def _decode(adapter: TypeAdapter[T], text: str) -> T | None:
     try:
-        return _PLACE.validate_json(text) if text else None
+        return adapter.validate_json(text) if text else None
     except ValidationError as error:
-        log.warning("the note on the sweep cannot be read", extra={"reason": str(error)})
+        log.warning("a note on the sweep cannot be read", extra={"reason": str(error)})
         return None

@@ -26,6 +26,10 @@ _HEADLINES: Final = {
 }
 
 
+ENDED: Final = "<!-- vibecoder:ended -->"
+"""Stands beside the marker of a run that came to its end, for whoever has lost the record of it."""
+
+
 def marker_of(job_id: str) -> str:
     """The hidden line by which the run's comment is found again."""
     return f"<!-- vibecoder:run={hashlib.sha256(job_id.encode()).hexdigest()[:16]} -->"
@@ -67,7 +71,8 @@ def render_comment(run: Run, page_url: str) -> str:
     template = answer if run.is_answer else "comment/progress.md.j2"
     body = render(template, run=run, title=title(run), summary=summarize(run), page_url=page_url)
     marker = marker_for(run)
-    return f"{marker}\n{cut(body, MAX_CHARS - len(marker))}"
+    ended = f" {ENDED}" if run.conclusion is not None else ""
+    return f"{marker}{ended}\n{cut(body, MAX_CHARS - len(marker) - len(ended))}"
 
 
 def render_help() -> str:

@@ -19,7 +19,8 @@ from app.adapters.github.pace import Pace
 from app.adapters.github.retry import Retry
 from app.adapters.github.sight import Sight
 from app.adapters.github.tokens import WORK
-from app.core.ports import GitHub
+from app.core.allowance import Allowance
+from app.core.ports import GitHub, Reader
 
 API = "https://api.github.com"
 REPO = "acme/greeter"
@@ -108,6 +109,7 @@ async def open_world(
                 return httpx.Response(201, json={"token": f"ghs_{len(world.minted)}", "expires_at": expires_at})
 
             router.post(TOKENS).mock(side_effect=mint)
+            router.delete("/installation/token").respond(204)
             router.get("/app/installations/42").respond(json={"id": 42, "permissions": WORK})
             yield world
 
@@ -149,6 +151,18 @@ def refused(status: int, message: str, *errors: dict[str, str], **headers: str) 
     return httpx.Response(status, json={"message": message, "errors": list(errors)}, headers=named)
 
 
+async def names_of(reader: Reader) -> list[str]:
+    """Every repository of an installation, page by page."""
+    found: list[str] = []
+    cursor = ""
+    while (listing := await reader.repositories(cursor)) is not None:
+        found += listing.items
+        cursor = listing.cursor
+        if not cursor:
+            break
+    return found
+
+
 async def all_repositories(app: GithubkitApp) -> tuple[tuple[int, str], ...]:
     """Every repository of every installation, page by page."""
     found: list[tuple[int, str]] = []
@@ -156,13 +170,8 @@ async def all_repositories(app: GithubkitApp) -> tuple[tuple[int, str], ...]:
     while True:
         installations = await app.installed(page)
         for installation_id in installations.items:
-            cursor = ""
-            while True:
-                repos = await app.repositories_of(installation_id, cursor)
-                found += [(installation_id, name) for name in repos.items]
-                cursor = repos.cursor
-                if not cursor:
-                    break
+            async with app.read(installation_id, Allowance()) as reader:
+                found += [(installation_id, name) for name in await names_of(reader)]
         page = installations.cursor
         if not page:
             return tuple(found)

@@ -280,6 +280,7 @@ APP_CASES: dict[str, tuple[Callable[[GithubkitApp], Awaitable[object]], Typed]] 
         lambda rest: [
             rest.apps.async_list_installations(per_page=100),
             rest.apps.async_list_repos_accessible_to_installation(per_page=100),
+            rest.apps.async_revoke_installation_access_token(),
         ],
     ),
     "deliveries": (

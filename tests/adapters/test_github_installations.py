@@ -44,7 +44,7 @@ async def test_every_installations_repositories_are_named() -> None:
         installed(world, 42, 43, r42=[{"full_name": "acme/a"}, {"full_name": "acme/b"}], r43=[{"full_name": "ada/c"}])
         assert await all_repositories(world.app) == ((42, "acme/a"), (42, "acme/b"), (43, "ada/c"))
         minted = world.sent("POST", "/app/installations/42/access_tokens")
-        assert minted == [{"permissions": {"metadata": "read"}}]
+        assert set(minted[0]["permissions"].values()) == {"read"}
 
 
 async def test_what_cannot_be_written_to_is_left_out() -> None:

@@ -266,7 +266,7 @@ async def test_there_is_nothing_to_catch_up_with(origin: Origin) -> None:
     async with app.open(0, "") as github:
         assert await github.labelled("vibecode") == ()
     assert (await app.delivery_log()).attempts == ()
-    assert (await app.repositories_of(0)).items == ("local/greeter",)
+    assert (await app.repositories()).items == ("local/greeter",)
     await app.redeliver(1)
 
 

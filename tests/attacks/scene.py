@@ -239,8 +239,9 @@ async def opened(
         bot.model.answers(_agree)
         if is_worker_up:
             await bot.start_worker()
+            swept = f"sweep {bot.github.world.repos[REPO].installation_id}"
             async with asyncio.timeout(SETTLE_S):  # what an attack keeps from being delivered, the sweep would find
-                while '"is_over":true' not in await bot.ports.store.recall("sweep"):  # noqa: ASYNC110
+                while '"is_over":true' not in await bot.ports.store.recall(swept):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
         async with httpx.AsyncClient(base_url=bot.url, timeout=20) as client:
             yield Scene(bot, folder, log, client, e2b)

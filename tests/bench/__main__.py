@@ -19,7 +19,7 @@ from rich.table import Table
 from tests.bench.alone import measure_alone
 from tests.bench.figure import Figure, show
 
-NAMES: Final = ("door", "pickup", "processes", "flood", "clone", "job")
+NAMES: Final = ("door", "pickup", "processes", "flood", "clone", "job", "sweep")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

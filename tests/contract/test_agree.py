@@ -20,3 +20,14 @@ async def test_after_its_time_another_text_is_taken(records: Records) -> None:
     async with asyncio.timeout(5):
         while await records.store.agree("request", "second", ttl_s=0.05) == "first":  # noqa: ASYNC110 -- as time passes
             await asyncio.sleep(0.01)
+
+
+async def test_who_holds_a_claim_may_hold_it_on(records: Records) -> None:
+    assert await records.store.claim("sweeping", ttl_s=30, holder="one")
+    assert await records.store.claim("sweeping", ttl_s=0.05, holder="one")
+    assert not await records.store.claim("sweeping", ttl_s=30, holder="other")
+    async with asyncio.timeout(5):
+        while not await records.store.claim("sweeping", ttl_s=30, holder="other"):  # noqa: ASYNC110 -- as time passes
+            await asyncio.sleep(0.01)
+    assert not await records.store.claim("sweeping", ttl_s=30, holder="one")
+    assert not await records.store.claim("sweeping", ttl_s=30)

@@ -110,7 +110,7 @@ async def follow_up(demo: DemoGitHub, github: GitHub, number: int, comment_id: i
     head = await github.head(BRANCH) or ""
     await pulls.suites(head)
     await demo.comment(REPO, 1, "/vibecode help", by="mona")
-    await github.recent(datetime.now(UTC) - timedelta(hours=1), 42)
+    await github.recent(datetime.now(UTC) - timedelta(hours=1))
     for check in await pulls.checks(head):
         await pulls.check_log(check)
         await pulls.rerun(check)

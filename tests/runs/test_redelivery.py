@@ -19,7 +19,7 @@ PAGE = 100
 class Records(MemoryStore):
     """As long as these tests take, a claim would not end."""
 
-    async def claim(self, name: str, *, ttl_s: float) -> bool:
+    async def claim(self, name: str, *, ttl_s: float, holder: str = "") -> bool:
         return True
 
 

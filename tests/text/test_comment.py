@@ -47,7 +47,7 @@ Step 2 of 2: Say so in the README
 
 def test_a_run_that_is_done_shows_its_proof() -> None:
     assert render_comment(DONE, "") == snapshot("""\
-<!-- vibecoder:run=cf4374eeb09ab7f5 -->
+<!-- vibecoder:run=cf4374eeb09ab7f5 --> <!-- vibecoder:ended -->
 ### ✅ Done · #13
 
 The greeting lacked an l.
@@ -103,7 +103,7 @@ On head:
 
 def test_a_failure_shows_where_and_the_last_lines() -> None:
     assert render_comment(FAILED, "") == snapshot("""\
-<!-- vibecoder:run=cf4374eeb09ab7f5 -->
+<!-- vibecoder:run=cf4374eeb09ab7f5 --> <!-- vibecoder:ended -->
 ### ❌ Failed
 
 The set-up command failed. Ask `@ops`. (in the stage `clone`)
@@ -138,7 +138,7 @@ boom
 def test_an_answer_is_only_the_answer() -> None:
     run = Run(JOB, status=Status.IN_PROGRESS, conclusion=Conclusion.NEUTRAL, summary="Nothing is running here.")
     assert render_comment(run, "") == snapshot("""\
-<!-- vibecoder:run=cf4374eeb09ab7f5 -->
+<!-- vibecoder:run=cf4374eeb09ab7f5 --> <!-- vibecoder:ended -->
 Nothing is running here.
 """)
 
@@ -184,7 +184,7 @@ def test_a_plan_that_waits_says_how_to_approve_and_how_to_change_it() -> None:
     waits = replace(WORKING, plan=made, steps_done=0, commits=(), stages=(), branch="", needs="approval")
     waits = replace(waits, conclusion=Conclusion.ACTION_REQUIRED, approval="a1b2c3d4e5f6")
     assert render_comment(waits, "") == snapshot("""\
-<!-- vibecoder:run=cf4374eeb09ab7f5 -->
+<!-- vibecoder:run=cf4374eeb09ab7f5 --> <!-- vibecoder:ended -->
 ### ✋ Waiting for you
 
 It lacks an l.
@@ -223,7 +223,7 @@ def test_what_is_found_out_about_failed_checks_is_said_in_a_comment_of_the_pull_
     found = Diagnosis(findings=("`tests` failed, but on `main` too, so I leave it.",))
     run = Run(job, conclusion=Conclusion.NEUTRAL, diagnosis=found)
     assert render_comment(run, "") == snapshot("""\
-<!-- vibecoder:run=443beb9585cd68a1 -->
+<!-- vibecoder:run=443beb9585cd68a1 --> <!-- vibecoder:ended -->
 ### 💬 Nothing to do
 
 `tests` failed, but on `main` too, so I leave it.

@@ -1,79 +1,201 @@
-"""What was said in a repository since a moment, as the deliveries about it would have told."""
+"""What was said in a repository since a moment, as the deliveries about it would have told.
 
-from datetime import datetime
+    comment        unedited, with a command
+    review         with a command, or of a bot's pull request: changes requested
+    line comment   of such a review: unedited since, with a command, or on a bot's pull request
+
+GitHub does not tell whether a review's own text was edited.
+"""
+
+from datetime import datetime, timedelta
 from typing import Final
 
+from app.adapters.github.address import repo_path
 from app.adapters.github.answers import Account, Comment, Comments, Issue, Issues, Repository
 from app.adapters.github.api import Api
+from app.adapters.github.once import or_none
+from app.adapters.github.pull_answers import Pull, Review, ReviewComment, ReviewComments, Reviews
 from app.core import events
 from app.core.triggers import Recent
 
+MAX_PULLS: Final = 200
+"""Changed pull requests whose reviews are read, the latest first."""
 _MAX_PAGES: Final = 1_000
 _COMMAND: Final = "/vibecode"
+_TOLD_APART: Final = timedelta(seconds=5)
+_NEWEST: Final[dict[str, str | int]] = {"state": "all", "sort": "updated", "direction": "desc", "per_page": 1}
 
 
-async def find_recent(api: Api, repo: str, path: str, since: datetime, installation_id: int) -> Recent | None:
-    """Labels of open issues that changed since, and comments with a command that were written since and not edited;
-    None when nothing changed. One request where nothing did."""
-    moment = f"{since:%Y-%m-%dT%H:%M:%SZ}"
-    changed: dict[int, Issue] = {}
-    params: dict[str, str | int] = {"state": "all", "since": moment, "sort": "updated", "direction": "asc"}
-    async for page in api.pages(f"{path}/issues", Issues, max_pages=_MAX_PAGES, params=params):
-        changed |= {issue.number: issue for issue in page.root}
-    if not changed:
-        return None
-    is_open = [issue for issue in changed.values() if issue.state == "open" and issue.pull_request is None]
-    labels = frozenset(label.name.casefold() for issue in is_open for label in issue.labels)
-    said: list[tuple[Comment, Issue]] = []
-    async for found in api.pages(f"{path}/issues/comments", Comments, max_pages=_MAX_PAGES, params={"since": moment}):
-        for comment in found.root:
-            issue = changed.get(comment.thread)
-            if issue is not None and _is_command(comment, since):
-                said.append((comment, issue))
-    if not said:
-        return Recent(labels)
-    repository = await api.call("GET", path, Repository)
-    about = events.Repository(full_name=repo, private=repository.private)
-    installation = events.Installation(id=installation_id)
-    comments = [_event(comment, issue, about, installation) for comment, issue in said]
-    return Recent(labels, tuple(comment for comment in comments if comment is not None))
+class Activity:
+    """One look at a repository."""
+
+    def __init__(self, api: Api, repo: str, installation: events.Installation, since: datetime) -> None:
+        self._api = api
+        self._repo = repo
+        self._path = repo_path(repo)
+        self._installation = installation
+        self._since = since.replace(microsecond=0)
+        self._about: events.Repository | None = None
+
+    async def find(self, etag: str) -> Recent | None:
+        """What happened; None when GitHub knows the latest thread by `etag` still. One request where nothing did."""
+        # A repository whose issues are switched off answers 410.
+        newest = await or_none(self._api.changed_page(f"{self._path}/issues", Issues, _NEWEST, etag=etag))
+        if newest is None:
+            return None
+        latest, _, etag = newest
+        if all((issue.updated_at or self._since) < self._since for issue in latest.root):
+            return Recent(etag=etag)
+        changed = await self._changed()
+        is_open = [issue for issue in changed.values() if issue.state == "open" and issue.pull_request is None]
+        labels = frozenset(label.name.casefold() for issue in is_open for label in issue.labels)
+        return Recent(labels, (*await self._comments(changed), *await self._reviews(changed)), etag)
+
+    async def _changed(self) -> dict[int, Issue]:
+        """Issues and pull requests, those that changed last at the end."""
+        params: dict[str, str | int] = {"state": "all", "sort": "updated", "direction": "asc", **self._params}
+        pages = self._api.pages(f"{self._path}/issues", Issues, max_pages=_MAX_PAGES, params=params)
+        return {issue.number: issue async for page in pages for issue in page.root}
+
+    async def _comments(self, changed: dict[int, Issue]) -> list[events.Event]:
+        pages = self._api.pages(f"{self._path}/issues/comments", Comments, max_pages=_MAX_PAGES, params=self._params)
+        said = [
+            (comment, changed[comment.thread])
+            async for page in pages
+            for comment in page.root
+            if comment.thread in changed and self._is_command(comment)
+        ]
+        return [
+            events.CommentCreated(
+                action="created",
+                comment=events.Comment.model_validate({**_said(comment), "created_at": comment.created_at}),
+                issue=_issue(issue),
+                sender=_account(comment.user),
+                repository=await self._repository(),
+                installation=self._installation,
+            )
+            for comment, issue in said
+            if comment.user is not None and issue.updated_at is not None
+        ]
+
+    async def _reviews(self, changed: dict[int, Issue]) -> list[events.Event]:
+        pulls = [issue for issue in changed.values() if issue.pull_request is not None][-MAX_PULLS:]
+        return [event for issue in pulls for event in await self._reviews_of(issue)]
+
+    async def _reviews_of(self, issue: Issue) -> list[events.Event]:
+        is_bots = issue.user is not None and issue.user.type == "Bot"
+        path = f"{self._path}/pulls/{issue.number}"
+        pages = self._api.pages(f"{path}/reviews", Reviews, max_pages=_MAX_PAGES)
+        new = {
+            review.id: review
+            async for page in pages
+            for review in page.root
+            if review.submitted_at is not None and review.submitted_at >= self._since and review.user is not None
+        }
+        if not new:
+            return []
+        lines = self._api.pages(f"{path}/comments", ReviewComments, max_pages=_MAX_PAGES)
+        remarks = [
+            (comment, new[comment.pull_request_review_id])
+            async for page in lines
+            for comment in page.root
+            if comment.pull_request_review_id in new
+        ]
+        asking = [each for each in new.values() if is_bots or _has_command(each.body)]
+        remarks = [(comment, review) for comment, review in remarks if _is_remark(comment, review, is_bots=is_bots)]
+        if not asking and not remarks:
+            return []
+        pull = _pull(await self._api.call("GET", path, Pull))
+        submitted = [await self._submitted(review, pull) for review in asking]
+        return [*submitted, *[await self._remarked(comment, review, pull) for comment, review in remarks]]
+
+    async def _submitted(self, review: Review, pull: events.PullRequest) -> events.Event:
+        state = {"state": review.state.lower(), "submitted_at": review.submitted_at}
+        return events.ReviewSubmitted(
+            action="submitted",
+            review=events.Review.model_validate({**_said(review), **state}),
+            pull_request=pull,
+            sender=_account(review.user),
+            repository=await self._repository(),
+            installation=self._installation,
+        )
+
+    async def _remarked(self, comment: ReviewComment, review: Review, pull: events.PullRequest) -> events.Event:
+        return events.ReviewCommentCreated(
+            action="created",
+            comment=_remark(comment, review),
+            pull_request=pull,
+            sender=_account(comment.user),
+            repository=await self._repository(),
+            installation=self._installation,
+        )
+
+    @property
+    def _params(self) -> dict[str, str | int]:
+        return {"since": f"{self._since:%Y-%m-%dT%H:%M:%SZ}"}
+
+    async def _repository(self) -> events.Repository:
+        if self._about is None:
+            found = await self._api.call("GET", self._path, Repository)
+            self._about = events.Repository(full_name=self._repo, private=found.private)
+        return self._about
+
+    def _is_command(self, comment: Comment) -> bool:
+        is_new = comment.created_at is not None and comment.created_at >= self._since
+        return is_new and comment.updated_at == comment.created_at and _has_command(comment.body)
 
 
-def _is_command(comment: Comment, since: datetime) -> bool:
-    is_new = comment.created_at is not None and comment.created_at >= since
-    return is_new and comment.updated_at == comment.created_at and _COMMAND in (comment.body or "").casefold()
+def _has_command(body: str | None) -> bool:
+    return _COMMAND in (body or "").casefold()
 
 
-def _event(
-    comment: Comment, issue: Issue, about: events.Repository, installation: events.Installation
-) -> events.CommentCreated | None:
-    if comment.user is None or issue.updated_at is None:
-        return None
-    via = events.Present() if comment.performed_via_github_app is not None else None
-    return events.CommentCreated(
-        action="created",
-        comment=events.Comment(
-            id=comment.id,
-            body=comment.body,
-            user=_account(comment.user),
-            author_association=comment.author_association,
-            performed_via_github_app=via,
-            created_at=comment.created_at,
-        ),
-        issue=events.Issue(
-            number=issue.number,
-            title=issue.title,
-            body=issue.body,
-            state=issue.state,
-            updated_at=issue.updated_at,
-            user=_account(issue.user) if issue.user is not None else None,
-            pull_request=events.Present() if issue.pull_request is not None else None,
-        ),
-        repository=about,
-        sender=_account(comment.user),
-        installation=installation,
+def _is_remark(comment: ReviewComment, review: Review, *, is_bots: bool) -> bool:
+    """A comment may be written long before its review is submitted, which is when it is told."""
+    if comment.user is None or comment.created_at is None or review.submitted_at is None:
+        return False
+    told_at = max(comment.created_at, review.submitted_at)
+    is_edited = comment.updated_at is not None and comment.updated_at > told_at + _TOLD_APART
+    return not is_edited and (is_bots or _has_command(comment.body))
+
+
+def _said(said: Comment | Review) -> dict[str, object]:
+    via = said.performed_via_github_app if isinstance(said, Comment) else None
+    return {
+        "id": said.id,
+        "body": said.body,
+        "user": _account(said.user) if said.user is not None else None,
+        "author_association": said.author_association,
+        "performed_via_github_app": events.Present() if via is not None else None,
+    }
+
+
+def _remark(comment: ReviewComment, review: Review) -> events.ReviewComment:
+    place = {"path": comment.path, "line": comment.line, "diff_hunk": comment.diff_hunk}
+    told = {"created_at": review.submitted_at, "pull_request_review_id": review.id}
+    return events.ReviewComment.model_validate({**_said(comment), **place, **told})
+
+
+def _issue(issue: Issue) -> events.Issue:
+    told = {"user": _account(issue.user) if issue.user is not None else None, "updated_at": issue.updated_at}
+    present = events.Present() if issue.pull_request is not None else None
+    texts = {"number": issue.number, "title": issue.title, "body": issue.body, "state": issue.state}
+    return events.Issue.model_validate({**texts, **told, "pull_request": present})
+
+
+def _pull(pull: Pull) -> events.PullRequest:
+    head = pull.head
+    repo = events.HeadRepo(full_name=head.repo.full_name) if head.repo is not None else None
+    return events.PullRequest(
+        number=pull.number,
+        title=pull.title,
+        body=pull.body,
+        state=pull.state,
+        user=_account(pull.user) if pull.user is not None else None,
+        head=events.PullHead(ref=head.ref, sha=head.sha, repo=repo),
     )
 
 
-def _account(account: Account) -> events.Account:
-    return events.Account(id=account.id, login=account.login, type=account.type)
+def _account(account: Account | None) -> events.Account:
+    """Only asked for what has an author."""
+    known = account or Account(login="ghost", id=1)
+    return events.Account(id=known.id, login=known.login, type=known.type)

@@ -27,6 +27,7 @@ from pydantic import BaseModel
 
 from app.adapters.github.address import HEADERS, USER_AGENT, repo_path
 from app.adapters.github.answers import Repository
+from app.adapters.github.meter import Meter
 from app.adapters.github.pace import Pace
 from app.adapters.github.refusal import (
     UNSAID_WAIT_S,
@@ -87,8 +88,10 @@ class Connection:
     tls: ssl.SSLContext
 
     @asynccontextmanager
-    async def open(self, auth: BaseAuthStrategy, pace: Pace | None = None, repo: str = "") -> AsyncIterator["Api"]:
-        """A client, of one repository where that is named; `pace` holds back what it writes."""
+    async def open(
+        self, auth: BaseAuthStrategy, pace: Pace | None = None, repo: str = "", meter: Meter | None = None
+    ) -> AsyncIterator["Api"]:
+        """A client, of one repository where that is named; `pace` holds back what it writes, `meter` all it sends."""
         github = GitHub(
             auth,
             base_url=self.base_url,
@@ -101,7 +104,11 @@ class Connection:
             auto_retry=self.retry,
         )
         async with github:
-            yield Api(github, deadline_s=6 * self.timeout_s, pace=pace, repo=repo)
+            yield Api(github, deadline_s=6 * self.timeout_s, pace=pace, repo=repo, meter=meter)
+
+
+class _Unchanged(Exception):
+    """GitHub answered 304."""
 
 
 class GraphQLUnavailable(GitHubError):
@@ -115,16 +122,27 @@ class Api:
     """
 
     def __init__(
-        self, github: GitHub[BaseAuthStrategy], *, deadline_s: float, pace: Pace | None = None, repo: str = ""
+        self,
+        github: GitHub[BaseAuthStrategy],
+        *,
+        deadline_s: float,
+        pace: Pace | None = None,
+        repo: str = "",
+        meter: Meter | None = None,
     ) -> None:
         self._github = github
         self._deadline_s = deadline_s
         self._pace = pace
         self._repo = repo
+        self._meter = meter
         self._moved_to = ""
         self._kept: dict[str, tuple[str, bytes]] = {}
         self.has_graphql = True
         """False once this server has shown that it does not know GraphQL, or not enough of it."""
+
+    def of(self, repo: str) -> "Api":
+        """The same client, for one repository."""
+        return Api(self._github, deadline_s=self._deadline_s, pace=self._pace, repo=repo, meter=self._meter)
 
     async def call(
         self,
@@ -177,12 +195,30 @@ class Api:
         self, path: str, answer: type[A], params: Mapping[str, str | int] | None = None
     ) -> tuple[A, Mapping[str, str | int]]:
         """Read one page of a list, and get the parameters that ask for the next; none on the last."""
+        page, following, _ = await self._read_page(path, answer, params)
+        return page, following
+
+    async def changed_page(
+        self, path: str, answer: type[A], params: Mapping[str, str | int] | None = None, *, etag: str
+    ) -> tuple[A, Mapping[str, str | int], str] | None:
+        """Read one page as `page` does, with its ETag; None where it is still the one of `etag`."""
+        try:
+            return await self._read_page(path, answer, params, etag)
+        except _Unchanged:
+            return None
+
+    async def _read_page(
+        self, path: str, answer: type[A], params: Mapping[str, str | int] | None, etag: str = ""
+    ) -> tuple[A, Mapping[str, str | int], str]:
         async with self._explained(f"GET {path}"):
-            response = await self._send("GET", path, params={"per_page": PER_PAGE, **(params or {})})
+            response = await self._send("GET", path, params={"per_page": PER_PAGE, **(params or {})}, etag=etag)
+            if etag and response.status_code == 304:
+                raise _Unchanged
             page = answer.model_validate_json(response.content)
         following = response.raw_response.links.get("next")
         # Not the link itself: it must not lead the token to another place.
-        return page, dict(httpx.URL(following["url"]).params) if following is not None else {}
+        params = dict(httpx.URL(following["url"]).params) if following is not None else {}
+        return page, params, response.headers.get("etag", "")
 
     async def read_elsewhere(self, path: str, *, last_bytes: int) -> bytes:
         """The end of what a GET leads to: read there without our token, and no more of it than `MAX_READ_BYTES`."""
@@ -243,12 +279,23 @@ class Api:
         etag: str = "",
     ) -> Response[object]:
         headers = {**HEADERS, "If-None-Match": etag} if etag else HEADERS
+        if self._meter is not None:
+            self._meter.check()
         async with asyncio.timeout(self._deadline_s):
             there = self._find(path)
-            response = await self._github.arequest(method, there, params=params, json=body, headers=headers)
+            try:
+                response = await self._github.arequest(method, there, params=params, json=body, headers=headers)
+            except RequestFailed as error:
+                self._count(error.response)
+                raise
+        self._count(response)
         if response.raw_response.has_redirect_location:
             raise refusal(f"{method} {path}", response.raw_response)
         return response
+
+    def _count(self, response: Response[object]) -> None:
+        if self._meter is not None:
+            self._meter.count(response.raw_response)
 
     def _find(self, path: str) -> str:
         """The path, by the repository's number once its name is another."""

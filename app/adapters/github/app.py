@@ -5,8 +5,9 @@ from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from pydantic import SecretStr
 
@@ -20,17 +21,20 @@ from app.adapters.github.answers import (
     Registered,
     Repositories,
 )
-from app.adapters.github.api import PER_PAGE, Connection
+from app.adapters.github.api import PER_PAGE, Api, Connection
+from app.adapters.github.meter import Meter
 from app.adapters.github.once import or_none
 from app.adapters.github.pace import Pace
 from app.adapters.github.pull_answers import Content, Contents
+from app.adapters.github.reader import GithubkitReader, read_cursor
 from app.adapters.github.repository import GithubkitRepository, Reach
 from app.adapters.github.retry import Retry
 from app.adapters.github.teams import Teams
-from app.adapters.github.tokens import READ, READ_ALL, SEE, AppAuth, InstallationAuth, Tokens
+from app.adapters.github.tokens import READ, READ_ALL, SEE, AppAuth, InstallationAuth, Tokens, give_back
 from app.adapters.tls import tls_context
+from app.core.allowance import Allowance
 from app.core.delivery import DeliveryAttempt, LogPage
-from app.core.ports import GitHub, Listing
+from app.core.ports import GitHub, Listing, Reader
 from app.core.registration import AppInfo, HookInfo, InstallationInfo
 
 _DELIVERIES: Final = "/app/hook/deliveries"
@@ -69,36 +73,38 @@ class GithubkitApp:
         self._paces: dict[int, Pace] = {}
 
     @asynccontextmanager
-    async def open(
-        self, installation_id: int, repo: str, *, unsure_s: float = 0.0, is_read_only: bool = False
-    ) -> AsyncIterator[GitHub]:
+    async def open(self, installation_id: int, repo: str, *, unsure_s: float = 0.0) -> AsyncIterator[GitHub]:
         """Open one repository. No request is sent until the first call."""
         pace = self._pace(installation_id)
         async with self._connection.open(self._auth) as app:
             tokens = Tokens(app, installation_id, repo, optional=self.optional)
-            auth = InstallationAuth(tokens, READ_ALL if is_read_only else None)
-            async with self._connection.open(auth, pace, repo) as api:
+            async with self._connection.open(InstallationAuth(tokens), pace, repo) as api:
                 sight = self._connection.retry.sight(unsure_s)
                 reach = Reach(api, app, tokens, Teams(self._connection, tokens, repo, pace))
                 yield GithubkitRepository(repo, app_id=self._app_id, reach=reach, sight=sight)
 
+    @asynccontextmanager
+    async def read(self, installation_id: int, allowance: Allowance) -> AsyncIterator[Reader]:
+        """Open all that an installation has, for reading. See the port."""
+        meter = Meter(allowance)
+        async with self._connection.open(self._auth) as app:
+            tokens = Tokens(app, installation_id)
+            async with self._connection.open(InstallationAuth(tokens, READ_ALL), meter=meter) as api:
+                yield GithubkitReader(api, meter, partial(self._readable, api, app, tokens))
+                if meter.sent:
+                    await give_back(api)
+
+    def _readable(self, api: Api, app: Api, tokens: Tokens, repo: str) -> GitHub:
+        reach = Reach(api.of(repo), app, tokens, Teams(self._connection, tokens, repo, None))
+        sight = self._connection.retry.sight(0.0)
+        return GithubkitRepository(repo, app_id=self._app_id, reach=reach, sight=sight)
+
     async def installed(self, cursor: str = "") -> Listing[int]:
         """A page of installations. See the port."""
         async with self._connection.open(self._auth) as app:
-            page, following = await app.page("/app/installations", Installations, {"page": cursor} if cursor else None)
+            page, following = await app.page("/app/installations", Installations, read_cursor(cursor))
         active = tuple(each.id for each in page.root if each.suspended_at is None)
-        return Listing(active, str(following.get("page", "")))
-
-    async def repositories_of(self, installation_id: int, cursor: str = "") -> Listing[str]:
-        """A page of an installation's repositories. See the port."""
-        async with (
-            self._connection.open(self._auth) as app,
-            self._connection.open(InstallationAuth(Tokens(app, installation_id), SEE)) as api,
-        ):
-            params = {"page": cursor} if cursor else None
-            page, following = await api.page("/installation/repositories", Repositories, params)
-        names = [repo.full_name for repo in page.repositories if not (repo.archived or repo.disabled)]
-        return Listing(tuple(names), str(following.get("page", "")))
+        return Listing(active, urlencode(following))
 
     async def delivery_log(self, cursor: str = "") -> LogPage:
         """A page of the log. See the port."""

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import RootModel
 
-from app.adapters.github.answers import Account, Answer, Repository
+from app.adapters.github.answers import Account, Answer, Comment, Repository
 
 
 class Head(Answer):
@@ -31,14 +31,26 @@ class Pull(Answer):
     base: Head | None = None
 
 
-class ReviewComment(Answer):
+class ReviewComment(Comment):
     """A comment in a thread of a pull request. All but the thread's first name that one in `in_reply_to_id`."""
+
+    in_reply_to_id: int | None = None
+    pull_request_review_id: int | None = None
+    html_url: str = ""
+    path: str = ""
+    line: int | None = None
+    diff_hunk: str = ""
+
+
+class Review(Answer):
+    """`state` is in capitals here, and in small letters in deliveries."""
 
     id: int
     body: str | None = None
+    state: str = ""
     user: Account | None = None
-    in_reply_to_id: int | None = None
-    html_url: str = ""
+    author_association: str = "NONE"
+    submitted_at: datetime | None = None
 
 
 class MergeCommit(Answer):
@@ -66,6 +78,10 @@ class Pulls(RootModel[list[Pull]]):
 
 
 class ReviewComments(RootModel[list[ReviewComment]]):
+    pass
+
+
+class Reviews(RootModel[list[Review]]):
     pass
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from app.adapters.github.activity import find_recent
+from app.adapters.github.activity import Activity
 from app.adapters.github.address import path_part, repo_path
 from app.adapters.github.answers import (
     Anything,
@@ -33,6 +33,7 @@ from app.adapters.github.sight import Sight
 from app.adapters.github.teams import Teams
 from app.adapters.github.tokens import READ, Tokens
 from app.core.errors import GitHubError
+from app.core.events import Installation
 from app.core.job import Person, Remark, read_job_key
 from app.core.policy import BRANCH_PREFIX, Change, Role
 from app.core.rules import Rule
@@ -171,11 +172,12 @@ class GithubkitRepository:
         compared = await self._api.call("GET", path, Comparison)
         return tuple(_compared(commit) for commit in compared.commits)
 
-    async def recent(self, since: datetime, installation_id: int) -> Recent | None:
-        return await find_recent(self._api, self.repo, self._path, since, installation_id)
+    async def recent(self, since: datetime, etag: str = "") -> Recent | None:
+        about = Installation(id=await self.installation())
+        return await Activity(self._api, self.repo, about, since).find(etag)
 
-    async def labelled(self, label: str) -> tuple[Labelled, ...]:
-        return await find_labelled(self._api, self._path, label)
+    async def labelled(self, label: str, since: datetime | None = None) -> tuple[Labelled, ...]:
+        return await find_labelled(self._api, self._path, label, since=since, bot=self.login)
 
     async def pull_request(self, branch: str, *, is_open: bool = True) -> PullRequest | None:
         params = {"state": "open" if is_open else "all", "head": f"{self.repo.partition('/')[0]}:{branch}"}

@@ -5,7 +5,6 @@ to any other it answers 422, `Could not resolve to a node with the global id of 
 request, may do nothing but this, and is given back at once.
 """
 
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -14,13 +13,11 @@ from app.adapters.github.address import repo_path
 from app.adapters.github.answers import Anything
 from app.adapters.github.api import Api, Connection
 from app.adapters.github.pace import Pace
-from app.adapters.github.tokens import InstallationAuth, Tokens
+from app.adapters.github.tokens import InstallationAuth, Tokens, give_back
 from app.core.errors import GitHubError
 from app.core.escape import code
 
 TEAMS: Final = {"members": "read", "metadata": "read", "pull_requests": "write"}
-
-log = logging.getLogger(__name__)
 
 
 class Teams:
@@ -54,7 +51,4 @@ class Teams:
         auth = InstallationAuth(await self._tokens.of_account(), TEAMS)
         async with self._connection.open(auth, self._pace) as api:
             yield api
-            try:
-                await api.call("DELETE", "/installation/token", Anything)
-            except GitHubError as error:
-                log.warning("token not given back, it ends within an hour", extra={"reason": str(error)})
+            await give_back(api)

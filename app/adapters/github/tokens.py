@@ -20,7 +20,7 @@ from githubkit.auth import BaseAuthStrategy
 from pydantic import SecretStr
 
 from app.adapters.github.address import repo_path
-from app.adapters.github.answers import Installation, Token
+from app.adapters.github.answers import Anything, Installation, Token
 from app.adapters.github.api import Api
 from app.adapters.github.refusal import server_time
 from app.core.errors import GitHubError, PermissionMissing, RepositoryGone, UserError
@@ -38,7 +38,7 @@ _LEVELS: Final = {"read": 1, "write": 2, "admin": 3}
 WORKFLOWS: Final = {"workflows": "write"}
 """Beside `WORK` where the deployment has it: to bring changes to workflow files that people made."""
 READ: Final = {"contents": "read"}
-READ_ALL: Final = dict.fromkeys(("contents", "issues", "metadata", "pull_requests"), "read")
+READ_ALL: Final = dict.fromkeys(("contents", "issues", "metadata", "pull_requests", "checks", "statuses"), "read")
 SEE: Final = {"metadata": "read"}
 
 _UNSEEN: Final = re.compile(r"does not exist or is not accessible")
@@ -216,3 +216,11 @@ class InstallationAuth(BaseAuthStrategy, httpx.Auth):
                 )
                 token = self._token = await mint
             return token
+
+
+async def give_back(api: Api) -> None:
+    """End the token that this client uses."""
+    try:
+        await api.call("DELETE", "/installation/token", Anything)
+    except GitHubError as error:
+        log.warning("token not given back, it ends within an hour", extra={"reason": str(error)})
