@@ -108,19 +108,25 @@ async def refused(world: World) -> None:
 _HOUR: Final = timedelta(hours=1)
 
 
+def _place(world: World) -> str:
+    """The name of the note on the sweep of the tests' installation."""
+    return f"sweep {world.github.world.repos[REPO].installation_id}"
+
+
 async def _swept(world: World, after: str = "") -> dict[str, Any]:
     """Wait until a round of the sweep is over that began after that moment; the note on it."""
     while True:
-        note = json.loads(await world.records.store.recall("sweep") or "{}")
+        note = json.loads(await world.records.store.recall(_place(world)) or "{}")
         if note.get("is_over") and note["began_at"] > after:
             return dict(note)
         await asyncio.sleep(0.05)
 
 
 async def _an_hour_passes(world: World, note: Mapping[str, Any]) -> None:
-    """While no worker runs, let the round of this note have begun an hour earlier: the next one is due."""
+    """While no worker runs, let the round of this note have begun an hour earlier: the next one is due. Whoever swept has
+    let go of it."""
     began_at = datetime.fromisoformat(note["began_at"]) - _HOUR
-    await world.records.store.note("sweep", json.dumps({**note, "began_at": began_at.isoformat()}))
+    await world.records.store.note(_place(world), json.dumps({**note, "began_at": began_at.isoformat()}))
     await world.keys.delete(keys.claim("sweep"))
 
 
@@ -152,6 +158,39 @@ async def found_and_delivered(world: World) -> None:
     assert statuses == [200] * 3, f"It is known already; it was answered {statuses}."
 
 
+async def sweeper_killed(world: World) -> None:
+    """The sweeper is killed while GitHub does not answer it; its successor finds what was lost."""
+    issue = await world.issue()
+    note = await _swept(world)
+    await asyncio.gather(world.web.terminate(), world.workers[0].terminate())
+    await world.github.label(REPO, issue.number, "vibecode", by="maintainer")
+    world.github.world.deliveries.clear()
+    await _an_hour_passes(world, note)
+    hanging = world.github.fails("GET", rf"/repos/{REPO}/issues$", hangs=True)
+    await asyncio.gather(world.web.start(), world.workers[0].start())
+    await world.until_hit(hanging)
+    await world.kill_worker()
+    await world.keys.delete(keys.claim("sweep"))
+    await _lost(world, issue)
+
+
+async def sweep_refused(world: World) -> None:
+    """GitHub refuses the sweep of another installation for ten minutes: this one's lost label is found all the same."""
+    other = await world.github.repo("other/place", files={"README.md": "Elsewhere.\n"})
+    issue = await world.issue()
+    note = await _swept(world)
+    await asyncio.gather(world.web.terminate(), world.workers[0].terminate())
+    await world.github.label(REPO, issue.number, "vibecode", by="maintainer")
+    world.github.world.deliveries.clear()
+    world.github.world.limits.block(f"installation ID {other.installation_id}", 600)
+    await world.keys.delete(keys.note("sweep"))
+    await _an_hour_passes(world, note)
+    await asyncio.gather(world.web.start(), world.workers[0].start())
+    await world.story.mark("web and worker are up again")
+    await _lost(world, issue)
+    await world.until(lambda: world.github.world.limits.refused > 0, "the other installation was asked")
+
+
 async def stopped_and_not_begun_again(world: World) -> None:
     """A run that ended in failure keeps its label: no sweep begins it again."""
     world.github.fails("POST", r"/git/refs$", status=422, json={"message": "It is not to be."})
@@ -175,4 +214,6 @@ add(Fault("lost-while-web-was-down", web_was_down))
 add(Fault("lost-to-a-503", refused, is_direct=True))
 add(Fault("lost-and-forgotten", forgotten))
 add(Fault("lost-found-and-delivered", found_and_delivered))
+add(Fault("lost-and-the-sweeper-killed", sweeper_killed))
+add(Fault("lost-and-the-sweep-refused", sweep_refused))
 add(Fault("failed-and-not-begun-again", stopped_and_not_begun_again))
