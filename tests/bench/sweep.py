@@ -39,7 +39,7 @@ from tests.contract.sample_run import a_full_run, a_run, taken
 REPOSITORIES: Final = 100_000
 PAGE: Final = 100
 ANSWER_S: Final = 0.005
-FOR_S: Final = 45.0
+FOR_S: Final = 30.0
 BUDGET_S: Final = 15.0
 LOOK_S: Final = 0.05
 
@@ -60,6 +60,7 @@ class StandIn:
             Route(f"{api}/app/installations/7/access_tokens", self._say(token, 201), methods=["POST"]),
             Route(f"{api}/installation/token", self._say({}, 204), methods=["DELETE"]),
             Route(f"{api}/installation/repositories", self._list),
+            Route(repo, self._say({"full_name": "acme/any"})),
             Route(f"{repo}/issues", self._issues),
             Route(f"{repo}/issues/comments/{{id}}/reactions", self._reactions),
             Route(f"{repo}/contents/{{path:path}}", self._say({"message": "Not Found"}, 404)),
