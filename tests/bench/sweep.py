@@ -225,5 +225,5 @@ async def _planned(ports: Ports, number: int) -> Run:
         ended_at=datetime.now(UTC),
     )
     await ports.store.save(done)
-    await ports.store.note(f"lead {done.job.repo}#{number}", done.id)
+    await ports.store.set_lead(done.job.thread, done.id)
     return done
