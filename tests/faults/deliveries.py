@@ -123,8 +123,7 @@ async def _swept(world: World, after: str = "") -> dict[str, Any]:
 
 
 async def _an_hour_passes(world: World, note: Mapping[str, Any]) -> None:
-    """While no worker runs, let the round of this note have begun an hour earlier, and its claim have ended: the next one
-    is due."""
+    """While no worker runs, let the round of this note have begun an hour earlier: the next one is due."""
     began_at = datetime.fromisoformat(note["began_at"]) - _HOUR
     await world.records.store.note(_place(world), json.dumps({**note, "began_at": began_at.isoformat()}))
     await world.keys.delete(keys.claim("sweep"))
