@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from time import monotonic
 
@@ -247,11 +247,16 @@ def environment(github: DemoGitHub, model_url: str, folder: Path) -> dict[str, s
         "DATA_DIR": str(folder / "data"),
         "PORT": str(free_port()),
         "API_TOKEN": OPERATOR,
-        "SANDBOX": "unisolated" if wiring.why_not_isolated() else "local",
+        "SANDBOX": "unisolated" if _why_not_isolated() else "local",
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "DRAIN_SECONDS": "0",
         "GATHER_SECONDS": "0",
     }
+
+
+@cache
+def _why_not_isolated() -> str:
+    return wiring.why_not_isolated()
 
 
 async def found(github: DemoGitHub) -> str:
