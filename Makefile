@@ -30,7 +30,7 @@ check: install  ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: export PYTHONDONTWRITEBYTECODE =
+test attacks faults bench: export PYTHONDONTWRITEBYTECODE =
 test: install  ## the whole suite
 	$(BIN)/python -m pytest $(ARGS)
 
