@@ -373,6 +373,9 @@ async def test_a_blip_before_a_command_begins_is_not_seen(
     assert server.edge == []
 
 
+SLEEP = f"sleep 60.{os.getpid()}"
+"""Nobody else's: the stand-in's commands run on this host, beside other suites'."""
+STILL_SLEEPING = f"ps -eo args | grep -c '[s]{SLEEP[1:]}'"
 BLIPS = pytest.mark.parametrize(
     "blip",
     [429, 502, 503, page(502), page(520), Edge.RESET],
@@ -401,7 +404,7 @@ async def test_a_blip_while_a_file_is_sent_is_not_seen(
 async def test_a_blip_while_a_command_is_ended_does_not_let_it_live(
     server: E2BServer, sandbox: E2BSandbox, blip: int | Response | Edge
 ) -> None:
-    running = asyncio.create_task(sandbox.exec(["sh", "-c", "touch started; sleep 61"]))
+    running = asyncio.create_task(sandbox.exec(["sh", "-c", f"touch started; {SLEEP}"]))
     async with asyncio.timeout(20):
         while "started" not in (await sandbox.exec(["ls"])).output:
             pass
@@ -410,7 +413,7 @@ async def test_a_blip_while_a_command_is_ended_does_not_let_it_live(
     with pytest.raises(asyncio.CancelledError):
         await running
     assert server.edge == []
-    assert (await sandbox.exec(["sh", "-c", "ps -eo args | grep -c '[s]leep 61'"])).output == "0\n"
+    assert (await sandbox.exec(["sh", "-c", STILL_SLEEPING])).output == "0\n"
 
 
 @pytest.mark.parametrize("blip", [429, 502, 503, page(502), page(520)], ids=["429", "502", "503", "page", "page 520"])
@@ -455,11 +458,11 @@ async def test_a_command_that_began_is_never_run_twice(
     server.edge = [Edge.BEGUN]
     server.has_begun = Path(sandbox.work_tree, "log")
     with pytest.raises(SandboxError, match="lost as a command began") as caught:
-        await sandbox.exec(["sh", "-c", "echo once >> log; sleep 60"], timeout_s=90)
+        await sandbox.exec(["sh", "-c", f"echo once >> log; {SLEEP}"], timeout_s=90)
     assert (caught.value.is_passing, isinstance(caught.value, SandboxGone)) == (True, False)
     assert (await sandbox.exec(["cat", "log"])).output == "once\n"
     async with asyncio.timeout(10):
-        while (await sandbox.exec(["sh", "-c", "ps -eo args | grep -c '[s]leep 60'"])).output != "0\n":
+        while (await sandbox.exec(["sh", "-c", STILL_SLEEPING])).output != "0\n":
             pass
 
 
