@@ -35,7 +35,7 @@ _HELD: Final = re.compile("\ue000([0-9]+)\ue001")
 
 _UNSEEN: Final = re.compile(r"(^[ ]{0,3})?(<!--|<\?|<!\[CDATA\[|<!(?=[A-Za-z]))", re.MULTILINE)
 _UNSEEN_ENDS: Final = {"<!--": "-->", "<?": "?>", "<![CDATA[": "]]>", "<!": ">"}
-_TAG: Final = re.compile(r"""<(/?)([A-Za-z][A-Za-z0-9-]*+)((?:[\s/](?:[^<>"']++|"[^"]*+"|'[^']*+')*+)?)>""")
+_TAG: Final = re.compile(r"""<(/?)([A-Za-z][A-Za-z0-9-]*+)((?:[\s/](?:[^<>"']++|"[^"]*+"|'[^']*+')*)?)>""")
 _VALUE: Final = re.compile(r"""=\s*(?:"[^"]*"|'[^']*')""")
 _HIDDEN_BY_NAME: Final = re.compile(r"\shidden(?=[\s=/]|$)", re.IGNORECASE)
 _HIDDEN_BY_VALUE: Final = re.compile(
@@ -45,7 +45,7 @@ _HIDDEN_BY_VALUE: Final = re.compile(
 )
 _ADDRESS: Final = re.compile(r"""\s(href|src)\s*=\s*("[^"]*"|'[^']*'|[^\s"'<>]+)""", re.IGNORECASE)
 
-_IMAGE: Final = re.compile(r"!\[(?:[^\[\]\\]|\\.|\[[^\[\]]*+\])*+\]", re.DOTALL)
+_IMAGE: Final = re.compile(r"!\[(?:[^\[\]\\]|\\.|\[[^\[\]]*+\])*\]", re.DOTALL)
 _QUOTED: Final = r"""(?:"[^"]*"|'[^']*'|\([^()]*\))"""
 _TITLE: Final = re.compile(rf"(\]\( *(?:<[^<>\n]*>|[^\s<>()]+(?:\([^\s<>()]*\)[^\s<>()]*)?))\s+{_QUOTED} *\)")
 _DEFINITION: Final = re.compile(
