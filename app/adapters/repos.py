@@ -33,6 +33,10 @@ from app.core.refs import is_branch
 DEPTH: Final = 50
 MAX_BYTES: Final = 16 * 1024**2
 """The most that is read of one command's output."""
+MAX_LISTING_BYTES: Final = 64 * 1024**2
+"""Of a whole tree's listing: more than half a million files."""
+MAX_TARGET_BYTES: Final = 4_096
+"""Linux takes no longer path as a link's target."""
 PATHS_AT_ONCE: Final = 500
 MAX_ATTEMPTS: Final = 2
 RETRY_WAIT_S: Final = 1.0
@@ -40,6 +44,7 @@ RETRY_WAIT_S: Final = 1.0
 _HARMLESS: Final = ("zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate", "missingEmail", "badEmail")
 """Faults that old tools left in respectable histories; everything else that fsck finds stops a fetch."""
 
+_LINK: Final = re.compile(r"(?:\A|(?<=\0))120000 blob ([0-9a-f]+)\t([^\0]+)")
 _AWAY: Final = re.compile(
     r"Could not resolve|Failed to connect|Couldn't connect|Connection (refused|reset)|hung up|Empty reply|early EOF"
     r"|RPC failed|error: (408|429|5\d\d)|timed out"
@@ -185,6 +190,28 @@ class GitRepos:
                         found[path] = Entry(mode, object_sha)
         return found
 
+    async def links(self, installation_id: int, repo: str, sha: str) -> dict[str, str]:
+        """All symbolic links. See the port."""
+        cache = self._cache(installation_id, repo)
+        await self._check_known(cache, repo, sha)
+        listed = await self._list(["ls-tree", "-r", "-z", "--full-tree", sha], cache, repo, MAX_LISTING_BYTES)
+        entries = {found[2]: found[1] for found in _LINK.finditer(listed)}
+        contents = await self.blobs(installation_id, repo, set(entries.values()), max_bytes=MAX_TARGET_BYTES)
+        return {path: os.fsdecode(contents[sha]) for path, sha in entries.items() if sha in contents}
+
+    async def children(self, installation_id: int, repo: str, sha: str, folders: Collection[str]) -> frozenset[str]:
+        """The paths directly in the root and in these folders. See the port."""
+        cache = self._cache(installation_id, repo)
+        await self._check_known(cache, repo, sha)
+        command, names = ["ls-tree", "-z", "--name-only", "--full-tree", sha], sorted(set(folders))
+        listed = await self._list(command, cache, repo)
+        for first in range(0, len(names), PATHS_AT_ONCE):
+            some = [f"{name}/" for name in names[first : first + PATHS_AT_ONCE]]
+            listed += await self._list([*command, "--", *some], cache, repo)
+        found = listed.split("\0")[:-1]
+        # Where git goes on into a folder it does not list the folder itself.
+        return frozenset((*found, *(folder for path in found for folder in folders_of(path))))
+
     async def tracked_by_lfs(self, installation_id: int, repo: str, sha: str, paths: Collection[str]) -> frozenset[str]:
         """Which of these paths Git LFS keeps. See the port."""
         wanted = {".gitattributes", *(f"{folder}/.gitattributes" for path in paths for folder in folders_of(path))}
@@ -244,13 +271,13 @@ class GitRepos:
             contents[sha] = raw[start : start + size]
         return contents
 
-    async def _list(self, arguments: list[str], cache: Path, repo: str) -> str:
+    async def _list(self, arguments: list[str], cache: Path, repo: str, max_bytes: int = MAX_BYTES) -> str:
         """A listing, whole or not at all."""
         try:
-            listed = await self._git(arguments, cache)
+            listed = await self._git(arguments, cache, max_output_bytes=max_bytes)
         except GitFailed as error:
             raise RepoError(f"Git could not list files of {repo}: {_last_words(error)}") from error
-        if len(listed) >= MAX_BYTES:
+        if len(listed) >= max_bytes:
             raise RepoError(f"{repo} has more files at these paths than can be looked through.")
         return os.fsdecode(listed)
 

@@ -7,8 +7,8 @@
                       └─ passed    the rest
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Final
@@ -49,7 +49,8 @@ class Change:
     holds on the branch, read from objects that the worker fetched or wrote itself; None when it is new there, or
     larger than a file may be: then every line counts as added. In a merge it holds both sides' contents, one after the
     other. `sha` is set for what GitHub has already: the blob's (or submodule's commit), whose content is not sent.
-    `is_unstored`: Git LFS is to keep the content, and does not have it.
+    `is_unstored`: Git LFS is to keep the content, and does not have it. `read_as` are other paths by which the file is
+    read, through symbolic links. `clash` is the existing path that a new one is the same as where case does not count.
     """
 
     path: str
@@ -59,6 +60,8 @@ class Change:
     old_content: bytes | None = None
     sha: str = ""
     is_unstored: bool = False
+    read_as: tuple[str, ...] = ()
+    clash: str = ""
 
     @property
     def is_deleted(self) -> bool:
@@ -90,18 +93,23 @@ class Leak:
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """What the gate let through, and the paths it held back: those in `leaks` for the secret they hold, in `submodules`
-    and `unstored` as the bot changes no submodules and uploads nothing to Git LFS."""
+    and `unstored` as the bot changes no submodules and uploads nothing to Git LFS, those in `clashes` for the existing
+    path that each is the same as where case does not count. `reached` names the protected path by which a held
+    one is read."""
 
     passed: tuple[Change, ...]
     held: tuple[str, ...] = ()
     leaks: tuple[Leak, ...] = ()
     submodules: tuple[str, ...] = ()
     unstored: tuple[str, ...] = ()
+    clashes: tuple[tuple[str, str], ...] = ()
+    reached: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def protected(self) -> tuple[str, ...]:
         """What is held back for its path."""
         others = {*(leak.path for leak in self.leaks), *self.submodules, *self.unstored}
+        others |= {path for path, _ in self.clashes}
         return tuple(path for path in self.held if path not in others)
 
 
@@ -152,11 +160,18 @@ def inspect(
         if change.path not in submodules:
             _check_mode(change)
     unstored = tuple(change.path for change in changes if change.is_unstored and change.path not in submodules)
-    held = {*list_held(names, protected, request), *submodules, *unstored}
+    every = set(list_held([*names, *(name for change in changes for name in change.read_as)], protected, request))
+    held = {change.path for change in changes if change.path in every or not every.isdisjoint(change.read_as)}
+    clashes = tuple((each.path, each.clash) for each in changes if each.clash and each.path not in held)
+    held |= {*submodules, *unstored, *(path for path, _ in clashes)}
     leaks = _find_leaks([change for change in changes if change.path not in held], samples, find_own)
     held |= {leak.path for leak in leaks}
     passed = tuple(change for change in changes if change.path not in held)
-    return Inspection(passed, tuple(path for path in names if path in held), leaks, submodules, unstored)
+    reached = {
+        change.path: name for change in changes if change.path not in every for name in change.read_as if name in every
+    }
+    in_order = tuple(path for path in names if path in held)
+    return Inspection(passed, in_order, leaks, submodules, unstored, clashes, reached)
 
 
 def _find_submodules(changes: Sequence[Change]) -> tuple[str, ...]:

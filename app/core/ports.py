@@ -329,6 +329,12 @@ class Repos(Protocol):
         """Of a fetched commit: the files at these paths, those above them (a file where a path has a folder) and all
         those under them. Nothing else. Repeatable."""
 
+    async def links(self, installation_id: int, repo: str, sha: str) -> Mapping[str, str]:
+        """All symbolic links of a fetched commit: where they stand, and the target as it is written. Repeatable."""
+
+    async def children(self, installation_id: int, repo: str, sha: str, folders: Collection[str]) -> frozenset[str]:
+        """The paths directly in the root and in these folders of a fetched commit, those of folders too. Repeatable."""
+
     async def tracked_by_lfs(self, installation_id: int, repo: str, sha: str, paths: Collection[str]) -> frozenset[str]:
         """Which of these paths Git LFS keeps, by the `.gitattributes` of a fetched commit. Repeatable."""
 

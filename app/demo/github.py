@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Final, Self, Unpack
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -47,6 +47,9 @@ def _key_pair() -> tuple[str, rsa.RSAPublicKey]:
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )
     return private.decode(), key.public_key()
+
+
+_LINK: Final = b"link to "
 
 
 class DemoGitHub:
@@ -218,7 +221,8 @@ class DemoGitHub:
     async def push(
         self, repo: str, branch: str, files: Mapping[str, str | bytes | None], *, message: str, by: str
     ) -> str:
-        """Put a commit on a branch, as a person who pushes; None deletes. A new branch starts at the default one."""
+        """Put a commit on a branch, as a person who pushes; None deletes. A new branch starts at the default one. What
+        begins with `link to ` becomes a symbolic link."""
         world = self._repo(repo)
         git, identity = world.git, self.user(by).identity()
         head = await git.head(branch)
@@ -226,7 +230,8 @@ class DemoGitHub:
         entries = []
         for path, content in files.items():
             data = content.encode() if isinstance(content, str) else content
-            entries.append(Entry(path, "100644", None if data is None else await git.write_blob(data)))
+            mode = "120000" if data is not None and data.startswith(_LINK) else "100644"
+            entries.append(Entry(path, mode, None if data is None else await git.write_blob(data.removeprefix(_LINK))))
         tree = await git.write_tree(parent, entries)
         commit = Commit("", tree, (parent,) if parent else (), identity, identity, message)
         sha = await git.write_commit(commit)

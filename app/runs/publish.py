@@ -19,6 +19,7 @@ from app.runs.branch import find_free_name, find_own, is_own
 from app.runs.lease import LEASE_S, finish
 from app.runs.lfs import mark_unstored
 from app.runs.naming import read_request
+from app.runs.other_names import mark_other_names
 from app.runs.published import Changes, Sides
 from app.runs.recheck import check_still_wanted
 from app.runs.work import Work
@@ -163,8 +164,9 @@ async def _look_through(work: Work, now: str, sides: Sides | None) -> tuple[Chan
     before = work.run.start_tree if sides else work.run.published_tree
     changes = await published.read_changes(work, before, now, sides, Caps())
     _check_resolved(changes.new)
-    request = await read_request(work, [change.path for change in changes.new])
-    new = await mark_unstored(work, changes.base, changes.new)
+    new = await mark_other_names(work, changes.base, changes.new)
+    request = await read_request(work, [path for change in new for path in (change.path, *change.read_as)])
+    new = await mark_unstored(work, changes.base, new)
     config, find_own = work.config, work.redactor.find_own
     look = partial(inspect, new, protected=config.protected, request=request, samples=config.samples)
     return changes, await asyncio.to_thread(look, find_own=find_own)
@@ -204,8 +206,13 @@ async def _open_branch(work: Work) -> str:
 async def hold_back(work: Work, inspection: Inspection, sides: Sides | None = None) -> None:
     """Put paths back as they were. That is told first: once they are back, nobody sees what was changed."""
     if inspection.protected:
-        names = codes(inspection.protected)
-        nameable = codes(list_nameable(inspection.protected, work.config.protected))
+        names = ", ".join(
+            f"{code(path)} (read through the link {code(via)})" if (via := inspection.reached.get(path)) else code(path)
+            for path in inspection.protected
+        )
+        nameable = codes(
+            list_nameable([inspection.reached.get(path, path) for path in inspection.protected], work.config.protected)
+        )
         way_on = (
             f" I change {nameable} only when a `/vibecode` request names it, in a sentence without a negation."
             if nameable
@@ -216,6 +223,16 @@ async def hold_back(work: Work, inspection: Inspection, sides: Sides | None = No
         )
         work.progress.tell(
             f"These paths are protected and were put back as they were: {names}. Do not change them again."
+        )
+    if inspection.clashes:
+        pairs = ", ".join(f"{code(path)} ({code(other)} exists)" for path, other in inspection.clashes[:10])
+        await work.progress.notice(
+            f"Held back, because many file systems ignore case and take these for existing paths: {pairs}. Ask for "
+            "other names, or rename the existing paths."
+        )
+        work.progress.tell(
+            f"These new paths differ from existing ones only in case or composition, and were removed: {pairs}. Choose "
+            "other names, or change the existing files."
         )
     if inspection.unstored:
         names = codes(inspection.unstored)

@@ -256,6 +256,20 @@ async def test_only_regular_files_are_read(origin: Origin, repos: GitRepos) -> N
         assert await repos.read(1, "acme/greeter", sha, path) is None
 
 
+async def test_links_and_the_children_of_folders_are_listed(origin: Origin, repos: GitRepos) -> None:
+    (origin.path / "a").mkdir()
+    (origin.path / "a" / "link\n120000").symlink_to("../b c")
+    (origin.path / "folder").symlink_to("a")
+    origin.commit("b/x/1", "120000 blob\t")
+    sha = origin.commit("b/2")
+    await repos.fetch(1, "acme/greeter", "main", None)
+
+    assert await repos.links(1, "acme/greeter", sha) == {"a/link\n120000": "../b c", "folder": "a"}
+    root = {"a", "b", "folder"}
+    assert await repos.children(1, "acme/greeter", sha, []) == root
+    assert await repos.children(1, "acme/greeter", sha, ["b", "b/x", "none"]) == root | {"b/x", "b/2", "b/x/1"}
+
+
 @pytest.mark.parametrize("sha", ["HEAD", "main", "--all", "0" * 40, "x" * 40, ""])
 async def test_only_fetched_commits_are_read(origin: Origin, repos: GitRepos, sha: str) -> None:
     origin.commit()

@@ -201,6 +201,45 @@ async def link_over_a_folder(scene: Scene) -> None:
     scene.assert_told("`.github`")
 
 
+@attack(
+    "gate",
+    files={
+        "docs/rules.md": "Be kind.\n",
+        "rules/a.md": "Be kind.\n",
+    },
+)
+async def target_of_a_link(scene: Scene) -> None:
+    """Changes what protected paths link to: a file, by way of two links, and a folder's contents."""
+    links = {"mid.md": "link to docs/rules.md", "AGENTS.md": "link to mid.md", ".cursor": "link to rules"}
+    await scene.github.push(REPO, "main", links, message="Link", by="maintainer")
+    evil = shell("echo EVIL >> docs/rules.md; echo EVIL > rules/b.md; echo EVIL >> rules/a.md")
+    run = await _assert_held(scene, evil, named="`docs/rules.md` (read through the link `AGENTS.md`)")
+    scene.assert_told("`rules/b.md` (read through the link `.cursor/b.md`)")
+    assert "rules/b.md" not in await scene.files(run.branch)
+
+
+@attack("gate", files={"docs/agents.md": "Be kind.\n"})
+async def link_of_its_own(scene: Scene) -> None:
+    """Makes the link itself, protected by name, and writes what it leads to."""
+    evil = shell(
+        "ln -s notes .claude; mkdir notes; echo EVIL > notes/settings.json; ln -s . loop; ln -s b a; ln -s a b"
+    )
+    run = await _assert_held(scene, evil, named="`notes/settings.json` (read through the link `.claude/settings.json`)")
+    assert ".claude" not in await scene.files(run.branch)
+
+
+@attack("gate", files={"docs/Guide.md": "Be kind.\n", "caf\u00e9.md": "Be kind.\n"})
+async def name_in_other_case(scene: Scene) -> None:
+    """Adds what takes an existing file's place where case or composition does not count, and a folder's."""
+    evil = [write(name, "EVIL\n") for name in ("docs/guide.md", "Docs/other.md", "cafe\u0301.md")]
+    run = await scene.asked(*evil)
+    await scene.assert_mended(run)
+    scene.assert_not_in(await scene.published(), "EVIL")
+    scene.assert_told(
+        "`docs/guide.md` (`docs/Guide.md` exists)", "`Docs/other.md` (`docs` exists)", "Ask for other names"
+    )
+
+
 @attack("gate", files={"docs/CODEOWNERS": "* @acme\n", "docs/a.md": "a\n"})
 async def file_over_a_folder(scene: Scene) -> None:
     """Puts a file in the place of the folder that holds `CODEOWNERS`."""

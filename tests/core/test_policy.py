@@ -172,6 +172,20 @@ def test_new_names_that_are_one_file_elsewhere_are_refused() -> None:
     assert inspect(renamed).passed == renamed
 
 
+def test_what_a_protected_path_links_to_is_held_back_unless_the_request_names_the_link() -> None:
+    change = Change("docs/a.md", REGULAR, b"x", read_as=("AGENTS.md",))
+    inspection = inspect((change,))
+    assert (inspection.protected, inspection.reached) == (("docs/a.md",), {"docs/a.md": "AGENTS.md"})
+    assert inspect((change,), request="Change AGENTS.md").held == ()
+    assert inspect((change,), request="Change AGENTS.md", protected=("AGENTS.md",)).held == ("docs/a.md",)
+
+
+def test_a_new_path_that_is_an_existing_one_elsewhere_is_held_back() -> None:
+    inspection = inspect((Change("docs/guide.md", REGULAR, b"x", clash="docs/Guide.md"),))
+    assert (inspection.held, inspection.protected) == (("docs/guide.md",), ())
+    assert inspection.clashes == (("docs/guide.md", "docs/Guide.md"),)
+
+
 def test_deleting_a_protected_path_is_held_back_too() -> None:
     assert inspect((Change("CODEOWNERS", ABSENT, b"", REGULAR),)).held == ("CODEOWNERS",)
 
