@@ -1,20 +1,25 @@
 """What the web process knows of a repository's file and its members: a worker that asked leaves a note in the store.
 
-So a label or a bot that only the file names is heard without a call to GitHub, and a member is not limited as a
-stranger is. The worker asks GitHub itself again.
+So a label or a bot that only the file names is heard without a call to GitHub, a member is not limited as a stranger
+is, and the status API knows who may. The worker asks GitHub itself again.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
+
+DEFAULT_ROLES: Final = ("write", "maintain", "admin")
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """`label` is the file's own, empty where it names none; `bots` are the logins that may ask as people do."""
+    """`label` is the file's own, empty where it names none; `bots`, `roles` and `people` say who may."""
 
     label: str = ""
     bots: tuple[str, ...] = ()
+    roles: tuple[str, ...] = DEFAULT_ROLES
+    people: tuple[str, ...] = ()
 
 
 _KNOWN = TypeAdapter(Known)

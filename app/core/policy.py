@@ -1,10 +1,8 @@
-"""The gate: pure rules over who may ask and over what a run wants to publish.
+"""The gate: pure rules over what a run wants to publish. `runs/publish.py` obeys `inspect` before anything is written.
 
-`runs/runner.py` asks `admit` before a run begins; `runs/publish.py` obeys `inspect` before anything is written.
-
-    inspect(changes) ─┬─ refused   odd names or modes, submodules, links that leave the tree, floods
-                      ├─ held      protected paths, files with a new secret: not published, and people are told
-                      └─ passed    the rest
+inspect(changes) ─┬─ refused   odd names or modes, submodules, links that leave the tree, floods
+                  ├─ held      protected paths, files with a new secret: not published, and people are told
+                  └─ passed    the rest
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -111,21 +109,6 @@ class Inspection:
         others = {*(leak.path for leak in self.leaks), *self.submodules, *self.unstored}
         others |= {path for path, _ in self.clashes}
         return tuple(path for path in self.held if path not in others)
-
-
-def admit(login: str, role: Role, roles: Sequence[str]) -> None:
-    """May a person of this role have the bot work here?
-
-    Raises:
-        Refused: no; the text says who may.
-    """
-    if role not in roles:
-        wanted = ", ".join(roles)
-        raise Refused(
-            f"{code('@' + login)} has the role {code(role)} here, and I work for people with one of: {wanted}. One of "
-            "them can put the label on or comment `/vibecode`. `roles` and `people` in `.github/vibecode.yml` change "
-            "who may."
-        )
 
 
 def inspect(

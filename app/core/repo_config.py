@@ -93,7 +93,7 @@ class RepoConfig(_Section):
     @property
     def known(self) -> Known:
         """What the web process is to know of it."""
-        return Known(self.label, self.bots)
+        return Known(self.label, self.bots, self.roles, self.people)
 
 
 def read(file: YamlFile) -> RepoConfig:

@@ -6,7 +6,8 @@ A stranger costs one call to GitHub. Only for others is base fetched, for the re
 import math
 from dataclasses import replace
 
-from app.core import policy, repo_config
+from app.core import repo_config
+from app.core.authorization import authorize
 from app.core.budget import Budget
 from app.core.errors import Refused, UserError
 from app.core.job import Job, Mode, Source, Verb
@@ -20,7 +21,7 @@ from app.runs.follow import adopt, find_pull, is_follow_up
 from app.runs.money import reserve
 from app.runs.recheck import check_pull, find_closed, is_branch_gone
 from app.runs.thread import find_earlier, go_on, take_comment
-from app.runs.who import HOUR_S, check, parse
+from app.runs.who import HOUR_S, action_of, check, may_start, parse, role_of
 from app.runs.work import Work
 from app.text.comment import standing
 
@@ -34,10 +35,19 @@ async def admit(work: Work) -> None:
     """
     job = work.run.job
     role = await role_of(work)
-    if role is Role.NONE:
-        policy.admit(job.sender.login, role, RepoConfig().roles)
+    check_has_role(job, role)
     await let_in(work, role, await find_pull(work) if job.is_pull_request else None)
     await reserve(work)
+
+
+def check_has_role(job: Job, role: Role) -> None:
+    """Refuse a sender without any role before anything is fetched: nothing in the repository's file could let them in.
+
+    Raises:
+        Refused: they have none.
+    """
+    if role is Role.NONE and not job.sender.is_bot:
+        authorize(job.sender, action_of(job), role, RepoConfig()).check()
 
 
 async def let_in(work: Work, role: Role, pull: Pull | None) -> None:
@@ -69,8 +79,8 @@ async def _find_installation(work: Work) -> None:
 
 async def is_nobodys(work: Work) -> bool:
     """Was the bot not spoken to, by somebody who could not have it work? Admission says otherwise where it may."""
-    few = {Role.NONE, Role.READ, Role.TRIAGE}
-    return not work.run.job.is_addressed and await role_of(work) in few
+    job = work.run.job
+    return not job.is_addressed and not await may_start(work.ports, job.repo, job.sender, await role_of(work))
 
 
 async def _check_thread(work: Work) -> None:
@@ -101,20 +111,12 @@ async def _check_thread(work: Work) -> None:
 async def is_flooding(work: Work) -> bool:
     """Was somebody who is nobody here answered in this thread already, within the hour? Then no more is said."""
     job = work.run.job
-    if job.number is None or work.run.attempt > 1 or await role_of(work) not in {Role.NONE, Role.READ}:
+    if job.number is None or work.run.attempt > 1 or job.sender.is_bot:
+        return False
+    role = await role_of(work)
+    if role not in {Role.NONE, Role.READ} or await may_start(work.ports, job.repo, job.sender, role):
         return False
     return not await work.ports.store.claim(f"answer {job.repo}#{job.number} {job.sender.id}", ttl_s=HOUR_S)
-
-
-async def role_of(work: Work, asked: Job | None = None) -> Role:
-    """The role of this job's sender, or of another's; an operator who came through the API or the command line has them
-    all. A bot that is heard may what people may."""
-    job = asked or work.run.job
-    if job.sender.is_bot:
-        return Role.WRITE
-    if job.source in (Source.API, Source.LOCAL) and not job.sender.id:
-        return Role.ADMIN
-    return await work.github.permission(job.sender)
 
 
 async def _find_base(work: Work, default: str, default_sha: str) -> None:

@@ -4,14 +4,14 @@ import asyncio
 from contextlib import aclosing
 from typing import Final
 
-from app.core.errors import OutsideError, Refused, UserError
+from app.core.authorization import Action, stopping
+from app.core.errors import OutsideError, UserError
 from app.core.job import Job, Verb
 from app.core.records import Signal
 from app.core.run import Conclusion, Run, Status
-from app.runs.admit import role_of
 from app.runs.ending import end_idle
 from app.runs.thread import find_earlier, find_open
-from app.runs.who import check_word
+from app.runs.who import decide
 from app.runs.work import Work
 from app.text.comment import render_help, render_stopped, standing
 from app.text.render import money
@@ -86,16 +86,12 @@ def _was_stopped_since(run: Run, job: Job) -> bool:
 
 
 async def _stoppable(work: Work, job: Job, open_runs: list[Run]) -> list[Run]:
-    own = [run for run in open_runs if run.job.sender.id == job.sender.id]
-    if len(own) == len(open_runs):
-        return own
-    try:
-        await check_word(work, await role_of(work))
-    except Refused:
-        if not own:
-            raise
-        return own
-    return open_runs
+    actions = {run.id: stopping(run.job.sender, job.sender) for run in open_runs}
+    decisions = {action: await decide(work, action) for action in set(actions.values())}
+    allowed = [run for run in open_runs if decisions[actions[run.id]].is_allowed]
+    if not allowed:
+        decisions[Action.STOP].check()
+    return allowed
 
 
 async def _see_stopped(work: Work, run: Run) -> Run:
@@ -125,7 +121,7 @@ async def grant_to_open(work: Work) -> bool:
     if not open_runs:
         return False
     told = open_runs[0]
-    await check_word(work, await role_of(work))
+    (await decide(work, Action.ADD_BUDGET)).check()
     await work.ports.store.signal(told.id, Signal("budget", job.sender.login, usd, key=job.id))
     heard = await _hear(work, told)
     if heard is not None and work.run.id not in heard.grants:

@@ -14,19 +14,17 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final, TypeAlias
 
-from app.core import policy
 from app.core.errors import GitHubError, NotYet, OutsideError, RepositoryGone
 from app.core.escape import code, last_lines
 from app.core.evidence import find_evidence
 from app.core.job import STARTING, Source
-from app.core.policy import Role
 from app.core.pull import Check, Pull
-from app.core.repo_config import RepoConfig
 from app.core.run import Conclusion, Failure, Run
 from app.core.sanitize import disarm, plain
-from app.runs.admit import let_in, role_of
+from app.runs.admit import check_has_role, let_in
 from app.runs.failed_checks import find_looks, pass_on
 from app.runs.money import reserve
+from app.runs.who import role_of
 from app.runs.work import Work
 
 PATIENCE: Final = timedelta(minutes=45)
@@ -194,8 +192,7 @@ async def _let_in(work: Work, pull: Pull) -> int:
     asker, fixes = await _before(work)
     asked = asker.job if asker is not None else work.run.job
     role = await role_of(work, asked)
-    if role is Role.NONE:
-        policy.admit(asked.sender.login, role, RepoConfig().roles)
+    check_has_role(asked, role)
     await let_in(work, role, pull)
     return fixes
 

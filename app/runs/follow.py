@@ -16,6 +16,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from app.core.authorization import Action
 from app.core.errors import GitHubError, UserError
 from app.core.escape import code
 from app.core.job import Heard, Job, Mode, Source, Verb
@@ -141,7 +142,7 @@ async def _take_in(work: Work) -> list[Job]:
     queued = work.ports.store.runs_of(job.repo, number=job.number, status=Status.QUEUED)
     waiting = [run async for run in queued if run.id != job.id and run.job.can_be_heard]
     for run in sorted(waiting, key=lambda run: run.job.created_at)[: MAX_HEARD - len(work.run.heard)]:
-        if await may(work, run.job.sender):
+        if await may(work, run.job.sender, Action.STEER):
             held = await take_up(work.ports, work.options, run.id)
             if held is not None:
                 await _hear(work, held)

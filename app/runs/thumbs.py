@@ -11,14 +11,16 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from app.core.authorization import Action, authorize
 from app.core.errors import OutsideError, StoreError
 from app.core.job import Command, Job, Person, Source, Verb, job_id
 from app.core.policy import Role
 from app.core.ports import GitHub, Ports
 from app.core.pull import Thumb
+from app.core.repo_config import RepoConfig
 from app.core.run import Run
 from app.runs.approval import FIRST_LOOK, is_waiting
-from app.runs.who import is_let, read_config_if_sound
+from app.runs.who import read_config_if_sound
 
 log = logging.getLogger(__name__)
 
@@ -63,18 +65,18 @@ async def _look(ports: Ports, run: Run, posted_at: datetime) -> bool:
         ]
         unknown = [thumb for thumb in given if not await ports.store.is_passed_over(thumb.id)]
         for thumb in unknown[:MAX_PEOPLE]:
-            if await _may_start(ports, github, thumb.person):
+            if await _may_approve(ports, github, thumb.person):
                 return await _approve(ports, github, run, thumb)
             await ports.store.pass_over_reaction(thumb.id)
     return False
 
 
-async def _may_start(ports: Ports, github: GitHub, person: Person) -> bool:
-    """May this person start work here? The job's admission asks again, and says what is wrong with the file."""
+async def _may_approve(ports: Ports, github: GitHub, person: Person) -> bool:
+    """May this person approve plans here? The job's admission asks again, and says what is wrong with the file."""
     role = await github.permission(person)
-    if role in {Role.ADMIN, Role.NONE}:
-        return role is Role.ADMIN
-    return is_let(person, role, await read_config_if_sound(ports, github))
+    is_clear = role in {Role.ADMIN, Role.NONE} and not person.is_bot  # the file cannot change it
+    config = RepoConfig() if is_clear else await read_config_if_sound(ports, github)
+    return authorize(person, Action.APPROVE, role, config).is_allowed
 
 
 async def _approve(ports: Ports, github: GitHub, run: Run, thumb: Thumb) -> bool:

@@ -17,12 +17,12 @@ from dataclasses import replace
 from typing import Final
 
 from app.core.errors import OutsideError, StoreError
-from app.core.policy import Role
 from app.core.ports import Ports
 from app.core.records import QueueNotice, Reason, Store, Waiting
 from app.core.redact import Redactor
 from app.core.run import SETTLE_S, Run, Stage, Status
 from app.runs.lease import LEASE_S
+from app.runs.who import may_start
 from app.runs.work import Options, draw
 from app.text.comment import render_place
 
@@ -125,7 +125,8 @@ async def _draw(ports: Ports, options: Options, run: Run, waiting: Waiting, befo
         asyncio.timeout(DRAW_S + unsure_s),
         ports.github.open(run.job.installation_id, run.job.repo, unsure_s=unsure_s) as github,
     ):
-        if await github.permission(run.job.sender) in {Role.NONE, Role.READ}:
+        role = await github.permission(run.job.sender)
+        if not await may_start(ports, run.job.repo, run.job.sender, role):
             return None
         shown = replace(run, message=render_place(waiting, run.job), comment_id=before.comment_id if before else None)
         return await draw(github, options, Redactor(ports.secrets), shown)

@@ -4,10 +4,11 @@ import logging
 from datetime import timedelta
 from typing import Final
 
-from app.core import known, policy, repo_config
+from app.core import known, repo_config
+from app.core.authorization import Action, Decision, authorize
 from app.core.errors import ParseError, Refused, UserError
 from app.core.escape import code
-from app.core.job import Person, Source
+from app.core.job import Job, Person, Source, Verb
 from app.core.policy import Role
 from app.core.ports import GitHub, Ports
 from app.core.repo_config import RepoConfig
@@ -64,7 +65,7 @@ async def is_heard(work: Work) -> bool:
     except UserError as error:
         log.info("a bot asks, and the repository's file cannot be read", extra={"reason": str(error)})
         return False
-    return _is_named(job.sender, config)
+    return authorize(job.sender, Action.ASK, Role.NONE, config).is_allowed
 
 
 async def check(work: Work, role: Role) -> None:
@@ -73,8 +74,8 @@ async def check(work: Work, role: Role) -> None:
     Raises:
         Refused: no.
     """
-    _check_sender(work, role, work.config)
     job = work.run.job
+    authorize(job.sender, action_of(job), role, work.config).check()
     if job.sender.id:
         await work.ports.store.note(known.name_of_member(job.installation_id, job.sender.id), "1")
     _check_label(work)
@@ -83,37 +84,44 @@ async def check(work: Work, role: Role) -> None:
         await work.progress.save(is_muted=False)
 
 
-async def check_word(work: Work, role: Role) -> None:
-    """May a sender of this role stop somebody's run, or add to its dollars? A file with a mistake stops nobody.
-
-    Raises:
-        Refused: no.
-    """
-    _check_sender(work, role, await read_config_if_sound(work.ports, work.github))
+async def decide(work: Work, action: Action) -> Decision:
+    """May the sender do this to a run that somebody else may have started? By the file as it stands; one with a mistake
+    counts as none."""
+    config = await read_config_if_sound(work.ports, work.github)
+    return authorize(work.run.job.sender, action, await role_of(work), config)
 
 
-def _check_sender(work: Work, role: Role, config: RepoConfig) -> None:
-    sender = work.run.job.sender
-    if not is_let(sender, role, config):
-        policy.admit(sender.login, role, config.roles)
+async def may(work: Work, person: Person, action: Action = Action.START) -> bool:
+    """May somebody else than the sender do this in this run's thread? The configuration is read."""
+    role = Role.NONE if person.is_bot else await work.github.permission(person)
+    return authorize(person, action, role, work.config).is_allowed
 
 
-async def may(work: Work, person: Person) -> bool:
-    """May somebody else than the sender say what this run does? Its configuration is read."""
-    if person.is_bot:
-        return _is_named(person, work.config)
-    return is_let(person, await work.github.permission(person), work.config)
+async def may_start(ports: Ports, repo: str, person: Person, role: Role) -> bool:
+    """May this person, of this role, start runs, by the file as a worker last read it? Costs no call to GitHub."""
+    own = known.decode(await ports.store.recall(known.name_of(repo)))
+    return authorize(person, Action.START, role, own).is_allowed
 
 
-def is_let(person: Person, role: Role, config: RepoConfig) -> bool:
-    """Does the repository's file let this account, of this role, have the bot work? Admins always may."""
-    return role is Role.ADMIN or _is_named(person, config) or role.value in set[str](config.roles)
+async def role_of(work: Work, asked: Job | None = None) -> Role:
+    """The role of this job's sender, or of another's; an operator who came through the API or the command line has them
+    all. A bot has none: it may what the file lets it."""
+    job = asked or work.run.job
+    if job.sender.is_bot:
+        return Role.NONE
+    if job.source in (Source.API, Source.LOCAL) and not job.sender.id:
+        return Role.ADMIN
+    return await work.github.permission(job.sender)
 
 
-def _is_named(sender: Person, config: RepoConfig) -> bool:
-    """Does the repository's file name this account among those that may?"""
-    named = config.bots if sender.is_bot else config.people
-    return sender.login.casefold() in {login.casefold() for login in named}
+def action_of(job: Job) -> Action:
+    """What somebody does who has a run started or continued."""
+    match job.command.verb:
+        case Verb.APPROVE:
+            return Action.APPROVE
+        case Verb.BUDGET:
+            return Action.ADD_BUDGET
+    return Action.START
 
 
 def _check_label(work: Work) -> None:

@@ -19,7 +19,9 @@ from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from app.core.authorization import Action, authorize
 from app.core.job import ID_SEPARATOR, Person
+from app.core.known import Known
 from app.core.links import opens, opens_setup, sign
 from app.core.policy import Role
 from app.core.ports import Clock
@@ -37,7 +39,6 @@ KNOWN_S: Final = 5.0
 OPERATOR: Final = Person("operator")
 
 _MAX_KNOWN: Final = 1_000
-_RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +71,16 @@ class Access:
         """
         if opens(self.link_secret, job_id, request.query_params.get("key", "")):
             return None
-        return await self._person(request, _repo_of(job_id), Role.READ)
+        return (await self._viewer(request, repo_of(job_id)))[0]
 
-    async def writer(self, request: Request, job_id: str) -> Person:
-        """Who tells this run something. A link is not enough, nor is a cookie.
-
-        Raises:
-            HTTPException: 401, 403 for a reader, or 404.
-        """
-        return await self._person(request, _repo_of(job_id), Role.WRITE)
-
-    async def starter(self, request: Request, repo: str) -> Person:
-        """Who starts a run on `repo`, which need not be one that this deployment knows.
+    async def sender(self, request: Request, repo: str) -> tuple[Person, Role]:
+        """Who wants something done in `repo`, which need not be one that this deployment knows, and their role there.
+        A link is not enough, nor is a cookie. Whether they may is for `core/authorization.py` to say.
 
         Raises:
-            HTTPException: 401, 403 for a reader, or 404.
+            HTTPException: 401, or 404 for who may not even see it.
         """
-        return await self._person(request, repo, Role.WRITE)
+        return await self._viewer(request, repo)
 
     def check_token(self, request: Request) -> None:
         """See that there is a token at all, before a stranger's body is read.
@@ -107,7 +101,7 @@ class Access:
         if not repo and not self.is_operator(request):
             token_of(request)
             raise HTTPException(400, "Say which repository: ?repo=owner/name.")
-        return await self._person(request, repo, Role.READ)
+        return (await self._viewer(request, repo))[0]
 
     def operator(self, request: Request) -> Person:
         """The operator, by token.
@@ -151,15 +145,13 @@ class Access:
     def _signature(self, purpose: str, expires_at: str) -> str:
         return sign(self.link_secret, purpose, f"{self.operator_sha256}\0{expires_at}")
 
-    async def _person(self, request: Request, repo: str, need: Role) -> Person:
+    async def _viewer(self, request: Request, repo: str) -> tuple[Person, Role]:
         if self.is_operator(request):
-            return OPERATOR
+            return OPERATOR, Role.ADMIN
         person, role = await self._role(request, repo)
-        if _RANKS[role] < _RANKS[Role.READ]:
+        if not authorize(person, Action.VIEW, role, Known()).is_allowed:
             raise HTTPException(404, "There is no such run, or you may not see it.")
-        if _RANKS[role] < _RANKS[need]:
-            raise HTTPException(403, f"This needs the {need} role on {repo}; yours is {role}.")
-        return person
+        return person, role
 
     async def _role(self, request: Request, repo: str) -> tuple[Person, Role]:
         token = token_of(request)
@@ -205,7 +197,7 @@ def _unauthorized() -> HTTPException:
     return HTTPException(401, detail, {"WWW-Authenticate": 'Bearer realm="vibecoder"'})
 
 
-def _repo_of(job_id: str) -> str:
+def repo_of(job_id: str) -> str:
     """The repository that an id names, so that nothing has to be looked up before the token is checked."""
     owner, _, rest = job_id.partition(ID_SEPARATOR)
     name, separator, _ = rest.partition(ID_SEPARATOR)

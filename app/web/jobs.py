@@ -18,7 +18,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.core import known
+from app.core.authorization import Action, authorize
 from app.core.job import Command, Job, Mode, Person, Source, Verb, canonical_id, job_id
+from app.core.policy import Role
 from app.core.ports import Clock
 from app.core.records import Queue, Store
 from app.core.refs import is_branch
@@ -66,7 +69,7 @@ class Asked(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """The endpoints. Reading needs the READ role on the run's repository, starting WRITE on the one it names."""
+    """The endpoints. Who may read and start is for `core/authorization.py` to say."""
 
     queue: Queue
     store: Store
@@ -125,7 +128,8 @@ class Jobs:
     async def _put(self, request: Request, mode: Mode) -> Response:
         self.access.check_token(request)
         asked = await read_json(request, Asked)
-        sender = await self.access.starter(request, asked.repo)
+        sender, role = await self.access.sender(request, asked.repo)
+        await check_may(self.store, asked.repo, sender, role, Action.START)
         verb = Verb.PLAN if mode is Mode.PLAN else Verb.START
         command = Command(verb, instruction=asked.request, base=asked.base)
         key = request.headers.get("idempotency-key") or await self._key(sender, asked.repo, command)
@@ -160,6 +164,18 @@ class Jobs:
         if (run.job.command, run.job.mode) != (job.command, job.mode):
             raise HTTPException(422, "This Idempotency-Key was used for another request.")
         return run
+
+
+async def check_may(store: Store, repo: str, person: Person, role: Role, action: Action) -> None:
+    """May they do this, by the repository's file as a worker last read it? For jobs a worker asks again.
+
+    Raises:
+        HTTPException: 403.
+    """
+    rules = known.decode(await store.recall(known.name_of(repo)))
+    decision = authorize(person, action, role, rules)
+    if not decision.is_allowed:
+        raise HTTPException(403, decision.reason)
 
 
 async def load(store: Store, name: str) -> Run:

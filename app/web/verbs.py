@@ -12,14 +12,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.core.authorization import Action, stopping
 from app.core.commands import MAX_ADD_USD
 from app.core.job import Command, Job, Person, Verb, canonical_id, tap
 from app.core.ports import Clock
 from app.core.records import Queue, Signal, Store
 from app.core.run import Conclusion, Run, Status
 from app.text.comment import standing
-from app.web.access import Access
-from app.web.jobs import load
+from app.web.access import Access, repo_of
+from app.web.jobs import check_may, load
 from app.web.status import Documents
 from app.web.wire import as_json, read_json
 
@@ -34,7 +35,7 @@ class More(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Verbs:
-    """The endpoints. They need the WRITE role on the run's repository, or the operator's token."""
+    """The endpoints. Who may is for `core/authorization.py` to say."""
 
     queue: Queue
     store: Store
@@ -53,18 +54,18 @@ class Verbs:
         return [Route(f"/api/jobs/{{job_id:path}}/{verb}", tell, methods=["POST"]) for verb, tell in told.items()]
 
     async def approve(self, request: Request) -> Response:
-        person, run = await self._run(request)
+        person, run = await self._run(request, Action.APPROVE)
         problem = "" if run.needs == "approval" else f"No plan waits for approval in this run. {standing(run)}"
         return await self._put(request, run, person, Command(Verb.APPROVE), problem)
 
     async def retry(self, request: Request) -> Response:
-        person, run = await self._run(request)
+        person, run = await self._run(request, Action.START)
         problem = "" if run.may_go_on else f"There is nothing to go on with. {standing(run)}"
         return await self._put(request, run, person, Command(Verb.RETRY), problem)
 
     async def add(self, request: Request) -> Response:
         """Two more dollars while it is at work, or to go on with."""
-        person, run = await self._run(request)
+        person, run = await self._run(request, Action.ADD_BUDGET)
         more = await read_json(request, More)
         is_open = run.conclusion is None
         problem = "" if is_open or run.may_go_on else f"No run waits for money here. {standing(run)}"
@@ -72,11 +73,11 @@ class Verbs:
 
     async def open(self, request: Request) -> Response:
         """Open the pull request now, from what an ended run left on its branch."""
-        person, run = await self._run(request)
+        person, run = await self._run(request, Action.START)
         return await self._put(request, run, person, Command(Verb.RETRY, hands_over=True), _why_not_opened(run))
 
     async def stop(self, request: Request) -> Response:
-        person, run = await self._run(request)
+        person, run = await self._run(request, Action.STOP)
         if run.status is Status.COMPLETED:
             raise HTTPException(409, f"The run has already ended: {run.conclusion}.")
         await self.store.signal(run.id, Signal("stop", by=person.login))
@@ -84,10 +85,18 @@ class Verbs:
             await self.queue.put(Run(self._job(run, person, Command(Verb.STOP), f"{run.id} stop {run.attempt}")))
         return as_json(self.documents.show_progress(run), 202)
 
-    async def _run(self, request: Request) -> tuple[Person, Run]:
+    async def _run(self, request: Request, action: Action) -> tuple[Person, Run]:
+        """Who asks, and of which run.
+
+        Raises:
+            HTTPException: 401, 403 or 404.
+        """
         name = canonical_id(request.path_params["job_id"])
-        person = await self.access.writer(request, name)
-        return person, await load(self.store, name)
+        person, role = await self.access.sender(request, repo_of(name))
+        run = await load(self.store, name)
+        wanted = stopping(run.job.sender, person) if action is Action.STOP else action
+        await check_may(self.store, run.job.repo, person, role, wanted)
+        return person, run
 
     async def _put(self, request: Request, run: Run, person: Person, command: Command, problem: str) -> Response:
         """Queue the job, unless it is known: then its run is the answer, whatever became of the first one.

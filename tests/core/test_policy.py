@@ -5,7 +5,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.core.errors import Refused
-from app.core.policy import ABSENT, EXECUTABLE, REGULAR, SYMLINK, Caps, Change, Role, admit, inspect
+from app.core.policy import ABSENT, EXECUTABLE, REGULAR, SYMLINK, Caps, Change, inspect
 from app.core.protected import list_held
 from app.core.redact import OWN, Redactor
 
@@ -357,14 +357,6 @@ def test_a_hostile_file_costs_little(piece: bytes) -> None:
 def test_floods_are_refused(changes: tuple[Change, ...], words: str) -> None:
     with pytest.raises(Refused, match=words):
         inspect(changes, caps=Caps(files=3, binary_files=2, file_bytes=10, total_bytes=15))
-
-
-def test_who_may_not_is_told_who_may() -> None:
-    admit("ada", Role.WRITE, ("write", "admin"))
-    with pytest.raises(
-        Refused, match="`@eve` has the role `read` here, and I work for people with one of: write, admin"
-    ):
-        admit("eve", Role.READ, ("write", "admin"))
 
 
 def test_a_submodule_is_held_back_with_what_takes_its_place() -> None:

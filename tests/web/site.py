@@ -80,7 +80,8 @@ class GitHubUsers:
         login = token.get_secret_value()
         if login not in self.roles:
             return None
-        return Person(login, 1), self.roles[login] if repo == "acme/greeter" else Role.NONE
+        person = Person(login, 1 + list(self.roles).index(login))
+        return person, self.roles[login] if repo == "acme/greeter" else Role.NONE
 
     async def head(self, token: SecretStr, repo: str, branch: str) -> str | None:
         if token.get_secret_value() == "reader":
@@ -95,7 +96,7 @@ class Site:
         self.store = Shelf()
         self.queue = MemoryQueue(self.store)
         self.clock = HandClock()
-        self.users = GitHubUsers({"reader": Role.READ, "writer": Role.WRITE, "stranger": Role.NONE})
+        self.users = GitHubUsers({"ada": Role.READ, "reader": Role.READ, "writer": Role.WRITE, "stranger": Role.NONE})
         self.access = Access(self.clock, SECRET, digest_of(SecretStr(TOKEN)), self.users.role, self.users.head)
         self.app: ASGIApp = create_app(
             queue=self.queue, store=self.store, clock=self.clock, access=self.access, options=options or WebOptions()

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from app.core import known
 from app.core.job import Command, Source, Verb
+from app.core.known import Known
 from app.core.records import Signal
 from app.core.run import Conclusion, Run, Status
 from tests.web.sample import ID, at_work, ended, failed, queued
@@ -52,7 +54,7 @@ async def test_a_tap_is_a_job_in_the_runs_thread(
     assert (status, made) == (202, run.id)
     assert (job.command, job.about, job.source) == (command, ID, Source.API)
     assert (job.number, job.installation_id, job.title) == (12, 7, about.job.title)
-    assert (job.sender.login, job.sender.id) == ("writer", 1)
+    assert (job.sender.login, job.sender.id) == ("writer", 3)
     assert job.comment_id is None, "nobody's comment is reacted to"
 
 
@@ -125,3 +127,28 @@ async def test_what_waits_is_stopped_by_a_worker() -> None:
     assert await site.store.signals(ID) == (Signal("stop", by="operator"),)
     job = (await queued_beside(site)).job
     assert (job.command.verb, job.about) == (Verb.STOP, ID)
+
+
+@pytest.mark.parametrize(
+    ("login", "may", "may_stop"),
+    [("writer", 403, 403), ("reader", 202, 202), ("ada", 403, 202), ("stranger", 404, 404)],
+    ids=["role that the file does not name", "named", "started it", "named, without a role"],
+)
+async def test_a_tap_is_let_in_by_the_repositorys_file(login: str, may: int, may_stop: int) -> None:
+    """As a comment is: the API had rules of its own."""
+    rules = Known(roles=("maintain",), people=("Reader", "stranger"))
+    for verb, about, expected in (
+        ("approve", WAITS, may),
+        ("retry", failed(), may),
+        ("budget", failed(), may),
+        ("pull-request", STOPPED, may),
+        ("stop", at_work(), may_stop),
+    ):
+        site = Site()
+        await site.store.note(known.name_of("acme/greeter"), known.encode(rules))
+        await site.has(about)
+        tapped = await site.ask(f"/api/jobs/{ID}/{verb}", bearer(login), method="POST", json={"usd": 2})
+        assert tapped.status_code == expected, verb
+        assert len(await site.store.signals(ID)) == (verb == "stop" and expected == 202)
+    asked = {"repo": "acme/greeter", "request": "Say hello"}
+    assert (await site.ask("/api/jobs", bearer(login), method="POST", json=asked)).status_code == may
