@@ -20,7 +20,7 @@ from rich.markdown import Markdown
 from rich.panel import Panel
 
 from app import wiring
-from app.core.errors import PutOff, UserError
+from app.core.errors import RetryLater, UserError
 from app.core.job import Command, Job, Mode, Person, Source, Verb, job_id
 from app.core.ports import Ports
 from app.core.records import Store
@@ -82,9 +82,9 @@ async def _carry_out_patiently(ports: Ports, settings: Settings, run_id: str, co
     while True:
         try:
             await carry_out(ports, options_of(settings), run_id)
-        except PutOff as wait:
-            console.print(f"[yellow]{wait}[/] I try again in {wait.after_s:.0f} s. Ctrl-C ends it.", highlight=False)
-            await ports.clock.sleep(wait.after_s)
+        except RetryLater as wait:
+            console.print(f"[yellow]{wait}[/] I try again in {wait.delay_s:.0f} s. Ctrl-C ends it.", highlight=False)
+            await ports.clock.sleep(wait.delay_s)
         else:
             return
 

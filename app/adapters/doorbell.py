@@ -29,7 +29,7 @@ from redis.exceptions import RedisError
 
 from app.adapters import keys
 from app.adapters.connection import ANSWER_S, Patience, Word, explain, let_timeouts_expire, open_pool, read_script
-from app.core.errors import PutOff, StoreError
+from app.core.errors import RetryLater, StoreError
 from app.core.records import Caps
 
 ARQ_VERSION: Final = "0.28.0"
@@ -249,8 +249,8 @@ def worker(
         (job_id,) = args
         try:
             await carry_out(job_id)
-        except PutOff as wait:
-            raise at_work.later(job_id, wait.after_s, works=wait.works, steps_aside=wait.steps_aside) from wait
+        except RetryLater as wait:
+            raise at_work.later(job_id, wait.delay_s, works=wait.works, steps_aside=wait.steps_aside) from wait
         except StoreError as error:
             logger.warning("%s is tried again: %s", job_id, error)
             raise at_work.later(job_id, AGAIN_S) from error

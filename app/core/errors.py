@@ -9,20 +9,19 @@
     │   ├── TakenAway        the repository was archived, the App uninstalled, and the like
     │   └── Withdrawn        a role was taken away, the issue or pull request closed, the branch deleted
     ├── LeaseLost            another worker carries this run now; this one may write nothing more
-    ├── PutOff               another system is away; the run goes on later, where it stopped
-    ├── NotYet               what the run waits for takes its time; it looks again later
+    ├── RetryLater           the run waits, for another system or for what it asked for, and goes on where it stopped
+    ├── StoreError           Redis is away or does not answer: nothing can be recorded, and the job is repeated
     ├── ParseError           a text is not what it should be; whoever asked says so where it belongs
     │   └── ParserStopped    reading it crashed the parser or passed its limits
     └── OutsideError         another system failed; one line, with what to try next
         ├── GitHubError      carries the HTTP status and, when GitHub named one, the wait
-        │   ├── HeadMoved    the branch is not where the commit expected it
-    │   ├── PermissionMissing  the App has not the permission for this; names it and who can grant it
-        │   └── RepositoryGone  archived, deleted, moved, or out of the App's sight
+        │   ├── HeadMoved          the branch is not where the commit expected it
+        │   ├── PermissionMissing  the App has not the permission for this; names it and who can grant it
+        │   └── RepositoryGone     archived, deleted, moved, or out of the App's sight
         ├── ModelError
         ├── SandboxError     the machine or its vendor failed, or there never was one
         │   └── SandboxGone  it does not exist any more, nor does what was in it
-        ├── RepoError        git on the host failed
-        └── StoreError       Redis is away or does not answer
+        └── RepoError        git on the host failed
 
 Anything else that reaches the runner is a bug.
 """
@@ -83,30 +82,22 @@ class LeaseLost(VibecoderError):
     """The store refused a write because another worker holds the run."""
 
 
-class PutOff(VibecoderError):
-    """The run waits for another system. Whoever took its job takes it again after `after_s` seconds.
+class RetryLater(VibecoderError):
+    """The run cannot go on now; whoever took its job takes it again after `delay_s` seconds. `str()` is the reason.
 
-    Others of its thread wait for it meanwhile, unless it `steps_aside`. With `works`, a job that seemed to want an
-    answer only waits in line from now on.
+    It holds no worker meanwhile. Other runs of its thread wait for it, unless it `steps_aside`. With `works`, a job
+    that seemed to want only an answer counts as work from now on and waits for its turn.
     """
 
-    def __init__(self, message: str, after_s: float, *, works: bool = False, steps_aside: bool = False) -> None:
-        super().__init__(message)
-        self.after_s = after_s
+    def __init__(self, reason: str, delay_s: float, *, works: bool = False, steps_aside: bool = False) -> None:
+        super().__init__(reason)
+        self.delay_s = delay_s
         self.works = works
         self.steps_aside = steps_aside
 
 
-class NotYet(VibecoderError):
-    """What the run waits for has not happened yet. It looks again after `after_s` seconds, holding no worker.
-
-    With `works` it waits for its turn: what seemed to want an answer only turned out to be work.
-    """
-
-    def __init__(self, message: str, after_s: float, *, works: bool = False) -> None:
-        super().__init__(message)
-        self.after_s = after_s
-        self.works = works
+class StoreError(VibecoderError):
+    """Redis is away, frozen or full. The job is repeated from what was recorded last; nothing else can be done."""
 
 
 class ParseError(VibecoderError):
@@ -182,7 +173,3 @@ class SandboxGone(SandboxError):
 
 class RepoError(OutsideError):
     """Git on the host failed: no such ref, no access, a damaged object."""
-
-
-class StoreError(OutsideError):
-    """Redis is away, frozen or full."""

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final, TypeAlias
 
-from app.core.errors import GitHubError, NotYet, OutsideError, RepositoryGone
+from app.core.errors import GitHubError, OutsideError, RepositoryGone, RetryLater
 from app.core.escape import code, last_lines
 from app.core.evidence import find_evidence
 from app.core.job import STARTING, Source
@@ -56,7 +56,7 @@ async def look_into(work: Work) -> Ending | None:
     """Find out what is to be done; None: go on with the stages, what fails is told to the model.
 
     Raises:
-        NotYet: a check was asked to run again and has not ended.
+        RetryLater: a check was asked to run again and has not ended.
         Refused, UserError, LimitReached: as when somebody asks for work.
     """
     run = work.run
@@ -91,7 +91,7 @@ async def _look(work: Work, pull: Pull) -> Ending | None:
     halted = await _tell_halted(work, pull, looks)
     all_failed = [check for check in await work.github.pulls.checks(pull.head_sha) if check.is_failed]
     if not all_failed and not halted and work.ports.clock.now() - work.run.job.created_at < LISTED_WITHIN:
-        raise NotYet("GitHub to list the checks", work.options.intervals.check_list_s)
+        raise RetryLater("GitHub to list the checks", work.options.intervals.check_list_s, steps_aside=True)
     seen = {number for look in looks for number in look.diagnosis.seen}
     failed = [check for check in all_failed if check.id not in seen]
     if not failed or not work.config.ci_fix_attempts:
@@ -133,7 +133,7 @@ async def _ask_again(work: Work, pull: Pull, failed: list[Check]) -> Ending | No
     diagnosis = replace(work.run.diagnosis, failed=tuple(failed[:MAX_CHECKS]), asked=tuple(asked), asked_at=now)
     await work.progress.save(diagnosis=diagnosis)
     if asked:
-        raise NotYet("the checks run again", work.options.intervals.rerun_s)
+        raise RetryLater("the checks run again", work.options.intervals.rerun_s, steps_aside=True)
     return await _mend(work, pull, failed, "and could not be run again")
 
 
@@ -147,8 +147,8 @@ async def _look_again(work: Work, pull: Pull) -> Ending | None:
         again = [each for each in current if _key(each) == _key(check)]
         if check.id in said.asked and (not again or any(each.id == check.id or not each.conclusion for each in again)):
             if waited < PATIENCE:
-                least_s = work.options.intervals.rerun_s
-                raise NotYet("the checks run again", min(LONGEST_S, max(least_s, waited.total_seconds() / 4)))
+                delay_s = min(LONGEST_S, max(work.options.intervals.rerun_s, waited.total_seconds() / 4))
+                raise RetryLater("the checks run again", delay_s, steps_aside=True)
             again = []
         has_passed = check.id in said.asked and again and all(each.conclusion in _PASSED for each in again)
         if has_passed:

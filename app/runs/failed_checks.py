@@ -12,7 +12,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime
 
-from app.core.errors import GitHubError, StoreError
+from app.core.errors import GitHubError
 from app.core.job import Job, Person, Source, job_id
 from app.core.ports import GitHub, Ports
 from app.core.records import Store
@@ -47,8 +47,6 @@ async def look_once_open(work: Work) -> None:
         if not is_told and not any(suite.is_halted for suite in await pulls.suites(run.head_sha)):
             return
         sender = Person(await work.github.login(), 0, is_bot=True)
-    except StoreError:
-        raise
     except GitHubError as error:
         log.warning("checks not looked at", extra={"reason": str(error)})
         return

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Final, TypeAlias
 from uuid import uuid4
 
-from app.core.errors import OutsideError
+from app.core.errors import OutsideError, StoreError
 from app.core.ports import Ports
 from app.core.run import Status
 from app.runs.redelivery import ask_again
@@ -56,9 +56,10 @@ async def _repeat(ports: Ports, recover: Round, *, at_start: Round | None = None
         try:
             await now(ports)
             now = recover
-        except OutsideError as error:
+        except (OutsideError, StoreError) as error:
             log.warning("recovery put off", extra={"reason": str(error)})
-            wait_s = max(wait_s, error.retry_after_s or 0.0)
+            asked_s = error.retry_after_s if isinstance(error, OutsideError) else None
+            wait_s = max(wait_s, asked_s or 0.0)
         await ports.clock.sleep(wait_s)
 
 

@@ -2,8 +2,9 @@
 
     UserError     → skipped (before the sandbox) or failure, posted as written
     LimitReached  → timed_out; what is done is published and handed over in a draft
-    NotYet        → put off; what it waits for takes its time
-    OutsideError  → put off when it may pass, and taken up where it stopped; else failure, one line
+    RetryLater    → passed on to the queue: what the run waits for takes its time
+    OutsideError  → RetryLater when it may pass; else failure, one line
+    StoreError    → passed on to the queue: nothing can be recorded either
     Stopped       → cancelled; what is done stays on the branch. Also a begun run whose repository is gone
     LeaseLost     → nothing: another worker tells the story
     cancelled     → handed back to the queue (a deploy)
@@ -16,7 +17,6 @@ import asyncio
 import errno
 import logging
 from contextlib import suppress
-from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -24,13 +24,10 @@ from app.core.errors import (
     CommandFailed,
     LeaseLost,
     LimitReached,
-    NotYet,
     OutsideError,
-    PutOff,
     Refused,
     RepositoryGone,
-    SandboxError,
-    SandboxGone,
+    RetryLater,
     Stopped,
     StoreError,
     TakenAway,
@@ -56,27 +53,24 @@ from app.runs.money import grant
 from app.runs.open_branch import open_branch
 from app.runs.publish import publish
 from app.runs.pull_request import open_pull_request
+from app.runs.retry import MAX_WAITS, hand_back, keep_count, pause, put_off
 from app.runs.thread import take_comment
 from app.runs.waiting import take_up
 from app.runs.who import is_heard
 from app.runs.work import Options, Work, open_work
-from app.text.render import clock_time
 
 log = logging.getLogger(__name__)
 
 MAX_LOST_WORKERS: Final = 3
-MAX_WAITS: Final = 20
-"""In a row with the usual intervals, some 80 minutes; then the run fails."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-HAND_BACK_S: Final = 5.0
-SHOW_WAIT_S: Final = 5.0
 
 
 async def carry_out(ports: Ports, options: Options, job_id: str) -> None:
     """Carry a queued job out, or go on with one whose worker died. Does nothing for a run that is held or completed.
 
     Raises:
-        PutOff: another system is away; call this again later.
+        RetryLater: call this again after its delay.
+        StoreError: Redis is away; call this again.
     """
     run = await take_up(ports, options, job_id)
     if run is None:
@@ -97,14 +91,15 @@ async def _carry_out(work: Work) -> None:
     try:
         await _carry_to_its_end(work)
     except StoreError:
-        await _keep_count(work)
+        await keep_count(work)
         raise
     except OutsideError as error:
-        raise await _put_off(work, error) from error
-    except NotYet as wait:
-        raise await _pause(work, wait) from wait
+        raise await put_off(work, error) from error
+    except RetryLater as wait:
+        await pause(work, wait)
+        raise
     except asyncio.CancelledError:
-        await _hand_back(work)
+        await hand_back(work)
         raise
     log.info("run ended", extra={"conclusion": work.run.conclusion, "usd": work.run.cost.usd})
 
@@ -120,90 +115,6 @@ async def _carry_to_its_end(work: Work) -> None:
         await hold(ports, run, _end_over_budget(work, limit), Beat(stop_on_signal(None), work.hold_on))
     except Stopped as stop:
         await hold(ports, run, end_stopped(work, str(stop)), Beat(stop_on_signal(None), work.hold_on))
-
-
-def _check(work: Work) -> None:
-    """May the run go on?
-
-    Raises:
-        LimitReached: its time is up.
-        OutsideError: this worker's disk is full.
-    """
-    work.progress.check_time()
-    if work.run.conclusion is None and (why := work.options.why_no_room()):
-        raise OutsideError(why, is_passing=True)
-
-
-async def _end_over_budget(work: Work, limit: LimitReached) -> None:
-    """A limit ended the run: what is there is handed over."""
-    await _hand_over(work)
-    await fail(work, Conclusion.TIMED_OUT, str(limit), kind=limit.kind)
-
-
-async def _put_off(work: Work, error: OutsideError) -> PutOff:
-    """Let the run wait for another system, its sandbox alive. A sandbox that is gone counts as a lost worker does, one
-    that cannot be reached does not; a final comment that is still to be posted stays as it is."""
-    run, now = work.run, work.ports.clock.now()
-    waits_s = work.options.intervals.outage_s
-    after_s = max(error.retry_after_s or 0.0, waits_s[min(run.waits, len(waits_s) - 1)])
-    is_in_order = not isinstance(error, SandboxGone)
-    wake_at = now + timedelta(seconds=after_s)
-    waiting = work.redactor.redact(f"Waiting until {clock_time(now, wake_at)}: {error}")
-    log.warning("run put off", extra={"reason": str(error), "after_s": after_s, "stage": run.stage})
-    await work.progress.save(
-        waits=run.waits + 1,
-        unsure_since=run.unsure_since and now,
-        handed_back=run.handed_back + is_in_order,
-        waited_s=run.waited_s + after_s,
-        wake_at=wake_at,
-        message=waiting if run.conclusion is None else run.message,
-    )
-    if work.machine is not None and is_in_order:
-        with suppress(SandboxError, TimeoutError):
-            async with asyncio.timeout(HAND_BACK_S):
-                await work.machine.keep_alive(after_s + work.options.sandbox_ttl_s)
-    await _show_wait(work)
-    return PutOff(str(error), after_s)
-
-
-async def _keep_count(work: Work) -> None:
-    """Redis did not answer, and this worker lives: where it answers again in time, none is counted as lost."""
-    run = work.run
-    if run.waits < MAX_WAITS:
-        with suppress(LeaseLost, StoreError):
-            await work.progress.save(waits=run.waits + 1, handed_back=run.handed_back + 1)
-
-
-async def _show_wait(work: Work) -> None:
-    """Say in the run's comment what it waits for, where it has one: before it was let in it says nothing. The comment
-    may be on the system that is away, so this is tried once and may fail."""
-    if work.run.conclusion is None and work.run.comment_id is not None:
-        with suppress(OutsideError, TimeoutError):
-            async with asyncio.timeout(SHOW_WAIT_S):
-                await work.progress.redraw(now=True)
-
-
-async def _pause(work: Work, wait: NotYet) -> PutOff:
-    """Let the run look again later: nothing went wrong, so no wait is counted, and the time is not its own. Whoever
-    asks for something in its thread meanwhile goes first."""
-    run = work.run
-    await work.progress.save(
-        handed_back=run.handed_back + 1,
-        waited_s=run.waited_s + wait.after_s,
-        wake_at=work.ports.clock.now() + timedelta(seconds=wait.after_s),
-        message=f"Waiting: {wait}",
-    )
-    return PutOff(str(wait), wait.after_s, works=wait.works, steps_aside=True)
-
-
-async def _hand_back(work: Work) -> None:
-    """Say that this attempt ended in order, as the worker is told to go; the sandbox stays for the next."""
-    log.info("run handed back", extra={"stage": work.run.stage})
-    with suppress(LeaseLost, StoreError, TimeoutError):
-        async with asyncio.timeout(HAND_BACK_S):
-            now = work.ports.clock.now()
-            unsure_since = work.run.unsure_since and now
-            await work.progress.save(handed_back=work.run.handed_back + 1, unsure_since=unsure_since)
 
 
 async def _attempt(work: Work) -> None:
@@ -224,8 +135,6 @@ async def _walk_ladder(work: Work) -> None:
         await _say_no(work, error)
     except LimitReached as limit:
         await _end_over_budget(work, limit)
-    except StoreError:
-        raise
     except OutsideError as error:
         if isinstance(error, RepositoryGone) and work.run.stages:
             raise TakenAway(str(error)) from error
@@ -233,7 +142,7 @@ async def _walk_ladder(work: Work) -> None:
             raise
         log.warning("run failed", extra={"reason": str(error), "stage": work.run.stage})
         await fail(work, Conclusion.FAILURE, str(error), kind="outside")
-    except (LeaseLost, NotYet, Stopped, asyncio.CancelledError):
+    except (LeaseLost, RetryLater, StoreError, Stopped, asyncio.CancelledError):
         raise
     except Exception as bug:
         log.exception("bug", extra={"stage": work.run.stage})
@@ -242,6 +151,24 @@ async def _walk_ladder(work: Work) -> None:
         raise
     else:
         await end(work, conclusion, message)
+
+
+def _check(work: Work) -> None:
+    """May the run go on?
+
+    Raises:
+        LimitReached: its time is up.
+        OutsideError: this worker's disk is full.
+    """
+    work.progress.check_time()
+    if work.run.conclusion is None and (why := work.options.why_no_room()):
+        raise OutsideError(why, is_passing=True)
+
+
+async def _end_over_budget(work: Work, limit: LimitReached) -> None:
+    """A limit ended the run: what is there is handed over."""
+    await _hand_over(work)
+    await fail(work, Conclusion.TIMED_OUT, str(limit), kind=limit.kind)
 
 
 async def _walk_with_room(work: Work) -> tuple[Conclusion, str]:
@@ -320,7 +247,7 @@ async def _answer_or_admit(work: Work) -> tuple[Conclusion, str] | None:
         if await grant_to_open(work):
             return Conclusion.NEUTRAL, "Answered"
         await work.progress.change(is_in_line=True, message="Waiting for its turn.")
-        raise NotYet("its turn", 0.0, works=True)
+        raise RetryLater("its turn", 0.0, works=True, steps_aside=True)
     await admit(work)
     if not work.run.job.is_addressed:
         await work.react("eyes")

@@ -27,7 +27,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.core import known
 from app.core.allowance import Allowance
-from app.core.errors import GitHubError, OutsideError, StoreError
+from app.core.errors import GitHubError, OutsideError
 from app.core.events import CommentCreated
 from app.core.job import STARTING, Command, Job, Source, Verb, job_id
 from app.core.ports import GitHub, Ports, Reader
@@ -249,8 +249,6 @@ async def _read_repo(go: _Sweep, github: GitHub, installation_id: int, place: Pl
     try:
         async with asyncio.timeout(REPO_S):
             jobs, etag = await _find_jobs(go, github, installation_id, place.since, kept.repos[github.repo])
-    except StoreError:
-        raise
     except (OutsideError, TimeoutError) as error:
         await _note_failure(github.repo, place, error)
         return

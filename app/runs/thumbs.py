@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from app.core.authorization import Action, authorize
-from app.core.errors import OutsideError, StoreError
+from app.core.errors import OutsideError
 from app.core.job import Command, Job, Person, Source, Verb, job_id
 from app.core.policy import Role
 from app.core.ports import GitHub, Ports
@@ -47,8 +47,6 @@ async def find_thumbs(ports: Ports, *, is_due: bool = False) -> int:
         await ports.store.remind(run_id, now + max(FIRST_LOOK, (now - posted_at) / 20))
         try:
             put += await _look(ports, run, posted_at)
-        except StoreError:
-            raise
         except OutsideError as error:
             log.warning("no look at a plan's reactions", extra={"job_id": run_id, "reason": str(error)})
     return put

@@ -59,8 +59,6 @@ async def show_waiting(ports: Ports, options: Options, shown: Mapping[str, str])
         try:
             if await _show(ports, options, each):
                 now[each.job_id] = _place(each)
-        except StoreError:
-            raise
         except (OutsideError, TimeoutError) as error:
             log.warning("place not shown", extra={"job_id": each.job_id, "reason": str(error)})
     return now

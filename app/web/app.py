@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import Lifespan
 
-from app.core.errors import OutsideError, UserError
+from app.core.errors import OutsideError, StoreError, UserError
 from app.core.ports import Clock
 from app.core.records import Queue, Store
 from app.text.page import render_problem, render_sign_in
@@ -115,6 +115,7 @@ def _put_together(
             HTTPException: _refuse,
             UserError: _decline,
             OutsideError: partial(_fail, redact=options.redact),
+            StoreError: partial(_fail, redact=options.redact),
             Exception: _apologise,
         },
         lifespan=lifespan,
@@ -139,7 +140,7 @@ def _decline(request: Request, error: Exception) -> Response:
 
 
 def _fail(request: Request, error: Exception, *, redact: Callable[[str], str]) -> Response:
-    """Answers an `OutsideError`: the store or GitHub is away."""
+    """Answers an `OutsideError` or a `StoreError`: GitHub or the store is away."""
     headers, detail = {"Retry-After": "5"}, redact(str(error))
     if _is_for_people(request):
         return HTMLResponse(render_problem("Not now", detail), 503, headers)

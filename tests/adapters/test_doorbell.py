@@ -21,7 +21,7 @@ from app.adapters.doorbell import IDLE_S, DoorbellWorker, worker
 from app.adapters.queue import ArqQueue
 from app.adapters.redis_server import EmbeddedRedis
 from app.adapters.store import RedisStore
-from app.core.errors import PutOff, StoreError
+from app.core.errors import RetryLater, StoreError
 from app.core.job import Command, Job, Person, Source, Verb
 from app.core.records import Caps, Reason, WorkerState
 from app.core.run import Run
@@ -303,7 +303,7 @@ async def test_a_job_put_off_starts_when_its_moment_comes_and_not_before(
     async def carry_out(job_id: str) -> None:
         starts.append(time.monotonic())
         if len(starts) == 1:
-            raise PutOff("GitHub is away.", 0.7)
+            raise RetryLater("GitHub is away.", 0.7)
 
     await queue.put(a_run())
     async with working(server, carry_out):
@@ -535,7 +535,7 @@ async def test_what_turns_out_to_be_work_waits_in_line(server: EmbeddedRedis, qu
         if job_id == of(2, verb=Verb.BUDGET).id:
             asked.append(job_id)
             if len(asked) == 1:
-                raise PutOff("its turn", 0.0, works=True)
+                raise RetryLater("its turn", 0.0, works=True)
         await work.carry_out(job_id)
 
     caps = Caps(per_repo=1)
