@@ -189,7 +189,7 @@ def _post(summary: str) -> Document:
     again = {"name": "Idempotency-Key", "in": "header", "description": "Names the request.", "schema": _TEXT}
     return {
         "summary": summary,
-        "description": "Needs the operator's token, or a GitHub user token with the write role on the repository. "
+        "description": "Needs the operator's token, or the token of a GitHub user who may. "
         "The same Idempotency-Key gives the same job; without one, so does the same request within a minute.",
         "parameters": [again],
         "requestBody": {"required": True, **_content("application/json", _ref("Asked"))},
@@ -224,7 +224,7 @@ def _tell(summary: str, answer: str, *, body: str = "") -> Document:
     asked = {"requestBody": {"required": True, **_content("application/json", _ref(body))}} if body else {}
     return {
         "summary": summary,
-        "description": "Needs the operator's token, or a GitHub user token with the write role on the repository. "
+        "description": "Needs the operator's token, or the token of a GitHub user who may. "
         "409 says why it makes no sense now.",
         "parameters": [] if answer == "Progress" else [again],
         **asked,
