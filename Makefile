@@ -10,11 +10,11 @@ ARGS ?=
 help:  ## say what can be made
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(VENV)/installed: requirements.txt pyproject.toml
+$(VENV)/installed: requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vibecoder needs Python 3.11 or newer; say make PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV), once" >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . >&2
 	@touch $@
 
@@ -46,9 +46,12 @@ faults: install  ## kill and break things in running deployments; ARGS names som
 demo: install  ## the main job, everything on loopback, the model scripted
 	@$(BIN)/vibecoder demo $(ARGS)
 
-lock:  ## renew requirements.txt (needs uv on PATH)
-	uv pip compile --quiet --all-extras --universal --generate-hashes --no-strip-extras --no-emit-index-url \
-		--no-emit-find-links --no-header --upgrade pyproject.toml --output-file requirements.txt
+COMPILE := uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url \
+	--no-emit-find-links --no-header --upgrade pyproject.toml
+
+lock:  ## renew requirements.txt, for running, and requirements-dev.txt (needs uv on PATH)
+	$(COMPILE) --output-file requirements.txt
+	$(COMPILE) --all-extras --constraint requirements.txt --output-file requirements-dev.txt
 
 clean:  ## remove what was installed and what the demo keeps
 	rm -rf $(VENV) .vibecoder

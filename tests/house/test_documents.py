@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from jinja2 import Environment, meta
 
 from app.core.commands import COMMANDS, parse
@@ -69,10 +70,20 @@ def test_procfile_and_compose_start_the_command_that_there_is() -> None:
     assert re.findall(r'command: \["vibecoder", "(\w+)"\]', compose) == ["web", "worker"]
 
 
-def test_the_lock_names_no_host_and_hashes_everything() -> None:
-    lock = (ROOT / "requirements.txt").read_text("utf-8")
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_a_lock_names_no_host_and_hashes_everything(name: str) -> None:
+    lock = (ROOT / name).read_text("utf-8")
     assert "://" not in lock
     assert not re.search(r"(?m)^-", lock)
     pinned = re.findall(r"(?m)^[a-z0-9][^\n]*==[^\n]*(?:\n[^\n]*)?", lock)
     assert pinned
     assert all("--hash=sha256:" in each for each in pinned)
+
+
+def test_what_runs_is_what_was_developed_with_and_nothing_more() -> None:
+    running, developing = (
+        set(re.findall(r"(?m)^[a-z0-9][^ \n]*==[^ \n]*", (ROOT / name).read_text("utf-8")))
+        for name in ("requirements.txt", "requirements-dev.txt")
+    )
+    assert running < developing
+    assert not [each for each in running if re.match("(pytest|mypy|ruff|hypothesis|hatchling|respx)", each)]
