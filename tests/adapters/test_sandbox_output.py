@@ -56,3 +56,17 @@ def test_a_report_says_that_time_ran_out() -> None:
 def test_anything_else_is_no_report() -> None:
     for printed in (b"", b"words\n", b"\ntoken", b"\ntoken 0 1 1\nx", b"\ntoken 0 2 2 0\nx", b"\ntoken x 0 0 0\n"):
         assert remote.report(printed, "token", 100) is None
+
+
+def test_whole_lines_are_kept() -> None:
+    lines = "".join(f"line {number:3}\n" for number in range(100))
+    text = CappedOutput.of(128, lines.encode()).text()
+    assert text == "".join(
+        ["line   0\n", "line   1\n", "line   2\n", "line   3\n", "[... 828 bytes left out ...]\n"]
+        + ["line  96\n", "line  97\n", "line  98\n", "line  99\n"]
+    )
+
+
+def test_a_line_that_is_most_of_what_there_is_is_cut() -> None:
+    text = CappedOutput.of(148, b"a\n" + b"b" * 500 + b"\nc").text()
+    assert text == "a\n" + "b" * 48 + "\n[... 404 bytes left out ...]\n" + "b" * 48 + "\nc"

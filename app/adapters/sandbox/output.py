@@ -5,7 +5,7 @@ from typing import Final
 
 from app.core.machine import CommandTimeout, ExecResult
 
-_MARKER: Final = "\n[... {} bytes left out ...]\n"
+_MARKER: Final = "[... {} bytes left out ...]\n"
 _MARKER_BYTES: Final = 48
 _CONTINUATION: Final = bytes(range(0x80, 0xC0))
 
@@ -53,14 +53,20 @@ class CappedOutput:
         return self._total > self._limit
 
     def text(self) -> str:
-        """UTF-8 with U+FFFD for bad bytes; when cut, head, marker and tail together come from `limit` bytes at most."""
+        """UTF-8 with U+FFFD for bad bytes; when cut, head, marker and tail together come from `limit` bytes at most.
+
+        The cuts are at ends of lines, unless a line is too long for that.
+        """
         if not self.cut:
             return self._head.decode(errors="replace")
         kept = max(self._limit - _MARKER_BYTES, 0)
-        head = _without_broken_end(self._head[: kept // 2])
+        head = _without_broken_end(_whole_lines(self._head[: kept // 2]))
         tail = (self._head + self._tail)[self._limit + len(self._tail) - (kept - kept // 2) :].lstrip(_CONTINUATION)
-        left_out = self._total - len(head) - len(tail)
-        return head.decode(errors="replace") + _MARKER.format(left_out) + tail.decode(errors="replace")
+        if 0 < (start := tail.find(b"\n") + 1) <= len(tail) // 2:
+            tail = tail[start:]
+        marker = _MARKER.format(self._total - len(head) - len(tail))
+        between = "" if head.endswith(b"\n") else "\n"
+        return head.decode(errors="replace") + between + marker + tail.decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,12 @@ class Ended:
         if self.exit_code is None:
             raise CommandTimeout(timeout_s, text)
         return ExecResult(self.exit_code, text, seconds, self.output.cut)
+
+
+def _whole_lines(data: bytes) -> bytes:
+    """Drop the line that the cut went through, unless it is most of what there is."""
+    end = data.rfind(b"\n") + 1
+    return data[:end] if end > len(data) // 2 else data
 
 
 def _without_broken_end(data: bytes) -> bytes:
