@@ -26,6 +26,7 @@ from app.core.ports import Ports
 from app.core.records import Store
 from app.core.run import Run, Status
 from app.demo.github import DemoGitHub
+from app.demo.limits import Rates
 from app.demo.loopback import free_port
 from app.demo.model import ScriptedModel
 from app.demo.sample import sample_files, sample_issue
@@ -132,6 +133,7 @@ async def open_demo(folder: Path) -> AsyncIterator[Stage]:
     secret, token = secrets.token_hex(20), secrets.token_hex(20)
     async with AsyncExitStack() as stack:
         github = await stack.enter_async_context(DemoGitHub(folder / "github", webhook_secret=secret))
+        github.world.limits.rates = Rates()
         model = await stack.enter_async_context(ScriptedModel())
         model.says(*SCRIPT)
         settings = load(

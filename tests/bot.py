@@ -26,6 +26,7 @@ from app.core.ports import Ports
 from app.core.run import Run, Status
 from app.demo.ci import Judge
 from app.demo.github import DemoGitHub
+from app.demo.limits import Rates
 from app.demo.loopback import free_port
 from app.demo.model import ScriptedModel
 from app.demo.world import Comment, Delivery, Issue, PullRequest
@@ -187,6 +188,7 @@ async def deployed(
         github = await stack.enter_async_context(
             DemoGitHub(folder / "github", webhook_secret=SECRET, middleware=partial(_record, recorders))
         )
+        github.world.limits.rates = Rates()
         model = await stack.enter_async_context(ScriptedModel())
         settings = load(environment(github, model.url, folder) | environ)
         records = await stack.enter_async_context(wiring.open_records(settings))

@@ -168,6 +168,7 @@ def admit(hub: Hub, request: Request, needs: str) -> Call:
     caller = identify(hub.world, request.headers.get("authorization", ""))
     if caller.kind != "none":
         try:
+            hub.world.draw_lag()
             hub.world.limits.take(caller.name, request.method, request.url.path)
         finally:
             request.scope["rate_limit"] = hub.world.limits.headers(caller.name)

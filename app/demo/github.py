@@ -141,10 +141,10 @@ class DemoGitHub:
         """Put its clock ahead of this machine's: what it says in `Date`, and when tokens begin and end."""
         self.world.ahead_s = self._front.ahead_s = seconds
 
-    def lags(self, seconds: float) -> None:
-        """Let reads over the API show what comments, pull requests and branches were so many seconds ago. What is
-        written counts at once, and so it does for git itself."""
-        self.world.lag_s = seconds
+    def lags(self, seconds: float, *, seed: int = 0) -> None:
+        """Let reads over the API show what comments, pull requests and branches were up to so many seconds ago, each
+        another time. What is written counts at once, and so it does for git itself."""
+        self.world.set_lag(seconds, seed)
 
     # people ----------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -234,6 +235,8 @@ class World:
         self.url = ""
         self.ahead_s = 0.0
         self.lag_s = 0.0
+        self._most_lag_s = 0.0
+        self._lags = Random()  # noqa: S311 -- no secret depends on it
         self.has_graphql = True
         self.is_signing = True
         self.clock: Callable[[], float] = time.monotonic
@@ -259,6 +262,15 @@ class World:
     def monotonic(self) -> float:
         """The moment, by a clock that a test may own."""
         return self.clock()
+
+    def set_lag(self, most_s: float, seed: int) -> None:
+        """Let reads lag behind writes by up to that, each by another time: half of them by all of it."""
+        self._lags, self._most_lag_s = Random(seed), most_s  # noqa: S311 -- as above
+        self.draw_lag()
+
+    def draw_lag(self) -> None:
+        """Choose how far behind the next request reads: as if another replica answered it."""
+        self.lag_s = self._most_lag_s * min(self._lags.uniform(0.0, 2.0), 1.0)
 
     def next_id(self) -> int:
         number = next(self._ids)

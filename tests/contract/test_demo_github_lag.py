@@ -49,11 +49,14 @@ def lose(github: DemoGitHub, method: str, path: str) -> None:
     github.fails(method, path, status=502, before=False)
 
 
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("lag_s", [2.0, 10.0])
-async def test_what_was_made_without_an_answer_is_found(github: DemoGitHub, app: GithubkitApp, lag_s: float) -> None:
+async def test_what_was_made_without_an_answer_is_found(
+    github: DemoGitHub, app: GithubkitApp, lag_s: float, seed: int
+) -> None:
     main = await github.head(REPO, "main") or ""
     issue = await github.issue(REPO, title="A typo", author="mona")
-    github.lags(lag_s)
+    github.lags(lag_s, seed=seed)
     async with app.open(installation(github), REPO) as port:
         lose(github, "POST", r"/issues/\d+/comments$")
         comment_id = await port.put_comment(issue.number, f"Hi {MARK}", marker=MARK)
@@ -71,12 +74,13 @@ async def test_what_was_made_without_an_answer_is_found(github: DemoGitHub, app:
     assert [each.number for each in github.pull_requests(REPO)] == [made.number]
 
 
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("change", [FILE, SCRIPT])
 async def test_commits_follow_one_another_faster_than_reads(
-    github: DemoGitHub, app: GithubkitApp, change: Change
+    github: DemoGitHub, app: GithubkitApp, change: Change, seed: int
 ) -> None:
     main = await github.head(REPO, "main") or ""
-    github.lags(5.0)
+    github.lags(5.0, seed=seed)
     async with app.open(installation(github), REPO) as port:
         await port.create_branch("fix", main)
         first = await port.commit("fix", main, "One", [change])
