@@ -96,14 +96,14 @@ class GitRepos:
         self._max_total_bytes = max_total_bytes
         self._timeout_s = timeout_s
 
-    async def fetch(self, installation_id: int, repo: str, ref: str, token: SecretStr | None) -> str:
+    async def fetch(self, installation_id: int, repo: str, ref: str, token: SecretStr | None, *, name: str = "") -> str:
         """Bring a branch into the cache. See the port."""
         if not is_branch(ref):
             raise RepoError(f"{code(ref[:100])} cannot be a branch's name.")
         cache = self._cache(installation_id, repo)
         async with locked(cache, self._timeout_s):
             await asyncio.to_thread(tidy, cache, self._max_bytes)
-            sha = await self._fetch_twice(cache, repo, ref, token)
+            sha = await self._fetch_twice(cache, name or repo, ref, token)
             await asyncio.to_thread(evict, self._root, self._max_total_bytes, keep=cache)
             return sha
 

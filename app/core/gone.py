@@ -1,6 +1,7 @@
-"""What takes a repository away from the bot: the runs there end, as nothing more can be done or said.
+"""What takes a repository away from the bot: the runs there end, as nothing more can be done or said. One that was
+only renamed is followed.
 
-repository             archived, deleted, renamed, transferred
+repository             archived, deleted, transferred
 installation           deleted, suspend
 installation_repositories                 repositories_removed
 """
@@ -16,7 +17,7 @@ from app.core.job import Job
 
 KIND: Final = "gone"
 """Of the signal to a run at work; its `by` holds the words."""
-_REPOSITORY: Final = frozenset({"archived", "deleted", "renamed", "transferred"})
+_REPOSITORY: Final = frozenset({"archived", "deleted", "transferred"})
 _INSTALLATION: Final = {"deleted": "uninstalled", "suspend": "suspended"}
 
 
@@ -30,6 +31,14 @@ class Gone:
 
     def takes(self, job: Job) -> bool:
         return job.repo in self.repos if self.repos else job.installation_id == self.installation_id
+
+
+def find_renamed(event: InstallationChanged | RepositoryChanged) -> tuple[str, str] | None:
+    """The repository's `owner/name` until now, and from now on; None when it was not renamed."""
+    match event:
+        case RepositoryChanged(action="renamed", repository=Repository() as repository) if repository.full_name:
+            return _name_before(repository.full_name, event.changes), repository.full_name
+    return None
 
 
 class _Owner(BaseModel):

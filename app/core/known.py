@@ -5,6 +5,7 @@ is, and the status API knows who may. The worker asks GitHub itself again.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -34,6 +35,21 @@ def name_of_member(installation_id: int, account_id: int) -> str:
     """The name of the note that a worker leaves once somebody was let in, for those whom GitHub's payloads call
     strangers: members in private, and those whom only the file names."""
     return f"member {installation_id} {account_id}"
+
+
+def name_of_former(repo: str) -> str:
+    """The name of the note on what a renamed repository was called before: its runs are listed under that name."""
+    return f"former name {repo}"
+
+
+def encode_former(name: str, until: datetime) -> str:
+    return f"{name} {until.isoformat()}"
+
+
+def decode_former(note: str) -> tuple[str, datetime] | None:
+    """What a repository was called before, and until when."""
+    name, _, until = note.partition(" ")
+    return (name, datetime.fromisoformat(until)) if until else None
 
 
 def encode(known: Known) -> str:

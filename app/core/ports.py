@@ -44,7 +44,9 @@ class Clock(Protocol):
 class GitHub(Protocol):
     """One repository as one installation of the App sees it. Every method raises `GitHubError`."""
 
-    repo: str
+    @property
+    def repo(self) -> str:
+        """Its name, `owner/name`: another than it was opened by once GitHub has said that it was renamed."""
 
     @property
     def pulls(self) -> Pulls:
@@ -308,8 +310,11 @@ class Repos(Protocol):
     Every method raises `RepoError`.
     """
 
-    async def fetch(self, installation_id: int, repo: str, ref: str, token: SecretStr | None) -> str:
-        """Bring a branch into the cache, only what is new, and return its head's sha. Repeatable."""
+    async def fetch(self, installation_id: int, repo: str, ref: str, token: SecretStr | None, *, name: str = "") -> str:
+        """Bring a branch into the cache, only what is new, and return its head's sha. Repeatable.
+
+        `name` is what the repository is called now, where it was renamed; its cache stays that of `repo`.
+        """
 
     async def read(
         self, installation_id: int, repo: str, sha: str, path: str, *, max_bytes: int = 65_536

@@ -90,14 +90,14 @@ class Call:
             full_name = f"{self.part('owner')}/{self.part('name')}".lower()
             repo = self.world.repos.get(full_name)
             if repo is None and (moved := self.world.moved.get(full_name)) and self.caller.sees(moved):
-                raise self._moved(moved)
+                raise self.redirect(moved)
         if repo is None or not self.caller.sees(repo):
             raise not_found()
         if repo.is_blocked:
             raise Refusal(451, "Repository access blocked")
         return repo
 
-    def _moved(self, repo: Repo) -> Refusal:
+    def redirect(self, repo: Repo) -> Refusal:
         """The way from a repository's old name to its number."""
         url = self.request.url
         tail = url.path.split("/repos/", 1)[1].split("/", 2)[2:]

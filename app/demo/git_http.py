@@ -30,9 +30,11 @@ _ANNOUNCEMENT: Final = b"001e# service=git-upload-pack\n0000"
 
 
 class _Refused(Exception):
-    def __init__(self, status: int, words: str) -> None:
+    def __init__(self, status: int, words: str, *, location: str = "") -> None:
         super().__init__(words)
         headers = {"www-authenticate": 'Basic realm="GitHub"'} if status == 401 else {}
+        if location:
+            headers["location"] = location
         self.response = PlainTextResponse(f"{words}\n", status, headers=headers)
 
 
@@ -42,6 +44,10 @@ def _admit(hub: Hub, request: Request) -> Repo:
         raise _Refused(401, "Invalid username or token.")
     full_name = f"{request.path_params['owner']}/{request.path_params['name']}"
     repo = hub.world.repos.get(full_name.lower())
+    if repo is None and (moved := hub.world.moved.get(full_name.lower())) and caller.sees(moved):
+        tail = request.url.path.rpartition(".git/")[2]
+        query = f"?{request.url.query}" if request.url.query else ""
+        raise _Refused(301, "Moved Permanently", location=f"{hub.world.url}/{moved.full_name}.git/{tail}{query}")
     if repo is None or not caller.sees(repo):
         raise _Refused(404, "Repository not found.")
     if not caller.may(repo, "contents", "read"):

@@ -38,6 +38,8 @@ async def get_installation(call: Call) -> Response:
 
 async def get_repo_installation(call: Call) -> Response:
     repo = call.world.repos.get(f"{call.part('owner')}/{call.part('name')}".lower())
+    if repo is None and (moved := call.world.moved.get(f"{call.part('owner')}/{call.part('name')}".lower())):
+        raise call.redirect(moved)
     if repo is None or repo.installation_id not in call.world.installations:
         raise not_found()
     return reply(call.shapes.installation(call.world.installations[repo.installation_id]))

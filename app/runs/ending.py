@@ -4,7 +4,7 @@ import logging
 from datetime import timedelta
 from typing import Final
 
-from app.core.errors import LeaseLost, OutsideError, RepositoryGone
+from app.core.errors import LeaseLost, OutsideError
 from app.core.escape import last_lines
 from app.core.job import Source
 from app.core.run import Conclusion, Failure, Run, Stage, Status
@@ -91,12 +91,8 @@ async def _find_published(work: Work) -> None:
 async def say_last_words(work: Work) -> None:
     """Draw the comment a last time. Only then is the run completed: until it is said, the run is taken up again."""
     try:
-        try:
-            await drop_unused(work)
-            await _say(work)
-        except RepositoryGone as gone:
-            log.info("last words said once more", extra={"reason": str(gone)})
-            await _say(work)  # where the repository is now, if it only has another name
+        await drop_unused(work)
+        await _say(work)
     except OutsideError as error:
         ended_at = work.run.ended_at
         is_hopeless = ended_at is not None and work.ports.clock.now() - ended_at > MAX_SILENCE

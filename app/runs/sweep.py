@@ -279,6 +279,9 @@ async def _find_jobs(
     go: _Sweep, github: GitHub, installation_id: int, since: datetime, etag: str
 ) -> tuple[list[Job], str]:
     """What was lost in a repository, and the ETag of its threads."""
+    former = known.decode_former(await go.ports.store.recall(known.name_of_former(github.repo)))
+    if former is not None:  # what was asked for before is on record under that name
+        since = max(since, former[1] + _TOLD_APART)
     recent = await github.recent(since, etag)
     is_known = bool(await go.ports.store.recall(known.name_of(github.repo)))
     is_quiet = recent is None or not (recent.labels or recent.events)

@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 
+from app.core import known
 from app.core.job import STARTING, Mode, Verb
 from app.core.run import Conclusion, Cost, Run, Status
 from app.runs.work import Work
@@ -38,10 +40,25 @@ async def _runs_of(work: Work, branch: str, status: Status | None = None) -> Asy
     """The run that the job is about; where it names none, those of its thread and of the branch, newest first."""
     job, store = work.run.job, work.ports.store
     if not job.about:
-        async for run in store.runs_of(job.repo, number=job.number, branch=branch, status=status):
-            yield run
+        async for name, until in _names_of(work):
+            async for run in store.runs_of(name, number=job.number, branch=branch, status=status):
+                # Another repository may have a former name since, also another account's.
+                is_own = run.job.installation_id == job.installation_id
+                if until is None or (is_own and run.job.created_at <= until):
+                    yield run
     elif (about := await store.load(job.about)) is not None and status in (None, about.status):
         yield about
+
+
+async def _names_of(work: Work) -> AsyncGenerator[tuple[str, datetime | None], None]:
+    """The repository's name, and then what it was called before, each with the moment until when."""
+    name, seen, until = work.run.job.repo, set[str](), None
+    while name not in seen:
+        yield name, until
+        seen.add(name)
+        former = known.decode_former(await work.ports.store.recall(known.name_of_former(name)))
+        if former is not None:
+            name, until = former
 
 
 def _is_of_thread(work: Work, run: Run, branch: str = "") -> bool:

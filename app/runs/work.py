@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from pydantic import SecretStr
 
@@ -140,18 +141,21 @@ class Work:
         )
 
     async def fetch(self, ref: str) -> str:
-        """Bring a branch into the host's cache and return its head. A refused token is minted anew, once.
+        """Bring a branch into the host's cache and return its head. What was refused is tried once more, with a new
+        token and by the name that the repository has now.
 
         Raises:
             RepoError: there is no such branch, or no way to it.
         """
-        job = self.run.job
+        job, github = self.run.job, self.github
+        fetch = partial(self.ports.repos.fetch, job.installation_id, job.repo, ref)
         try:
-            return await self.ports.repos.fetch(job.installation_id, job.repo, ref, await self.github.read_token())
+            return await fetch(await github.read_token(), name=github.repo)
         except RepoError as error:
             if error.is_passing:
                 raise
-            return await self.ports.repos.fetch(job.installation_id, job.repo, ref, await self.github.read_token())
+            await github.head(ref)
+            return await fetch(await github.read_token(), name=github.repo)
 
     async def react(self, content: str) -> None:
         """React to what triggered, where a person did. A courtesy: where it is refused for good, that is only logged.

@@ -33,7 +33,7 @@ from app.core.closing import Closing, find_closing, withdraw
 from app.core.delivery import BadDelivery, BadSignature, Delivery, Seal
 from app.core.errors import StoreError
 from app.core.events import HANDLED, Event, InstallationChanged, IssueClosed, Ping, PullClosed, RepositoryChanged
-from app.core.gone import KIND, find_gone
+from app.core.gone import KIND, find_gone, find_renamed
 from app.core.job import Job, Source
 from app.core.ports import Clock
 from app.core.records import Queue, Signal, Store
@@ -197,6 +197,8 @@ class _Door:
 
     async def _take_away(self, event: InstallationChanged | RepositoryChanged) -> _Answer:
         """Tell the open runs of what was taken from the bot."""
+        if (renamed := find_renamed(event)) is not None:
+            await self._note_name(*renamed)
         gone = find_gone(event)
         if gone is None:
             about = f"installation {event.installation.id}" if isinstance(event, InstallationChanged) else "repository"
@@ -227,6 +229,12 @@ class _Door:
         except StoreError as error:
             raise _away() from error
         return _Answer(JSONResponse({"told": told}), f"told {told} runs: {closing.action}")
+
+    async def _note_name(self, before: str, now: str) -> None:
+        try:
+            await self.store.note(known.name_of_former(now), known.encode_former(before, self.clock.now()))
+        except StoreError as error:
+            raise _away() from error
 
     async def _recall(self, name: str) -> str:
         try:

@@ -34,6 +34,8 @@ def provider(isolation: None, tmp_path: Path) -> LocalSandboxes:
 @pytest.fixture(params=[True, False], ids=["isolated", "unisolated"])
 async def either(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[LocalSandbox]:
     """A machine with isolation, and one without."""
+    if request.param:
+        request.getfixturevalue("isolation")
     made = await LocalSandboxes(tmp_path / "machines", isolation=request.param).create(
         key="one", metadata={}, timeout_s=300
     )
@@ -139,6 +141,7 @@ async def test_the_network_is_closed_even_to_the_hosts_loopback(sandbox: LocalSa
         assert "refused" in (await sandbox.exec(call)).output
 
 
+@pytest.mark.usefixtures("isolation")
 async def test_the_network_is_the_hosts_only_when_that_is_allowed_and_open(tmp_path: Path) -> None:
     provider = LocalSandboxes(tmp_path / "machines", share_network=True)
     sandbox = await provider.create(key="one", metadata={}, timeout_s=60)

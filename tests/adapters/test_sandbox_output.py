@@ -61,10 +61,8 @@ def test_anything_else_is_no_report() -> None:
 def test_whole_lines_are_kept() -> None:
     lines = "".join(f"line {number:3}\n" for number in range(100))
     text = CappedOutput.of(128, lines.encode()).text()
-    assert text == "".join(
-        ["line   0\n", "line   1\n", "line   2\n", "line   3\n", "[... 828 bytes left out ...]\n"]
-        + ["line  96\n", "line  97\n", "line  98\n", "line  99\n"]
-    )
+    head, tail = "line   0\nline   1\nline   2\nline   3\n", "line  96\nline  97\nline  98\nline  99\n"
+    assert text == f"{head}[... 828 bytes left out ...]\n{tail}"
 
 
 def test_a_line_that_is_most_of_what_there_is_is_cut() -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.core.events import InstallationChanged, RepositoryChanged, parse
-from app.core.gone import Gone, find_gone
+from app.core.gone import Gone, find_gone, find_renamed
 
 REPO = {"full_name": "acme/greeter", "private": False}
 OLD_OWNER = {"from": {"organization": {"login": "old", "id": 7}}}
@@ -19,7 +19,7 @@ OLD_OWNER = {"from": {"organization": {"login": "old", "id": 7}}}
         (
             "repository",
             {"action": "renamed", "changes": {"repository": {"name": {"from": "hello"}}}},
-            Gone("The repository was renamed.", repos=("acme/hello",)),
+            None,
         ),
         (
             "repository",
@@ -43,3 +43,10 @@ def test_what_is_taken_away(event: str, body: dict[str, object], gone: Gone | No
     parsed = parse(event, json.dumps({"repository": REPO, "installation": {"id": 4}, **body}).encode())
     assert isinstance(parsed, InstallationChanged | RepositoryChanged)
     assert find_gone(parsed) == gone
+
+
+def test_what_was_renamed() -> None:
+    body = {"repository": REPO, "action": "renamed", "changes": {"repository": {"name": {"from": "hello"}}}}
+    parsed = parse("repository", json.dumps(body).encode())
+    assert isinstance(parsed, RepositoryChanged)
+    assert find_renamed(parsed) == ("acme/hello", "acme/greeter")

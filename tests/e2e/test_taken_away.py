@@ -1,4 +1,5 @@
-"""A repository that is archived, deleted, renamed or transferred ends its runs, whether GitHub's word comes or not."""
+"""A repository that is archived, deleted or transferred ends its runs, whether GitHub's word comes or not; one that
+is renamed is followed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,7 @@ from app.demo.world import Comment, Delivery
 from tests.bot import GREETER, REPO, Bot, deployed
 from tests.e2e.turns import MEND, plan, shell
 
+RENAMED = "acme/welcomer"
 UNTIL_TOLD = "until rm go 2> /dev/null; do sleep 0.05; done"
 Deed = Callable[[Bot], Awaitable[Delivery]]
 
@@ -31,10 +33,6 @@ DEEDS: dict[str, tuple[Deed, str]] = {
     "deleted": (
         lambda bot: bot.github.custody.delete(REPO),
         "acme/greeter is gone, or the App may not see it any more.",
-    ),
-    "renamed": (
-        lambda bot: bot.github.custody.rename(REPO, "welcomer"),
-        "acme/greeter is called acme/welcomer now: say it again there.",
     ),
     "transferred": (transfer, "acme/greeter is gone, or the App may not see it any more."),
 }
@@ -116,7 +114,7 @@ async def test_what_such_a_run_did_not_spend_is_there_for_others(tmp_path: Path)
 
 
 @pytest.mark.parametrize("is_told", [True, False])
-async def test_a_renamed_repository_is_told_where_the_run_was_at_work(bot: Bot, is_told: bool) -> None:
+async def test_a_run_goes_on_in_a_renamed_repository(bot: Bot, is_told: bool) -> None:
     bot.model.says(plan("Mend the greeting"), shell(UNTIL_TOLD), *MEND[1:])
     issue = await bot.issue()
     await bot.label(issue)
@@ -126,9 +124,40 @@ async def test_a_renamed_repository_is_told_where_the_run_was_at_work(bot: Bot, 
     await let_go(bot, begun)
     (run,) = await bot.work()
 
+    assert run.conclusion is Conclusion.SUCCESS, run.message
+    (pull,) = bot.github.pull_requests(RENAMED)
+    assert run.pull_request is not None
+    assert run.pull_request.number == pull.number
     (comment,) = thread(bot, issue.number)
-    assert run.message in comment.body
-    assert [reaction.content for reaction in issue.reactions] == ["eyes", "confused"]
+    assert "✅ Done" in comment.body
+    assert [reaction.content for reaction in issue.reactions] == ["eyes", "rocket"]
+
+
+async def test_a_run_that_waited_goes_on_in_a_renamed_repository(bot: Bot) -> None:
+    bot.model.says(*MEND)
+    issue = await bot.issue()
+    await bot.stop_worker()
+    await bot.label(issue)
+    await bot.github.custody.rename(REPO, "welcomer")
+    await bot.start_worker()
+    await bot.swept()
+    (run,) = await bot.work()
+
+    assert run.conclusion is Conclusion.SUCCESS, run.message
+    assert len(bot.github.pull_requests(RENAMED)) == 1
+
+
+async def test_a_run_is_stopped_under_the_repositorys_new_name(bot: Bot) -> None:
+    bot.model.says(plan("Mend the greeting"), shell("sleep 60"))
+    issue = await bot.issue()
+    await bot.label(issue)
+    begun = await bot.at_work_on("sleep 60")
+    await bot.github.custody.rename(REPO, "welcomer")
+    await bot.github.comment(RENAMED, issue.number, "/vibecode stop", by="maintainer")
+
+    run = await bot.settled(begun.id)
+    assert run.conclusion is Conclusion.CANCELLED
+    assert "maintainer" in run.message
 
 
 @pytest.mark.parametrize("is_told", [True, False])

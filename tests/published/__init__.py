@@ -23,8 +23,9 @@ OPERATIONS: Final[Mapping[str, Json]] = _REST["operations"]
 """By method and path template: the schemas of `query`, `body` and, by status, `answers`."""
 
 _ERRORS: Final = {"anyOf": [{"$ref": "#/$defs/basic-error"}, {"$ref": "#/$defs/validation-error"}]}
-_ANYWHERE: Final = frozenset({301, 307, 400, 401, 403, 404, 410, 415, 422, 429, 451, 500, 502, 503})
-"""Errors that every operation may answer, described or not."""
+_ANYWHERE: Final = frozenset({301, 304, 307, 400, 401, 403, 404, 410, 415, 422, 429, 451, 500, 502, 503})
+"""What every operation may answer, described or not; 304 to a conditional request, which is described for some only:
+https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api"""
 _BY_ID: Final = re.compile(r"^/repositories/\d+")
 MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 

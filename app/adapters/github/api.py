@@ -10,7 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import httpx
 from githubkit import GitHub, Response
@@ -58,7 +58,7 @@ _NO_MUTATION: Final = re.compile(
 _UNSEEN: Final = re.compile(r"/git/(blobs|trees|commits)$")
 """What nobody sees before a ref points to it: no content in the sense of GitHub's limits."""
 
-_CONDITIONAL: Final = re.compile(r"/(pulls/\d+|contents/.+)$")
+_CONDITIONAL: Final = re.compile(r"^/repos/[^/]+/[^/]+$|/(pulls/\d+|contents/.+)$")
 """What is read again and again and seldom changes. GitHub counts no points for an answer of 304:
 https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#use-conditional-requests-if-appropriate"""
 MAX_KEPT: Final = 32
@@ -66,8 +66,9 @@ MAX_KEPT_BYTES: Final = 262_144
 
 _ARCHIVED: Final = re.compile(r"archived so is read-only")
 _SUSPENDED: Final = re.compile(r"installation has been suspended")
-_BY_ID: Final = re.compile(r"/repositories/\d+")
+_BY_ID: Final = re.compile(r"/repositories/(\d+)")
 """Where a repository is whatever its name is; its old names lead there."""
+_KEEPS_METHOD: Final = frozenset({307, 308})
 _LOST: Final = frozenset({301, 302, 307, 308, 404})
 """Answers that may mean that the repository is there no more."""
 
@@ -99,7 +100,7 @@ class Connection:
             timeout=self.timeout_s,
             ssl_verify=self.tls,
             http_cache=False,
-            # A redirect would lead what is written, and on the same host the token, where nobody looked first.
+            # A redirect would lead the token anywhere. Those of a renamed repository are followed by `Api` itself.
             follow_redirects=False,
             auto_retry=self.retry,
         )
@@ -118,7 +119,8 @@ class GraphQLUnavailable(GitHubError):
 class Api:
     """REST and GraphQL. A request is repeated where `retry.py` says that it may be.
 
-    When the repository has another name now, one `RepositoryGone` says so, and REST goes on where it is.
+    A repository that was renamed is found by its number, to which its old name leads, and all goes on there; no other
+    redirect is followed.
     """
 
     def __init__(
@@ -133,6 +135,8 @@ class Api:
         self._github = github
         self._deadline_s = deadline_s
         self._pace = pace
+        self.repo = repo
+        """The repository's name, as far as it is known: another once an answer has said so."""
         self._repo = repo
         self._meter = meter
         self._moved_to = ""
@@ -169,12 +173,15 @@ class Api:
         response = await self._send("GET", path, etag=etag)
         if etag and response.status_code == 304:
             return content
+        self._keep(path, response)
+        return response.content
+
+    def _keep(self, path: str, response: Response[object]) -> None:
         content = response.content
         if (etag := response.headers.get("etag", "")) and len(content) <= MAX_KEPT_BYTES:
             if len(self._kept) >= MAX_KEPT:
                 self._kept.clear()
             self._kept[path] = (etag, content)
-        return content
 
     async def pages(
         self,
@@ -279,19 +286,32 @@ class Api:
         etag: str = "",
     ) -> Response[object]:
         headers = {**HEADERS, "If-None-Match": etag} if etag else HEADERS
+        for is_again in (False, True):
+            response = await self._ask(method, self._find(path), params=params, json=body, headers=headers)
+            if not response.raw_response.has_redirect_location:
+                return response
+            is_kept = method == "GET" or response.status_code in _KEEPS_METHOD
+            if is_again or not is_kept or not self._is_inside(path) or self._moved_to:
+                break
+            await self._look()
+            if not self._moved_to:
+                break
+        raise refusal(f"{method} {path}", response.raw_response)
+
+    async def _ask(self, method: str, path: str, **options: Any) -> Response[object]:
         if self._meter is not None:
             self._meter.check()
         async with asyncio.timeout(self._deadline_s):
-            there = self._find(path)
             try:
-                response = await self._github.arequest(method, there, params=params, json=body, headers=headers)
+                response = await self._github.arequest(method, path, **options)
             except RequestFailed as error:
                 self._count(error.response)
                 raise
         self._count(response)
-        if response.raw_response.has_redirect_location:
-            raise refusal(f"{method} {path}", response.raw_response)
         return response
+
+    def _is_inside(self, path: str) -> bool:
+        return bool(self._repo) and f"{path}/".startswith(f"/repos/{self._repo}/")
 
     def _count(self, response: Response[object]) -> None:
         if self._meter is not None:
@@ -299,9 +319,22 @@ class Api:
 
     def _find(self, path: str) -> str:
         """The path, by the repository's number once its name is another."""
-        home = f"/repos/{self._repo}"
-        is_inside = self._moved_to and f"{path}/".startswith(f"{home}/")
-        return self._moved_to + path.removeprefix(home) if is_inside else path
+        is_moved = self._moved_to and self._is_inside(path)
+        return self._moved_to + path.removeprefix(f"/repos/{self._repo}") if is_moved else path
+
+    async def find_id(self, path: str) -> int:
+        """The number of the repository to which the path, in one that was renamed, leads; 0 when it leads nowhere."""
+        with _translated(f"GET {path}"):
+            async with asyncio.timeout(self._deadline_s):
+                answer = (await self._github.arequest("GET", path, headers=HEADERS)).raw_response
+        found = _BY_ID.match(self._leads_to(answer))
+        return int(found[1]) if found else 0
+
+    def _leads_to(self, answer: httpx.Response) -> str:
+        """The path within this API to which an answer redirects, empty when it does not, or to elsewhere."""
+        base = str(self._github.config.base_url).rstrip("/")
+        url = str(answer.next_request.url) if answer.next_request is not None else ""
+        return url.removeprefix(base) if url.startswith(f"{base}/") else ""
 
     @asynccontextmanager
     async def _explained(self, what: str) -> AsyncIterator[None]:
@@ -324,28 +357,30 @@ class Api:
         if error.status not in _LOST:
             return None
         try:
-            return await self._look()
+            await self._look()
         except RepositoryGone as gone:
             return gone
         except GitHubError as fault:
             is_gone = fault.status == 404
             return RepositoryGone(f"{self._repo} is gone, or the App may not see it any more.") if is_gone else None
+        return None
 
-    async def _look(self) -> RepositoryGone | None:
+    async def _look(self) -> None:
         """Look for the repository where it was; when it has moved, remember where to."""
         path = repo_path(self._repo)
+        etag, _ = self._kept.get(path, ("", b""))
         with _translated(f"GET {path}"):
             async with asyncio.timeout(self._deadline_s):
-                answer = (await self._github.arequest("GET", self._find(path), headers=HEADERS)).raw_response
-            if answer.next_request is None:
-                return None
-            base, url = str(self._github.config.base_url).rstrip("/"), str(answer.next_request.url)
-            if not url.startswith(base) or not _BY_ID.fullmatch(url.removeprefix(base)):
-                return None
-            there = url.removeprefix(base)
+                headers = {**HEADERS, "If-None-Match": etag} if etag else HEADERS
+                answer = await self._github.arequest("GET", self._find(path), headers=headers)
+            there = self._leads_to(answer.raw_response)
+            if not _BY_ID.fullmatch(there):
+                if answer.status_code == 200:
+                    self._keep(path, answer)
+                return
             found = Repository.model_validate_json((await self._send("GET", there)).content)
-        self._moved_to = there
-        return RepositoryGone(f"{self._repo} is called {found.full_name} now: say it again there.")
+        log.info("repository renamed", extra={"repo": self._repo, "called": found.full_name})
+        self._moved_to, self.repo = there, found.full_name or self.repo
 
 
 def _lacks_graphql(error: RequestFailed | GraphQLFailed, fault: GitHubError) -> bool:

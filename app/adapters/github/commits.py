@@ -102,12 +102,19 @@ class Branch:
         ]
         deletions = [{"path": change.path} for change in changes if change.is_deleted]
         wanted = {
-            "branch": {"repositoryNameWithOwner": self._repo, "branchName": self._name},
+            "branch": {"repositoryNameWithOwner": self._api.repo, "branchName": self._name},
             "expectedHeadOid": expected_head,
             "message": {"headline": subject, "body": body},
             "fileChanges": {"additions": additions, "deletions": deletions},
         }
-        made = (await self._api.graphql(_MUTATION, {"input": wanted}, CreatedCommit)).created.commit
+        named = self._api.repo
+        try:
+            made = (await self._api.graphql(_MUTATION, {"input": wanted}, CreatedCommit)).created.commit
+        except GitHubError as error:
+            if error.status != 404 or self._api.repo == named:
+                raise
+            wanted["branch"] = {"repositoryNameWithOwner": self._api.repo, "branchName": self._name}
+            made = (await self._api.graphql(_MUTATION, {"input": wanted}, CreatedCommit)).created.commit
         is_verified = made.signature is not None and made.signature.is_valid
         return _commit(made.oid, message, changes, is_verified=is_verified, url=made.url)
 

@@ -80,7 +80,7 @@ class GithubkitPulls(GithubkitChecks):
             is_open=found.state == "open",
             is_merged=found.merged,
             is_draft=found.draft,
-            is_fork=head.repo is None or head.repo.full_name.casefold() != self._repo.casefold(),
+            is_fork=head.repo is None or head.repo.full_name.casefold() != self._api.repo.casefold(),
             is_ours=author is not None and author.login == await self._bot(),
             is_mergeable=found.mergeable,
         )

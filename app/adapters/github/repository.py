@@ -61,7 +61,7 @@ class GithubkitRepository:
 
     def __init__(self, repo: str, *, app_id: str, reach: Reach, sight: Sight) -> None:
         api, app, tokens = reach.api, reach.app, reach.tokens
-        self.repo = repo
+        self._repo = repo
         self._path = repo_path(repo)
         self._app_id = app_id
         self._api = api
@@ -71,6 +71,10 @@ class GithubkitRepository:
         self._bot_login = ""
         self._default_branch = ""
         self.pulls = GithubkitPulls(api, repo, bot=self.login, sight=sight, comment=self.put_comment, teams=reach.teams)
+
+    @property
+    def repo(self) -> str:
+        return self._api.repo
 
     async def login(self) -> str:
         if not self._bot_login:
@@ -156,7 +160,7 @@ class GithubkitRepository:
                 raise
 
     async def rules(self, branch: str, sha: str) -> tuple[Rule, ...]:
-        return await find_rules(self._api, self.repo, branch, sha)
+        return await find_rules(self._api, self._repo, branch, sha)
 
     async def may_change_workflows(self) -> bool:
         return self._tokens.may_change_workflows()
@@ -213,7 +217,7 @@ class GithubkitRepository:
 
     def _branch(self, name: str, merged: str = "") -> Branch:
         sight = self._sight.of("branch", name)
-        return Branch(self._api, self.repo, name, bot=self.login, sight=sight, merged=merged)
+        return Branch(self._api, self._repo, name, bot=self.login, sight=sight, merged=merged)
 
     async def _edit(self, comment_id: int, body: str, *, is_urgent: bool) -> int | None:
         path = f"{self._path}/issues/comments/{comment_id}"

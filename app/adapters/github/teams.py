@@ -49,6 +49,6 @@ class Teams:
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Api]:
         auth = InstallationAuth(await self._tokens.of_account(), TEAMS)
-        async with self._connection.open(auth, self._pace) as api:
+        async with self._connection.open(auth, self._pace, self._repo) as api:
             yield api
             await give_back(api)

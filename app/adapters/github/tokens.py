@@ -110,6 +110,7 @@ class Tokens:
         self._installation_id = installation_id
         self._repo = repo
         self._name = repo.partition("/")[2]
+        self._repo_id = 0
         self._lacking: frozenset[str] = frozenset()
 
     async def mint(self, permissions: Mapping[str, str]) -> Token:
@@ -125,11 +126,24 @@ class Tokens:
             if error.status not in {301, 302, 307, 308, 404, 422} or error.is_passing:
                 raise
             if self._repo and (error.status != 422 or _UNSEEN.search(str(error))):
+                if await self._find_renamed():
+                    return await self.mint(permissions)
                 words = f"The App is not installed on {self._repo}, or that is gone or has another name now. {error}"
                 raise RepositoryGone(words) from error
             place = self._repo or f"installation {self._installation_id}"
             words = f"The App is not installed on {place}, or lacks a permission there. {error}"
             raise GitHubError(words, status=403) from error
+
+    async def _find_renamed(self) -> bool:
+        """Whether the repository was found under another name, by its number, for the first time."""
+        if self._repo_id:
+            return False
+        try:
+            self._repo_id = await self._app.find_id(f"{repo_path(self._repo)}/installation")
+        except GitHubError as error:
+            if error.is_passing:
+                raise
+        return self._repo_id > 0
 
     async def installation(self) -> int:
         """The installation's id, looked up when it was not given."""
@@ -151,7 +165,9 @@ class Tokens:
         return Tokens(self._app, await self.installation())
 
     async def _ask(self, permissions: Mapping[str, str]) -> Token:
-        where = {"repositories": [self._name]} if self._name else {}
+        where: dict[str, object] = {"repositories": [self._name]} if self._name else {}
+        if self._repo_id:
+            where = {"repository_ids": [self._repo_id]}
         wanted = {name: level for name, level in permissions.items() if name not in self._lacking}
         path = f"/app/installations/{self._installation_id}"
         try:
