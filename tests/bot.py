@@ -6,7 +6,7 @@ model is scripted.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, partial
@@ -21,6 +21,7 @@ from app.adapters.connection import open_redis
 from app.adapters.github.retry import Retry
 from app.adapters.github.sight import Sight
 from app.adapters.tls import tls_context
+from app.core.errors import StoreError
 from app.core.job import Source, job_id
 from app.core.ports import Ports
 from app.core.run import Run, Status
@@ -153,12 +154,14 @@ class Bot:
                 await asyncio.sleep(0.01)
 
     async def settled(self, run_id: str) -> Run:
-        """Wait for a run's end."""
+        """Wait for a run's end. A Redis that is slow on a loaded machine is asked again."""
         async with asyncio.timeout(SETTLE_S):
-            async for run in self.records.store.follow(run_id):
-                if run.status is Status.COMPLETED:
-                    return run
-        raise AssertionError(f"There is no run {run_id}.")
+            while True:
+                with suppress(StoreError):
+                    async for run in self.records.store.follow(run_id):
+                        if run.status is Status.COMPLETED:
+                            return run
+                    raise AssertionError(f"There is no run {run_id}.")
 
     async def start_ci(self, judge: Judge, name: str = "tests", *, on_push: bool = False) -> None:
         """From now on `judge` decides how the repository's check ends."""

@@ -12,7 +12,6 @@ from tests.faults.script import FIRST
 from tests.faults.world import Asked, World
 
 AT_ONCE_S = 20.0
-"""A run that was not handed back goes on after a lease's time, 30 s."""
 """A run that is handed back goes on sooner than this once a worker is ready; a lease lasts for longer."""
 
 
