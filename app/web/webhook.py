@@ -219,9 +219,8 @@ class _Door:
         told = 0
         try:
             for status in (Status.IN_PROGRESS, Status.QUEUED):
-                for run in (await self.store.list(repo=closing.repo, status=status, limit=MAX_TOLD)).runs:
-                    if not closing.ends(run):
-                        continue
+                thread = self.store.runs_of(closing.repo, number=closing.number, branch=closing.branch, status=status)
+                for run in [run async for run in thread if closing.ends(run)][:MAX_TOLD]:
                     told += 1
                     await self.store.signal(run.id, Signal(CLOSED, closing.by.login, key=closing.action))
                     if run.status is Status.QUEUED or run.wake_at is not None:
