@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from app.core.own_secrets import OwnSecrets
+from app.core.own_secrets import own_secrets
 from app.core.secret_rules import Rule, is_sample, rules, rules_by_keyword
 
 MASK: Final = "[redacted]"
@@ -44,7 +44,7 @@ class Redactor:
     """Masks secrets in text. Cheap to call, safe to call twice; what was masked lately is remembered."""
 
     def __init__(self, secrets: Iterable[SecretStr] = ()) -> None:
-        self._own = OwnSecrets(secrets)
+        self._own = own_secrets(tuple(secrets))
         rules_by_keyword()  # is read now, and not at the first word said
         self._remembered = lru_cache(_KEPT)(self._redact)
 

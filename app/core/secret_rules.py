@@ -75,6 +75,12 @@ _SAMPLE_PASSWORD: Final = re.compile(
     r"change[-_]?me|hunter2|key|api[-_]?key|foo|bar|abc|123|p%40ss"
 )
 
+_PLACEHOLDER: Final = re.compile(
+    r"(?i)change|replace|insert|your|secret|passw|passphrase|token|api[-_]?key|test|develop|local|fake|mock|random|generate|"
+    r"default|invalid|x{3}|todo|fixme|value|string|sample|demo|(?:^|[-_])(?:dev|foo|bar|here|key|my|none|not|null|put|some)(?:[-_]|$)"
+)
+"""In what stands where words of one's own belong."""
+
 
 def is_sample(value: str) -> bool:
     """Whether it was plainly written to show where a secret goes."""
@@ -100,6 +106,13 @@ def _is_named_secret(value: str) -> bool:
         return False
     folded = value.lower()
     return not any(word in folded for word in _stopwords())
+
+
+def _is_own_words(value: str) -> bool:
+    """Words that somebody chose, and not those that hold the place of a secret or name a variable."""
+    is_constant = value.isupper() and "_" in value
+    is_placeholder = _PLACEHOLDER.search(value) is not None or is_sample(value)
+    return len(set(value)) >= _MIN_DISTINCT and not is_constant and not is_placeholder
 
 
 def _is_key_of_dashes(value: str) -> bool:
@@ -200,6 +213,15 @@ OWN: Final[tuple[Rule, ...]] = (
         r"|([A-Za-z0-9+/_.~!@%^*-]{20,200}+={0,2}+)(?![\w(\[=])))",
         before=_NAME + r"[\"']?\s{0,8}:?\Z",
         judge=_is_named_secret,
+        is_named=True,
+    ),
+    Rule(
+        "a secret in words",
+        ("secret", "token", "passw", "passphrase", "_key", "api"),
+        r"(?m:^)[ \t]{0,20}(?:(?i:export|env|arg|set)[ \t]{1,4}|-[ \t]{1,4})?[A-Z0-9_]{0,60}"
+        r"(?:SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|(?:SECRET|ACCESS|PRIVATE|SIGNING|ENCRYPTION|AUTH)_KEY|KEY_BASE)"
+        r"=([A-Za-z0-9!@%^*+~_-]{16,200}+)(?=[ \t\r]{0,20}(?:[#\n]|\Z))",
+        judge=_is_own_words,
         is_named=True,
     ),
 )

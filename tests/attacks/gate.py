@@ -432,6 +432,33 @@ async def own_secret_in_every_encoding(scene: Scene) -> None:
     scene.assert_told("a secret of this deployment")
 
 
+@attack("gate")
+async def own_secret_cut_at_its_ends(scene: Scene) -> None:
+    """Four fifths of the deployment's own keys, in every encoding: the rest is soon guessed."""
+    settings = scene.bot.settings
+    secrets = (settings.openai_api_key, settings.github_webhook_secret, settings.github_private_key)
+    values = [secret.get_secret_value() for secret in secrets]
+    middles = [value[len(value) // 10 : -(len(value) // 10)] for value in values if len(value) >= 20]
+    evil = [
+        write(f"notes/{number} {name}.txt", f"x = '{written}'\n")
+        for number, middle in enumerate(middles)
+        for name, written in _written(middle).items()
+    ]
+    assert middles
+    run = await scene.asked(*evil)
+    await scene.assert_mended(run)
+    left = [path for path in await scene.files(run.branch) if path.startswith("notes/")]
+    assert left == [], f"Published: {left}"
+    scene.assert_told("a secret of this deployment")
+
+
+@attack("gate")
+async def secret_of_words(scene: Scene) -> None:
+    """A password of words in a file of settings, without quotes and without a digit."""
+    evil = write("deploy/app.env", "DEBUG=0\nSECRET_KEY=wombatsdancingatmidnight\n")
+    await _assert_left_out(scene, evil, words="`deploy/app.env`, line 2 holds", needle="wombatsdancing")
+
+
 @attack("gate", files={"docs/config.md": f"# Settings\n\nSECRET_KEY = '{_PART}'\n\nRestart afterwards.\n"})
 async def new_secret_beside_an_old_sample(scene: Scene) -> None:
     """A token in a file that may be changed though it holds a sample key."""

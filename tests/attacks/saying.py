@@ -66,7 +66,7 @@ async def every_secret_by_the_model(scene: Scene) -> None:
 
 @attack("saying")
 async def own_secret_in_other_forms(scene: Scene) -> None:
-    """A model that has learned the deployment's key says it encoded, reversed and in pieces."""
+    """A model that has learned the deployment's key says it encoded, reversed, cut at its ends and in pieces."""
     key = scene.bot.settings.openai_api_key.get_secret_value()
     raw = key.encode()
     forms = [
@@ -76,6 +76,8 @@ async def own_secret_in_other_forms(scene: Scene) -> None:
         key[::-1],
         "%".join(f"{byte:02x}" for byte in raw),
     ]
+    cut = key[len(key) // 10 : -(len(key) // 10)]
+    forms += [cut, cut[::-1], base64.b64encode(cut.encode()).decode()]
     words = " ".join([*forms, "-".join(key)])
     scene.model.says(
         plan(words[:100], title=words[:100], summary=words), edit("helo", "hello"), say(words), finish(words)

@@ -73,6 +73,26 @@ def test_secrets_are_found_wherever_they_stand(secret: str, form: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        "SECRET_KEY=correcthorsebatterystaple",
+        "DB_PASSWORD=correct-horse-battery-staple",
+        "SIGNING_KEY=correct_horse_battery_staple",
+        "API_TOKEN=CorrectHorse7BatteryStaple",
+        "export APP_SECRET=thequickbrownfoxjumpsoverit",
+        "ENV AUTH_TOKEN=thequickbrownfoxjumpsoverit",
+        "      - SESSION_SECRET=wombatsdancingatmidnight",
+        "SECRET_KEY=correcthorsebatterystaple  # of production",
+    ],
+)
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\nDEBUG=0\n"])
+def test_words_are_a_secret_where_a_file_of_settings_has_one(line: str, end: str) -> None:
+    value = line.partition("=")[2].split()[0]
+    assert [(found.value, found.line) for found in find_secrets(f"PORT=80\n{line}{end}")] == [(value, 2)]
+    assert value not in Redactor().redact(f"PORT=80\n{line}{end}")
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "SECRET_KEY = 'dev'",
@@ -98,6 +118,33 @@ def test_secrets_are_found_wherever_they_stand(secret: str, form: str) -> None:
         "import sk-learn-contrib-py-earth-model",
         "url(data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4//8w38GIAXDIBKE0DHxgljNBAAO9TXL0Y4OHwAAAABJRU5ErkJggg==)",
         "https://key=0123456789abcdef0123456789abcdef",
+        "SECRET_KEY=changemechangemechangeme",
+        "SECRET_KEY=change_this_to_a_long_phrase",
+        "SECRET_KEY=insertyoursecretkeyhereplease",
+        "SECRET_KEY=replace-with-a-long-random-string",
+        "SECRET_KEY=your-very-long-secret-key-goes-here",
+        "SECRET_KEY=averylongexamplevaluefordocs",
+        "SECRET_KEY=<a-long-random-string-of-letters>",
+        "SECRET_KEY=${SECRET_KEY_FROM_THE_VAULT_OF_ALL}",
+        "SECRET_KEY=$SECRET_KEY_FROM_THE_VAULT_OF_ALL",
+        "SECRET_KEY=xxxxxxxxxxxxxxxxxxxxxxxx",
+        "SECRET_KEY=this-is-not-a-secret-at-all-ok",
+        "SECRET_KEY=NotASecretOnlyForDevelopment",
+        "DB_PASSWORD=test-password-for-the-database",
+        "PASSWORD_HASHERS=django.contrib.auth.hashers.MD5PasswordHasher",
+        "API_TOKEN=get_token_from_the_keyring_of_me()",
+        "API_TOKEN=settings.INTEGRATION_API_TOKEN_OF_ACME",
+        "ACCESS_TOKEN_LIFETIME=datetimetimedeltaminutes",
+        "secret_key=config_secret_key_from_environment",
+        "    secret_key=derive_the_secret_key_of_session,",
+        "SECRET_KEY = derive_the_secret_key_of_session",
+        "TOKEN=Token.Literal.String.Interpolated",
+        "SECRET_NAME=production-database-credentials",
+        "TOKEN_ENDPOINT=/oauth/authorize/token/endpoint",
+        "CREDENTIALS=arn:aws:iam::role/production-deployment",
+        "PRIVATE_KEY=/etc/ssl/private/production-server.pem",
+        "PASSWORD_FILE=/run/secrets/the-database-password",
+        "AUTH_TOKEN_HEADER=authenticationtokenheader",
         "password_hash = 'pbkdf2:sha256:600000$q7Zk2Lw9Xc4Vb8Nm$3f9a0c7be1d24856a0b9c8d7e6f50413'",
     ],
 )
