@@ -95,6 +95,7 @@ async def test_progress_is_small() -> None:
             "attempt": 0,
             "updated_at": "2026-11-22T15:03:34.000Z",
             "queue": None,
+            "superseded_by": None,
         }
     )
     assert len(answer.content) < 400
