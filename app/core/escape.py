@@ -9,6 +9,9 @@ link, image, HTML, heading, quote, footnote, task, emoji or formula comes alive,
     fenced    output, as a block of code
     in_html   inside an HTML element of ours
 
+In `inline` and `block`, `#N` stays a reference where N is one of the `references` that the caller names, unless it
+follows a closing word or is part of something longer.
+
 What would be alive goes into a code span, the one place that GitHub reads nothing in: backslashes and entities are
 resolved before it looks for mentions and references (https://github.com/github/cmark-gfm/issues/181), zero-width
 characters are copied along. A squash merge makes the pull request's *source* a commit message, and some bots read the
@@ -20,7 +23,7 @@ All but `in_html` and `fenced` may be applied twice: what they make is left as i
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from textwrap import dedent
 from typing import Final
 
@@ -57,6 +60,9 @@ _ACTS_ON_LINES: Final = re.compile(
 )
 """And what is acted on at the start of a line: the commands of other bots."""
 _IS_REFERENCE: Final = re.compile(REFERENCE, re.IGNORECASE)
+_OWN_REFERENCE: Final = re.compile(r"(?<!\S)#(\d{1,10})(?=[.,;:!?)]{0,3}(?:\s|$))")
+_CLOSES_WHAT_FOLLOWS: Final = re.compile(rf"(?:{CLOSES})[\W_]*\Z", re.IGNORECASE)
+_CLOSES_WITHIN_CHARS: Final = 200
 
 _ALIVE: Final = re.compile(
     rf"""
@@ -118,9 +124,10 @@ def codes(values: Iterable[str]) -> str:
     return ", ".join(map(code, values))
 
 
-def inline(text: str) -> str:
+def inline(text: str, references: Collection[int] = ()) -> str:
     """A phrase on one line. Its code spans stay; of other markup the characters are shown."""
     words, held = _put_code_aside(" ".join(_clean(text).split()), is_line=True)
+    words = _put_references_aside(words, held, references)
     return _put_back(_line(_EMPHASIS.sub(_STAR, _resolve(words))), held)
 
 
@@ -131,12 +138,13 @@ def cell(text: str) -> str:
     return _put_back(_line(_EMPHASIS.sub(_STAR, _resolve(words))).replace("|", "\\|"), held)
 
 
-def block(text: str, *, has_tables: bool = False) -> str:
+def block(text: str, *, has_tables: bool = False, references: Collection[int] = ()) -> str:
     """Paragraphs. Of Markdown, lists, emphasis and code stay; of our own, tables too.
 
     Where it begins or ends with a block of code, it brings the newlines along that keep it apart from its neighbours.
     """
     words, held = _put_code_aside(_clean(text).strip(), is_line=False)
+    words = _put_references_aside(words, held, references)
     shown = "\n".join(_block_line(line, has_tables=has_tables) for line in words.split("\n"))
     shown = re.sub(r"\n{3,}", "\n\n", shown).strip("\n")
     before = "\n\n" if _is_fence(_HELD.match(shown), held) else ""
@@ -202,6 +210,21 @@ def _put_code_aside(text: str, *, is_line: bool) -> tuple[str, dict[str, str]]:
         position = end - len(before)
     held |= {key: _span(html.unescape(shown[6:-7].replace("<!-- -->", ""))) for key, shown in own.items()}
     return "".join((*parts, text[position:])), held
+
+
+def _put_references_aside(text: str, held: dict[str, str], references: Collection[int]) -> str:
+    """The text with a place holder for each reference that may be one. Code has its place holders already."""
+
+    def replaced(found: re.Match[str]) -> str:
+        before = _resolve(text[max(0, found.start() - _CLOSES_WITHIN_CHARS) : found.start()])
+        is_closed = _CLOSES_WHAT_FOLLOWS.search(re.sub(r"[*~]|\\", "", before.replace(_STAR, ""))) is not None
+        if int(found[1]) not in references or is_closed:
+            return found[0]
+        key = f"\ue000{len(held)}\ue001"
+        held[key] = found[0]
+        return key
+
+    return _OWN_REFERENCE.sub(replaced, text) if references else text
 
 
 def _is_fence(place: re.Match[str] | None, held: dict[str, str]) -> bool:

@@ -166,6 +166,7 @@ class Run:
     plan that its sender approved. `summary` is an answer, or what it ended with where no step was done;
     `step_summaries` are the agent's, by step, empty where one was lost with a worker. `text/summary.py` joins them.
     `superseded_by` is the id of the run that took over the plan it proposed, or whose work took its place.
+    `related` are the numbers of pull requests of other runs that its sentences are about.
     """
 
     job: Job
@@ -227,6 +228,7 @@ class Run:
     as_of: datetime | None = None
     requested_by: Person | None = None
     superseded_by: str = ""
+    related: tuple[int, ...] = ()
 
     def as_superseded(self, by: str) -> "Run":
         """An ended run whose plan no longer waits: another run carries it out, or other work took its place."""
@@ -251,6 +253,12 @@ class Run:
     def closes(self) -> int | None:
         """The issue that the run's pull request closes, None when there is none."""
         return self.issue if self.job.is_pull_request else self.job.number
+
+    @property
+    def references(self) -> frozenset[int]:
+        """The issues and pull requests that its sentences may link to: those it is about."""
+        made = self.pull_request.number if self.pull_request else None
+        return frozenset(each for each in (self.job.number, self.closes, made, *self.related) if each is not None)
 
     @property
     def limit_usd(self) -> float:

@@ -101,6 +101,7 @@ async def _check_thread(work: Work) -> None:
     made = made or await work.github.issue_pull_request(job.number)
     pull = await work.github.pulls.pull(made.number) if made else None
     if pull is not None and pull.is_open and pull.is_ours:
+        await work.progress.save(related=(*work.run.related, pull.number))
         retry = " `/vibecode retry` here goes on with it." if earlier and earlier.may_go_on else ""
         raise Refused(
             f"#{pull.number} is open for this issue. Say there what is to be different (`/vibecode …`), or close it "

@@ -58,6 +58,7 @@ async def check_pull(work: Work, earlier: Run) -> None:
     pull = await work.github.pulls.pull(earlier.pull_request.number)
     if pull is not None and not pull.is_open:
         state = "merged" if pull.is_merged else "closed"
+        await work.progress.save(related=(*work.run.related, pull.number))
         reopen = "" if pull.is_merged else "Reopen it and say that again. "
         raise UserError(
             f"#{pull.number} was {state}, so nothing was started. {reopen}`/vibecode` on the issue starts over."

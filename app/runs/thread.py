@@ -81,7 +81,8 @@ async def take_comment(work: Work, *, of_work: bool) -> None:
         is_work = not other.is_answer and other.conclusion is not Conclusion.SKIPPED
         if is_theirs and is_work is of_work and other.comment_id is not None:
             before = title(other) if of_work else ""
-            await work.progress.save(comment_id=other.comment_id, before=before)
+            named = (other.pull_request.number,) if before and other.pull_request else ()
+            await work.progress.save(comment_id=other.comment_id, before=before, related=(*run.related, *named))
             return
 
 

@@ -8,7 +8,7 @@ What a template writes itself is as it stands; every value is escaped for where 
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Final
@@ -101,9 +101,9 @@ def _sha(sha: str) -> str:
     return sha[:7] if re.fullmatch("[0-9a-f]+", sha) else escape.inline(sha[:7])
 
 
-def _message(text: str) -> str:
-    """Our own sentences, with `code` around values when they were put together."""
-    return escape.block(text, has_tables=True)
+def _message(text: str, references: Collection[int]) -> str:
+    """Our own sentences, with `code` around values when they were put together. `references` stay links."""
+    return escape.block(text, has_tables=True, references=references)
 
 
 FILTERS: Final[dict[str, Callable[..., str]]] = {
@@ -113,6 +113,7 @@ FILTERS: Final[dict[str, Callable[..., str]]] = {
     "codes": _codes,
     "fence": escape.fenced,
     "html": lambda text: escape.in_html(" ".join(text.split())),
+    "line": escape.inline,
     "message": _message,
     "ours": str,
     "sha": _sha,

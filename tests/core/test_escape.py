@@ -24,6 +24,34 @@ FORMS: dict[str, Callable[[str], str]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("#2 is open for this issue.", "#2 is open for this issue."),
+        ("See #2 (that is #12), then #12!", "See #2 (that is #12), then #12!"),
+        ("See #3, x#2, acme/x#2, GH-2, #2x, #22 and `#2`.", None),
+        ("fixes #2, Closes: #2, resolved (#2), fix&#101;s #2, fi\\xes #2, fix*es* #2", None),
+        ("It closes\n#2", None),
+        ("[a](#2) [#2] [#2]: x ![](#2) <a href=#2>", None),
+        ("&#2; \\#2 &num;2", None),
+    ],
+)
+def test_only_references_that_are_ours_stay_links(text: str, shown: str | None) -> None:
+    for escaped in (block(text, has_tables=True, references={2, 12}), inline(text, {2, 12})):
+        if shown is None:
+            assert alive(escaped) == [], escaped
+        else:
+            assert escaped == shown
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_where_every_reference_may_be_one_nothing_else_is_alive(text: str) -> None:
+    for escaped in (block(text, has_tables=True, references=range(100)), inline(text, range(100))):
+        assert [each for each in alive(escaped) if not each.endswith(tuple(f" #{n}" for n in range(100)))] == [], (
+            escaped
+        )
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("text", HOSTILE)
 def test_nothing_comes_alive(form: str, text: str) -> None:

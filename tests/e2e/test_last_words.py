@@ -158,7 +158,7 @@ async def test_no_second_pull_request_is_opened_beside_one_that_is_open(bot: Bot
     assert (given, run.conclusion) == (UNDONE, Conclusion.SKIPPED)
     done, refused = bot.comments(issue)
     assert "✅ Done · #2" in done.body
-    assert "2</code> is open for this issue. Say there what is to be different" in refused.body
+    assert "#2 is open for this issue. Say there what is to be different" in refused.body
     assert len(bot.pull_requests()) == 1
 
     bot.pull_requests()[0].put_state("closed")

@@ -135,6 +135,19 @@ boom
 """)
 
 
+def test_a_sentence_links_to_the_pull_request_it_is_about_and_to_no_other() -> None:
+    words = "#34 was closed, and #35 was not. It fixes #34."
+    failed = replace(FAILED, failure=Failure("", words), message=words, related=(34,))
+    stopped = replace(failed, failure=None, conclusion=Conclusion.CANCELLED)
+    found = replace(FAILED, job=replace(JOB, mode=Mode.FIX_CI), failure=None, diagnosis=Diagnosis(findings=(words,)))
+    for run in (failed, stopped, replace(found, related=(34,), summary="x")):
+        assert "#34 was closed, and <code>&#35;35</code> was not. It <code>fixes &#35;34</code>." in render_comment(
+            run, ""
+        )
+    assert "#34" not in render_comment(replace(failed, related=()), "")
+    assert "#12 was closed" in render_comment(replace(failed, message="", failure=Failure("", "#12 was closed.")), "")
+
+
 def test_an_answer_is_only_the_answer() -> None:
     run = Run(JOB, status=Status.IN_PROGRESS, conclusion=Conclusion.NEUTRAL, summary="Nothing is running here.")
     assert render_comment(run, "") == snapshot("""\

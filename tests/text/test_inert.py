@@ -67,8 +67,9 @@ TEXTS: dict[str, Callable[[str], str]] = {
 
 
 def _does(text: str) -> list[str]:
-    """What it does, without how its folds name the command that was run."""
-    return [re.sub(r"(?s)(<summary><code>).*(</code>)", r"\1\2", each) for each in alive(text)]
+    """What it does, without how its folds name the command that was run. A link to the run's own issue is harmless."""
+    found = [each for each in alive(text) if each != f"text #{JOB.number}"]
+    return [re.sub(r"(?s)(<summary><code>).*(</code>)", r"\1\2", each) for each in found]
 
 
 @pytest.mark.parametrize("name", TEXTS)
