@@ -17,8 +17,8 @@ import click
 
 from app import logs, wiring
 from app.core.errors import UserError, VibecoderError
-from app.core.redact import Redactor
-from app.core.run import Conclusion
+from app.core.run.run import Conclusion
+from app.core.safety.redact import Redactor
 from app.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -64,15 +64,15 @@ def main() -> None:
 def serve() -> None:
     """Web, worker and (without REDIS_URL) an embedded Redis, in one process.
 
-    SIGTERM or Ctrl-C ends it in order: no new jobs, runs at work may go on for DRAIN_SECONDS, then they are handed
+    SIGTERM or Ctrl-C ends it in order: no new jobs, runs in progress may go on for DRAIN_SECONDS, then they are handed
     back to the queue and go on at the next start.
     """
-    from app.main import serve_web
-    from app.worker import serve_jobs
+    from app.commands.web import serve_web
+    from app.commands.worker import serve_jobs
 
     settings = _settings()
     if not settings.has_app:
-        from app.setup import Wish, set_up
+        from app.commands.setup import Wish, set_up
 
         _run(set_up(settings, Wish(has_browser=False, is_public=True), _console(stderr=True)))
         settings = _settings()
@@ -99,7 +99,7 @@ def setup(*, org: str, github_url: str, public_url: str, no_browser: bool) -> No
     Serves a page on HOST:PORT until GitHub has made the App, and keeps its keys (with the addresses given here) in
     DATA_DIR/app.json, where `vibecoder serve` finds them. They are never shown.
     """
-    from app.setup import Wish, set_up
+    from app.commands.setup import Wish, set_up
 
     given = {"GITHUB_URL": github_url.rstrip("/"), "PUBLIC_URL": public_url.rstrip("/")}
     also = {name: url for name, url in given.items() if url}
@@ -115,7 +115,7 @@ def setup(*, org: str, github_url: str, public_url: str, no_browser: bool) -> No
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 def doctor(*, as_json: bool) -> None:
-    """Check everything that a deployment needs, and say how to mend what is amiss.
+    """Check everything that a deployment needs, and say how to fix what is wrong.
 
     In order: settings, Redis, the App's key, installations, permissions, webhook, a signed delivery to PUBLIC_URL,
     GitHub's deliveries of the last day, the sandbox, and one turn of the model (a fraction of a cent).
@@ -123,7 +123,7 @@ def doctor(*, as_json: bool) -> None:
     \b
     Ends with: 0 all that must work works   1 something does not   2 the settings cannot be read
     """
-    from app.doctor.examination import run_doctor
+    from app.commands.doctor.examination import run_doctor
 
     logs.configure("error", str)
     code, document = _run(run_doctor(_console(), as_json=as_json))
@@ -137,7 +137,7 @@ def web() -> None:
     """The web process: GitHub's webhook, the status API and the pages. Needs no private key."""
     import uvloop
 
-    from app.main import serve_web
+    from app.commands.web import serve_web
 
     settings = _settings()
     if settings.github_private_key.get_secret_value():
@@ -155,7 +155,7 @@ def web() -> None:
 @main.command()
 def worker() -> None:
     """A worker process: carries jobs out, WORKER_RUNS at a time. Start as many as you like."""
-    from app.worker import serve_jobs
+    from app.commands.worker import serve_jobs
 
     settings = _settings()
 
@@ -196,7 +196,7 @@ def run(  # noqa: PLR0913 -- click hands over each option by its name
                2 the request cannot be carried out    5 planned (--plan)
                                                     130 stopped
     """
-    from app.trial import Asked, run_locally
+    from app.commands.run_local import LocalRequest, run_locally
 
     settings = _settings(is_quiet=True)
     if unisolated:
@@ -204,7 +204,7 @@ def run(  # noqa: PLR0913 -- click hands over each option by its name
         settings = replace(settings, sandbox="unisolated")
     if max_usd is not None:
         settings = replace(settings, max_usd=max_usd)
-    words = Asked(repo, " ".join(request), base, model, is_plan)
+    words = LocalRequest(repo, " ".join(request), base, model, is_plan)
     ended = _run(run_locally(settings, words, _console()))
     sys.exit(EXIT_CODES.get(ended.conclusion, 1) if ended.conclusion else 1)
 
@@ -218,7 +218,7 @@ def demo(once: bool, as_json: bool) -> None:
     Everything is real and on loopback: web, worker, Redis, signed webhook, a small GitHub with git repositories, a
     sandbox. Only the model is scripted, and the screen says so.
     """
-    from app.trial import show_demo
+    from app.commands.demo import show_demo
 
     logs.configure("error" if as_json else "warning", str)
     console = _console(stderr=as_json)

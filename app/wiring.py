@@ -18,10 +18,17 @@ from pydantic import SecretStr
 
 from app.core.conversation import Usage
 from app.core.errors import StoreError, UserError
-from app.core.links import setup_url
-from app.core.ports import Clock, GitHubApp, Model, Parsers, Ports, Repos, SandboxProvider
-from app.core.records import Caps, Queue, Store
-from app.core.redact import Redactor
+from app.core.ports.bundle import Ports
+from app.core.ports.clock import Clock
+from app.core.ports.github import GitHubApp
+from app.core.ports.model import Model
+from app.core.ports.parsers import Parsers
+from app.core.ports.queue import ConcurrencyLimits, Queue
+from app.core.ports.repos import Repos
+from app.core.ports.sandbox import SandboxProvider
+from app.core.ports.store import Store
+from app.core.run.links import setup_url
+from app.core.safety.redact import Redactor
 from app.manifest import load_manifest
 from app.settings import APP_FILE, Settings, check_may_keep, keep_app
 
@@ -30,11 +37,11 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from app.adapters.disk import DiskRoom
-    from app.adapters.doorbell import DoorbellWorker
     from app.adapters.github.app import GithubkitApp
-    from app.adapters.github.pace import Turns
-    from app.adapters.github.retry import Retry
+    from app.adapters.github.client.retry import Retry
+    from app.adapters.github.client.write_limits import SharedTurns
     from app.adapters.parsers.confined import ConfinedParsers
+    from app.adapters.redis.worker import QueueWorker
     from app.web.setup import SetupOptions
 
 
@@ -64,14 +71,14 @@ def clock() -> Clock:
 @asynccontextmanager
 async def open_records(settings: Settings) -> AsyncIterator[Records]:
     """Connect to `REDIS_URL`, or start the embedded Redis (or join the one that runs) in `DATA_DIR`."""
-    from app.adapters.connection import open_redis
-    from app.adapters.queue import ArqQueue
-    from app.adapters.store import RedisStore
+    from app.adapters.redis.connection import open_redis
+    from app.adapters.redis.queue import ArqQueue
+    from app.adapters.redis.store import RedisStore
 
     async with AsyncExitStack() as stack:
         url = settings.redis_url
         if not url:
-            from app.adapters.redis_server import EmbeddedRedis
+            from app.adapters.redis.embedded import EmbeddedRedis
 
             url = (await stack.enter_async_context(EmbeddedRedis(settings.data_dir / "redis"))).url
         redis = await stack.enter_async_context(open_redis(url))
@@ -80,13 +87,13 @@ async def open_records(settings: Settings) -> AsyncIterator[Records]:
         yield Records(queue, RedisStore(redis, keep_days=settings.keep_days), url)
 
 
-def _caps(settings: Settings) -> Caps:
-    return Caps(settings.runs_per_repo, settings.runs_per_installation, settings.max_sandboxes)
+def _caps(settings: Settings) -> ConcurrencyLimits:
+    return ConcurrencyLimits(settings.runs_per_repo, settings.runs_per_installation, settings.max_sandboxes)
 
 
 async def _warn_of_forgetting(redis: "Redis") -> None:
     """Say at start when this Redis would lose what it was given. One that is away is no reason not to start."""
-    from app.adapters.persistence import check_persistence
+    from app.adapters.redis.persistence import check_persistence
 
     try:
         for sentence in await check_persistence(redis):
@@ -97,8 +104,8 @@ async def _warn_of_forgetting(redis: "Redis") -> None:
 
 async def examine_redis(url: str) -> tuple[str, tuple[str, ...]]:
     """What answers there, once it took and gave back a word; and what is to be mended in how it is set up."""
-    from app.adapters.connection import open_redis
-    from app.adapters.persistence import check_persistence, try_out
+    from app.adapters.redis.connection import open_redis
+    from app.adapters.redis.persistence import check_persistence, try_out
 
     async with open_redis(url) as redis:
         return await try_out(redis), await check_persistence(redis)
@@ -109,9 +116,9 @@ async def open_web(
     settings: Settings, records: Records, *, is_closing: Callable[[], bool]
 ) -> AsyncIterator["Starlette"]:
     """The web process's application. Without a webhook secret there is no webhook yet, only the App's set-up."""
-    from app.adapters.github.accounts import Accounts
-    from app.web.access import Access, digest_of
+    from app.adapters.github.users import Accounts
     from app.web.app import WebOptions, create_app
+    from app.web.auth import Access, digest_of
 
     link_secret = settings.page_secret
     setup = None
@@ -153,7 +160,7 @@ def setup_options(settings: Settings, also: Mapping[str, str] | None = None) -> 
     Raises:
         UserError: the keys could not be kept.
     """
-    from app.adapters.github.address import api_url
+    from app.adapters.github.client.address import api_url
     from app.web.setup import SetupOptions
 
     check_may_keep(settings)
@@ -174,11 +181,11 @@ def disk_room(settings: Settings) -> "DiskRoom":
     return DiskRoom(settings.data_dir.resolve(), settings.min_free_disk_mb)
 
 
-def open_worker(settings: Settings, records: Records, carry_out: Callable[[str], Awaitable[None]]) -> "DoorbellWorker":
+def open_worker(settings: Settings, records: Records, carry_out: Callable[[str], Awaitable[None]]) -> "QueueWorker":
     """The queue's other end: it awaits `carry_out(job_id)` for each job. Signals are the caller's."""
-    from app.adapters import doorbell
+    from app.adapters.redis.worker import open_queue_worker
 
-    worker = doorbell.worker(
+    worker = open_queue_worker(
         records.redis_url,
         carry_out,
         max_jobs=settings.worker_runs,
@@ -194,7 +201,7 @@ def open_worker(settings: Settings, records: Records, carry_out: Callable[[str],
 @asynccontextmanager
 async def open_ports(settings: Settings, records: Records, retry: "Retry | None" = None) -> AsyncIterator[Ports]:
     """Everything a worker needs. `retry` decides what is asked of GitHub again, and when."""
-    from app.adapters.repos import GitRepos
+    from app.adapters.git.repos import GitRepos
 
     async with AsyncExitStack() as stack:
         server = settings.github_url.rstrip("/")
@@ -222,23 +229,23 @@ def assemble(
     )
 
 
-def github_app(settings: Settings, turns: "Turns | None" = None, retry: "Retry | None" = None) -> "GithubkitApp":
+def github_app(settings: Settings, turns: "SharedTurns | None" = None, retry: "Retry | None" = None) -> "GithubkitApp":
     """The App; `turns` count its writes over all workers.
 
     Raises:
         UserError: its id or key is missing, or the key cannot be read.
     """
-    from app.adapters.github.address import is_cloud
     from app.adapters.github.app import GithubkitApp
-    from app.adapters.github.pace import shared_pace
-    from app.adapters.github.tokens import WORKFLOWS
+    from app.adapters.github.client.address import is_cloud
+    from app.adapters.github.client.tokens import WORKFLOWS
+    from app.adapters.github.client.write_limits import shared_write_limiter
 
     if not settings.github_app_id or not settings.github_private_key.get_secret_value():
         raise UserError(
             "GITHUB_APP_ID and GITHUB_PRIVATE_KEY (or GITHUB_PRIVATE_KEY_FILE) are needed by the worker. "
             "Is there no GitHub App yet? `vibecoder setup` makes it."
         )
-    pace = partial(shared_pace, turns) if turns is not None and is_cloud(settings.github_url) else None
+    pace = partial(shared_write_limiter, turns) if turns is not None and is_cloud(settings.github_url) else None
     app = GithubkitApp(
         settings.github_app_id, settings.github_private_key, server_url=settings.github_url, pace=pace, retry=retry
     )
@@ -282,7 +289,7 @@ def open_sandboxes(settings: Settings) -> SandboxProvider:
     if kind == "auto":
         kind = "e2b" if settings.e2b_api_key.get_secret_value() else "local"
     if kind == "e2b":
-        from app.adapters.sandbox.e2b import E2BSandboxes
+        from app.adapters.sandbox.e2b.sandboxes import E2BSandboxes
 
         return E2BSandboxes(
             settings.e2b_api_key,
@@ -292,9 +299,9 @@ def open_sandboxes(settings: Settings) -> SandboxProvider:
             domain=settings.e2b_domain or None,
             owner=deployment(settings),
         )
-    from app.adapters.sandbox.exposure import exposed
-    from app.adapters.sandbox.local import LocalSandboxes
-    from app.adapters.sandbox.toolchains import host_toolchains
+    from app.adapters.sandbox.local.exposure import exposed
+    from app.adapters.sandbox.local.sandboxes import LocalSandboxes
+    from app.adapters.sandbox.local.toolchains import host_toolchains
 
     tools = host_toolchains(settings.path, Path.home())
     if kind == "local" and (refusal := exposed(tools, _protected(settings), Path.home())):
@@ -330,14 +337,14 @@ def price_of(model: str, usage: Usage) -> float | None:
 
 def why_not_isolated() -> str:
     """Why this machine cannot isolate commands, and the fix; empty when it can."""
-    from app.adapters.sandbox.local import LocalSandboxes
+    from app.adapters.sandbox.local.sandboxes import LocalSandboxes
 
     return LocalSandboxes.probe()
 
 
 def why_unfiltered() -> str:
     """What is missing when local sandboxes' system calls are not filtered on this machine; empty when they are."""
-    from app.adapters.sandbox.local import LocalSandboxes
+    from app.adapters.sandbox.local.sandboxes import LocalSandboxes
 
     return LocalSandboxes.why_unfiltered()
 
@@ -349,9 +356,9 @@ async def open_local(settings: Settings, repository: Path) -> AsyncIterator[tupl
     Raises:
         UserError: it is no git repository, or no model is set.
     """
+    from app.adapters.git.repos import GitRepos
+    from app.adapters.git.worktree import LocalRepository
     from app.adapters.memory import MemoryQueue, MemoryStore
-    from app.adapters.repos import GitRepos
-    from app.adapters.worktree import LocalRepository
 
     store = MemoryStore()
     records = Records(MemoryQueue(store), store, "")

@@ -17,27 +17,27 @@ import httpx
 from starlette.types import ASGIApp
 
 from app import wiring
-from app.adapters.connection import open_redis
-from app.adapters.github.retry import Retry
-from app.adapters.github.sight import Sight
+from app.adapters.github.client.read_lag import ReadVisibility
+from app.adapters.github.client.retry import Retry
+from app.adapters.redis.connection import open_redis
 from app.adapters.tls import tls_context
+from app.commands.web import serve_web
+from app.commands.worker import serve_jobs
 from app.core.errors import StoreError
-from app.core.job import Source, job_id
-from app.core.ports import Ports
-from app.core.run import Run, Status
-from app.demo.ci import Judge
-from app.demo.github import DemoGitHub
-from app.demo.limits import Rates
+from app.core.ports.bundle import Ports
+from app.core.run.job import Source, job_id
+from app.core.run.run import Run, Status
+from app.demo.github.ci import Judge
+from app.demo.github.server import DemoGitHub
+from app.demo.github.state.limits import Rates
+from app.demo.github.state.records import Comment, Delivery, Issue, PullRequest
 from app.demo.loopback import free_port
-from app.demo.model import ScriptedModel
-from app.demo.world import Comment, Delivery, Issue, PullRequest
-from app.main import serve_web
-from app.runs.sweep import sweep
-from app.runs.thumbs import find_thumbs
-from app.runs.work import Intervals
+from app.demo.model.scripted import ScriptedModel
+from app.runs.background.reactions import find_reaction_approvals
+from app.runs.background.sweep import sweep
+from app.runs.context import Intervals
 from app.settings import Settings, load
 from app.wiring import Records
-from app.worker import serve_jobs
 from tests.published.recorder import Recorder
 
 SECRET = "an-unguessable-webhook-secret"
@@ -97,7 +97,7 @@ class Bot:
         self.github.thumb(REPO, comment.id, by=by)
         # GitHub's moments are whole seconds, and nobody reads a plan within one.
         comment.reactions[-1].created_at += timedelta(seconds=1)
-        return await find_thumbs(self.ports, is_due=True)
+        return await find_reaction_approvals(self.ports, is_due=True)
 
     async def at_work_on(self, words: str) -> Run:
         """Wait until a run's timeline shows these words."""
@@ -217,10 +217,10 @@ def _retry(times: float) -> Retry:
     async def sleep(seconds: float) -> None:
         await asyncio.sleep(seconds / times)
 
-    def sight(unsure_s: float) -> Sight:
-        return Sight(unsure_s, monotonic=lambda: monotonic() * times, sleep=sleep)
+    def visibility(unsure_s: float) -> ReadVisibility:
+        return ReadVisibility(unsure_s, monotonic=lambda: monotonic() * times, sleep=sleep)
 
-    return Retry(first_wait_s=0.5 / times, sight=sight)
+    return Retry(first_wait_s=0.5 / times, visibility=visibility)
 
 
 def _intervals(times: float) -> Intervals:

@@ -14,12 +14,12 @@ from datetime import datetime
 from math import inf
 from typing import Final
 
-from app.adapters.document import pack, read_cursor, scopes_of, thread_of
 from app.core.conversation import Conversation, decode_message, encode_message
-from app.core.document import decode
 from app.core.errors import LeaseLost
-from app.core.records import Page, QueueNotice, Reason, Signal, Waiting, WorkerState
-from app.core.run import Run, Status
+from app.core.ports.queue import Waiting, WaitReason, WorkerState
+from app.core.ports.store import Page, QueueNotice, Signal
+from app.core.run.codec import decode, pack, read_cursor, scopes_of, thread_of
+from app.core.run.run import Run, Status
 
 MAX_RUNS: Final = 1_000
 """The oldest go first."""
@@ -322,7 +322,7 @@ class MemoryStore:
 class MemoryQueue:
     """`ports.Queue` in memory, over the store it shares runs with; `take` is its worker's end.
 
-    It gives jobs in their order and knows no limits: those are the scheduler's in Redis (`lua/line.lua`).
+    It gives jobs in their order and knows no limits: those are the scheduler's in Redis (`redis/scripts/schedule.lua`).
     """
 
     def __init__(self, store: MemoryStore) -> None:
@@ -359,7 +359,7 @@ class MemoryQueue:
         due = [(await self._store.load(job_id), at) for job_id, at in self._due(now)]
         runs = [(run, at) for run, at in due if run and run.job.works and run.status is not Status.COMPLETED]
         return tuple(
-            Waiting(run.id, place, Reason.WORKERS, waited_s=now - at, has_begun=run.id in self._store.begun)
+            Waiting(run.id, place, WaitReason.WORKERS, waited_s=now - at, has_begun=run.id in self._store.begun)
             for place, (run, at) in enumerate(runs, start=1)
         )
 

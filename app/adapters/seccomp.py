@@ -115,7 +115,7 @@ _NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class SeccompRule:
     """What happens with a system call.
 
     With `argument` (0 to 5) the rule holds only when that argument's lower 32 bits are `equal_to`, or have one of the
@@ -144,7 +144,7 @@ def number_of(call: str) -> int | None:
     return _NUMBERS[call][list(_AUDIT).index(machine)]
 
 
-def compile_filter(rules: Sequence[Rule], *, default: int) -> bytes:
+def compile_filter(rules: Sequence[SeccompRule], *, default: int) -> bytes:
     """The program for this machine's architecture; the first rule that matches decides.
 
     Raises:
@@ -180,7 +180,7 @@ def confine_this_process(program: bytes) -> None:
         raise OSError(ctypes.get_errno(), "The kernel refused the seccomp filter.")
 
 
-def _compiled(rule: Rule, number: int) -> list[bytes]:
+def _compiled(rule: SeccompRule, number: int) -> list[bytes]:
     """The number is in the accumulator before and, where the rule does not match, after."""
     if rule.argument is None:
         return [_jump(_JUMP_EQUAL, number, 0, 1), _statement(_RETURN, rule.action)]

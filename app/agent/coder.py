@@ -1,13 +1,13 @@
-"""Carries out a step of the plan, or mends what verification found. The change is what is in the work tree after."""
+"""Carries out a step of the plan, or fixes what verification found. The change is what is in the work tree after."""
 
 from typing import Final
 
-from app.agent.call import Edit, Finish, Read, Search, Shell, Work, Write, answered
 from app.agent.loop import Session
-from app.core.plan import Answered, Plan
+from app.agent.tool_calls import Edit, Finish, Read, Search, Shell, WorkCall, Write, answered
+from app.core.run.plan import Answered, Plan
 from app.text.prompt import ask_for_repair, ask_for_step
 
-WORK: Final[tuple[type[Work], ...]] = (Shell, Read, Search, Edit, Write)
+WORK: Final[tuple[type[WorkCall], ...]] = (Shell, Read, Search, Edit, Write)
 
 
 async def carry_out_step(session: Session, plan: Plan, index: int) -> tuple[str, tuple[Answered, ...]]:

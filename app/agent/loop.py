@@ -17,7 +17,7 @@ worker goes on with it. All that decides anything is in there, and it ends in on
 
 One conversation per task (the plan, each step, each repair), not one for the run: it stays bounded and cheap without
 ever being compressed, and a step can be repeated elsewhere from the plan and the work tree alone. One that grows too
-long all the same is begun anew, with the task and the model's last words.
+long all the same is started over, with the task and the model's the final comment.
 """
 
 from collections import Counter
@@ -26,19 +26,30 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Final, Generic, Protocol
 
-from app.agent.call import E, Misread, Read, Search, Shell, Work, read, specs
+from app.agent.tool_calls import E, InvalidToolCall, Read, Search, Shell, WorkCall, read, specs
 from app.agent.tools import Outcome, Workbench
-from app.core.conversation import Answer, Conversation, Instructions, Message, Reply, Said, ToolCall, ToolResult
+from app.core.conversation import (
+    AssistantMessage,
+    Conversation,
+    Instructions,
+    Message,
+    Reply,
+    ToolCall,
+    ToolResult,
+    UserMessage,
+)
 from app.core.errors import LimitReached, ModelError
-from app.core.ports import Model, Parsers, Sandbox
-from app.core.run import Kind
+from app.core.ports.model import Model
+from app.core.ports.parsers import Parsers
+from app.core.ports.sandbox import Sandbox
+from app.core.run.run import Kind
 from app.text.prompt import (
     ACCEPTED,
-    BEGUN_ANEW,
     CUT,
+    FIX_FIRST,
     LOOK_FIRST,
-    MEND_FIRST,
     RESTARTED,
+    STARTED_OVER,
     TURNS_LEFT,
     USE_A_TOOL,
     Brief,
@@ -83,7 +94,7 @@ class Session:
 
     `conversation` given at construction is what was kept of the task that is carried out first, which is gone on with:
     no opening message, no turn paid again. The sandbox must be the one it speaks of. `max_turns` holds for each task,
-    turns of earlier workers included (those before it was begun anew are forgotten).
+    turns of earlier workers included (those before it was started over are forgotten).
     """
 
     model: Model
@@ -100,7 +111,7 @@ class Session:
     def __post_init__(self) -> None:
         self._is_resumed = bool(self.conversation)
 
-    async def carry_out(self, name: str, task: str, work: Sequence[type[Work]], ending: type[E]) -> E:
+    async def carry_out(self, name: str, task: str, work: Sequence[type[WorkCall]], ending: type[E]) -> E:
         """Give the model a task, tools to work with and the one that ends it; return the call that ended it.
 
         `name` is what the conversation is kept under: `plan`, `step 0`, `repair 0`.
@@ -117,13 +128,13 @@ class Session:
 
 @dataclass(slots=True)
 class _Task(Generic[E]):
-    """One task at work. What it must know of earlier turns it reads from the conversation, for another worker may have
-    taken them; only the count of failures is this worker's own."""
+    """One task in progress. What it must know of earlier turns it reads from the conversation, for another worker may
+    have taken them; only the count of failures is this worker's own."""
 
     session: Session
     name: str
     task: str
-    work: Sequence[type[Work]]
+    work: Sequence[type[WorkCall]]
     ending: type[E]
     workbench: Workbench = field(init=False)
     failures: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -147,7 +158,7 @@ class _Task(Generic[E]):
 
     async def _open(self, task: str) -> None:
         self.session.conversation = ()
-        await self._add(Instructions(instructions()), Said(task))
+        await self._add(Instructions(instructions()), UserMessage(task))
 
     async def _go_on(self) -> E | None:
         """Go on where another worker stopped. The module's docstring has the ways that can be."""
@@ -155,8 +166,10 @@ class _Task(Generic[E]):
         if not answers:
             return None
         touched = [self._read(call, 0, is_cut=False) for answer in answers for call in answer.tool_calls]
-        await self.workbench.take_up([call for call in touched if isinstance(call, Work)])
-        results = list(takewhile(lambda message: not isinstance(message, Answer), reversed(self.session.conversation)))
+        await self.workbench.take_up([call for call in touched if isinstance(call, WorkCall)])
+        results = list(
+            takewhile(lambda message: not isinstance(message, AssistantMessage), reversed(self.session.conversation))
+        )
         if not results:
             return await self._answer(answers[-1], is_resumed=True)
         for written, result in zip(reversed(answers[-1].tool_calls), results, strict=False):
@@ -166,8 +179,8 @@ class _Task(Generic[E]):
         return None
 
     @property
-    def _answers(self) -> list[Answer]:
-        return [message for message in self.session.conversation if isinstance(message, Answer)]
+    def _answers(self) -> list[AssistantMessage]:
+        return [message for message in self.session.conversation if isinstance(message, AssistantMessage)]
 
     async def _ask(self, turns_left: int) -> Reply:
         session = self.session
@@ -178,7 +191,7 @@ class _Task(Generic[E]):
         if sum(map(_chars, session.conversation)) > MAX_CONVERSATION_CHARS:
             await self._begin_anew()
         if words:
-            await self._add(Said("\n\n".join(words)))
+            await self._add(UserMessage("\n\n".join(words)))
         tools = specs((*self.work, self.ending))
         reply = await session.model.reply(
             session.conversation, tools, model=session.model_name, cache_key=session.cache_key
@@ -191,11 +204,11 @@ class _Task(Generic[E]):
 
     async def _begin_anew(self) -> None:
         said = [answer.text for answer in self._answers if answer.text]
-        anew = BEGUN_ANEW.format("\n\n".join(said[-LAST_WORDS:]) or "(nothing)")
+        anew = STARTED_OVER.format("\n\n".join(said[-LAST_WORDS:]) or "(nothing)")
         await self._open(f"{self.task}{anew}")
         await self.session.watcher.show(Kind.NOTE, "The conversation grew too long and was begun anew.")
 
-    async def _answer(self, answer: Answer, *, is_cut: bool = False, is_resumed: bool = False) -> E | None:
+    async def _answer(self, answer: AssistantMessage, *, is_cut: bool = False, is_resumed: bool = False) -> E | None:
         """Carry out the calls in their order, an ending after all others; all results join the conversation at once."""
         if not answer.tool_calls:
             await self._remind(is_cut=is_cut)
@@ -206,7 +219,7 @@ class _Task(Generic[E]):
             call = self._read(written, index, is_cut=is_cut)
             if isinstance(call, Outcome):
                 outcomes[index] = call
-            elif isinstance(call, Work):
+            elif isinstance(call, WorkCall):
                 outcomes[index] = _UNKNOWN if is_resumed and _may_change(call) else await self._carry_out(call)
             else:
                 endings[index] = call
@@ -218,15 +231,15 @@ class _Task(Generic[E]):
         await self._add(*results)
         return ending
 
-    def _read(self, written: ToolCall, index: int, *, is_cut: bool) -> Work | E | Outcome:
+    def _read(self, written: ToolCall, index: int, *, is_cut: bool) -> WorkCall | E | Outcome:
         if index >= MAX_CALLS_PER_TURN:
             return Outcome(f"Not carried out: at most {MAX_CALLS_PER_TURN} calls in one turn.", is_failure=True)
         try:
             return read(written, self.work, self.ending)
-        except Misread as error:
+        except InvalidToolCall as error:
             return Outcome(f"{error} {CUT}" if is_cut else str(error), is_failure=True)
 
-    async def _carry_out(self, call: Work) -> Outcome:
+    async def _carry_out(self, call: WorkCall) -> Outcome:
         await self.session.watcher.show(Kind.TOOL, call.headline)
         outcome = await self.workbench.carry_out(call)
         if outcome.is_failure and isinstance(call, Shell):
@@ -249,15 +262,15 @@ class _Task(Generic[E]):
         faults = await self.workbench.faults()
         if not faults:
             return ""
-        if not self._was_told(MEND_FIRST.format(faults)):
-            return MEND_FIRST.format(faults)
+        if not self._was_told(FIX_FIRST.format(faults)):
+            return FIX_FIRST.format(faults)
         first = " ".join(faults.splitlines()[:2])
         await self.session.watcher.show(Kind.NOTE, f"Finished in spite of syntax faults: {first}")
         return ""
 
     def _was_told(self, words: str) -> bool:
         return any(
-            isinstance(message, Said | ToolResult) and message.text.startswith(words)
+            isinstance(message, UserMessage | ToolResult) and message.text.startswith(words)
             for message in self.session.conversation
         )
 
@@ -266,7 +279,7 @@ class _Task(Generic[E]):
         idle = list(takewhile(lambda answer: not answer.tool_calls, reversed(self._answers)))
         if len(idle) > MAX_IDLE_TURNS:
             raise ModelError("The model speaks but does not use its tools. Another model may do better.")
-        await self._add(Said(CUT if is_cut else USE_A_TOOL.format(self.ending.tool)))
+        await self._add(UserMessage(CUT if is_cut else USE_A_TOOL.format(self.ending.tool)))
 
     def _nudged(self, written: ToolCall, outcome: Outcome) -> str:
         """The result, and a word when the same call fails in the same way again and again."""
@@ -284,11 +297,11 @@ class _Task(Generic[E]):
         await self.session.watcher.keep(self.name, self.session.conversation)
 
 
-def _may_change(call: Work) -> bool:
+def _may_change(call: WorkCall) -> bool:
     return not isinstance(call, Read | Search)
 
 
 def _chars(message: Message) -> int:
-    if isinstance(message, Answer):
+    if isinstance(message, AssistantMessage):
         return len(message.raw) or len(message.text) + sum(len(call.arguments) for call in message.tool_calls)
     return len(message.text)

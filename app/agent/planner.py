@@ -2,13 +2,13 @@
 
 from typing import Final
 
-from app.agent.call import Propose, Read, Search, Work, answered
-from app.agent.context import Brief, survey
 from app.agent.loop import Session
-from app.core.plan import Plan, Step
+from app.agent.survey import Brief, survey
+from app.agent.tool_calls import Propose, Read, Search, WorkCall, answered
+from app.core.run.plan import Plan, Step
 from app.text.prompt import ask_for_plan
 
-WORK: Final[tuple[type[Work], ...]] = (Read, Search)
+WORK: Final[tuple[type[WorkCall], ...]] = (Read, Search)
 _MAX_FILES: Final = 50
 _MAX_CHECK_CHARS: Final = 500
 

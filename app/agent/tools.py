@@ -11,14 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from app.agent.call import MAX_SHELL_TIMEOUT_S, Edit, Read, Search, Shell, Work, Write
 from app.agent.edit import NoEdit, in_style_of, number, replace
+from app.agent.tool_calls import MAX_SHELL_TIMEOUT_S, Edit, Read, Search, Shell, WorkCall, Write
 from app.core.errors import ParserStopped
-from app.core.machine import CommandTimeout, ExecResult
-from app.core.parsed import Fault, introduced
-from app.core.ports import Parsers, Sandbox
-from app.core.sanitize import reveal
-from app.core.terminal import plain
+from app.core.parsed import SyntaxFault, introduced
+from app.core.ports.parsers import Parsers
+from app.core.ports.sandbox import CommandTimeout, ExecResult, Sandbox
+from app.core.safety.sanitize import show_invisible
+from app.core.safety.terminal import plain
 
 MAX_RESULT_CHARS: Final = 16_000
 MAX_FILE_BYTES: Final = 2 * 1024 * 1024
@@ -52,18 +52,18 @@ class Workbench:
         self._sandbox = sandbox
         self._parsers = parsers
         self._shell = ""
-        self._before: dict[str, tuple[Fault, ...] | None] = {}
+        self._before: dict[str, tuple[SyntaxFault, ...] | None] = {}
         self._written: dict[str, bytes] = {}
         """What was written and no command may have changed since."""
 
-    async def carry_out(self, call: Work) -> Outcome:
+    async def carry_out(self, call: WorkCall) -> Outcome:
         """Do what is asked. The text has at most `MAX_RESULT_CHARS`, and a little more to say what was left out."""
         try:
             return await self._dispatch(call)
         except (_Failed, NoEdit, OSError) as error:
             return Outcome(str(error), is_failure=True)
 
-    async def _dispatch(self, call: Work) -> Outcome:
+    async def _dispatch(self, call: WorkCall) -> Outcome:
         match call:
             case Shell():
                 try:
@@ -81,7 +81,7 @@ class Workbench:
             case _:
                 assert_never(call)
 
-    async def take_up(self, calls: Sequence[Work]) -> None:
+    async def take_up(self, calls: Sequence[WorkCall]) -> None:
         """Know the files that another worker's calls touched. How they were before is what git's HEAD has."""
         for path in dict.fromkeys(call.path for call in calls if isinstance(call, Edit | Write)):
             with suppress(_Failed):
@@ -169,7 +169,7 @@ class Workbench:
             return await self._list(path)
         if _is_binary(data):
             raise _Failed(f"{path} is binary.")
-        lines = _lines(reveal(data[:MAX_FILE_BYTES].decode(errors="replace").replace("\0", "\u2400")))
+        lines = _lines(show_invisible(data[:MAX_FILE_BYTES].decode(errors="replace").replace("\0", "\u2400")))
         start, end = max(1, call.start or 1), min(call.end or len(lines), len(lines))
         if not lines or start > end:
             return f"{path} is empty." if not lines else f"{path} has {len(lines)} lines: none from {start} to {end}."
@@ -248,7 +248,7 @@ class Workbench:
             return f" Syntax faults that were not there before:\n{_show_faults(faults, new)}"
         return " Syntax ok." if not after else " No new syntax faults; those it had are still there."
 
-    async def _check(self, path: str, data: bytes) -> tuple[Fault, ...] | None:
+    async def _check(self, path: str, data: bytes) -> tuple[SyntaxFault, ...] | None:
         """The file's syntax faults; None when it cannot be judged."""
         try:
             return await self._parsers.syntax_faults(path, data)
@@ -280,7 +280,7 @@ def _searchers(pattern: str, path: str, glob: str) -> tuple[list[str], ...]:
     )
 
 
-def _show_faults(faults: Sequence[Fault], data: bytes) -> str:
+def _show_faults(faults: Sequence[SyntaxFault], data: bytes) -> str:
     lines = _lines(data.decode(errors="replace"))
     shown = []
     for fault in faults[:_SHOWN_FAULTS]:
@@ -316,4 +316,4 @@ def _first_that_fit(lines: Sequence[str]) -> int:
 
 def _plain(output: str) -> str:
     """Terminal output as it would be read, with what is invisible in it shown."""
-    return reveal(plain(output))
+    return show_invisible(plain(output))

@@ -59,14 +59,14 @@ class Instructions:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class UserMessage:
     """Something told to the model: the request, a step to do, a note from the harness."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AssistantMessage:
     """The model's turn: words, tool calls, or both.
 
     `raw` is the vendor's own output items as JSON text (encrypted reasoning among them), sent back as they came by
@@ -86,13 +86,13 @@ class ToolResult:
     text: str
 
 
-Message: TypeAlias = Instructions | Said | Answer | ToolResult
+Message: TypeAlias = Instructions | UserMessage | AssistantMessage | ToolResult
 Conversation: TypeAlias = tuple[Message, ...]
 
 _KINDS: Final[dict[str, type[Message]]] = {
     "instructions": Instructions,
-    "said": Said,
-    "answer": Answer,
+    "said": UserMessage,
+    "answer": AssistantMessage,
     "tool_result": ToolResult,
 }
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
@@ -124,7 +124,7 @@ def decode_message(document: bytes | str) -> Message:
 class Reply:
     """One turn as the model port returns it. `usd` is None when the model's price is not known."""
 
-    answer: Answer
+    answer: AssistantMessage
     usage: Usage = field(default_factory=Usage)
     usd: float | None = None
     model: str = ""

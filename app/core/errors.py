@@ -66,7 +66,7 @@ class Stopped(VibecoderError):
         self.by = by
 
 
-class TakenAway(Stopped):
+class AccessRevoked(Stopped):
     """The run's repository is no more the bot's to work on. `words` say why."""
 
     def __init__(self, words: str) -> None:
@@ -74,7 +74,7 @@ class TakenAway(Stopped):
         self.by = ""
 
 
-class Withdrawn(TakenAway):
+class RequestWithdrawn(AccessRevoked):
     """What the run stands on is no longer so: a role, an open issue or pull request, its branch. `words` say which."""
 
 
@@ -85,15 +85,15 @@ class LeaseLost(VibecoderError):
 class RetryLater(VibecoderError):
     """The run cannot go on now; whoever took its job takes it again after `delay_s` seconds. `str()` is the reason.
 
-    It holds no worker meanwhile. Other runs of its thread wait for it, unless it `steps_aside`. With `works`, a job
+    It holds no worker meanwhile. Other runs of its thread wait for it, unless it `yields_thread`. With `works`, a job
     that seemed to want only an answer counts as work from now on and waits for its turn.
     """
 
-    def __init__(self, reason: str, delay_s: float, *, works: bool = False, steps_aside: bool = False) -> None:
+    def __init__(self, reason: str, delay_s: float, *, works: bool = False, yields_thread: bool = False) -> None:
         super().__init__(reason)
         self.delay_s = delay_s
         self.works = works
-        self.steps_aside = steps_aside
+        self.yields_thread = yields_thread
 
 
 class StoreError(VibecoderError):
@@ -138,7 +138,7 @@ class HeadMoved(GitHubError):
     """The branch's head is not the one the commit expected: somebody else pushed."""
 
 
-class PermissionMissing(GitHubError):
+class MissingPermission(GitHubError):
     """The App lacks a permission for this request. The words name it, and who can grant it where."""
 
     def __init__(self, words: str) -> None:

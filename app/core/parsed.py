@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # the parser process has no need of pydantic
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class SyntaxFault:
     """A syntax error of a file. `line` and `column` count from 1; `source` is that line, stripped."""
 
     line: int
@@ -22,7 +22,9 @@ class Fault:
         return f"line {self.line}, column {self.column}: {self.message}"
 
 
-def introduced(before: tuple[Fault, ...] | None, after: tuple[Fault, ...] | None) -> tuple[Fault, ...]:
+def introduced(
+    before: tuple[SyntaxFault, ...] | None, after: tuple[SyntaxFault, ...] | None
+) -> tuple[SyntaxFault, ...]:
     """The faults of `after` that `before` has not, wherever in the file they moved to."""
     known = Counter((fault.message, fault.source) for fault in before or ())
     new = []

@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from app.core import closing, gone
-from app.core.errors import LeaseLost, SandboxError, Stopped, StoreError, TakenAway
-from app.core.ports import Ports
-from app.core.records import Signal
-from app.core.run import Run
+from app.core.errors import AccessRevoked, LeaseLost, SandboxError, Stopped, StoreError
+from app.core.inbound import access_revoked, closing
+from app.core.ports.bundle import Ports
+from app.core.ports.store import Signal
+from app.core.run.run import Run
 from app.runs.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 LEASE_S: Final = 30.0
 RENEW_S: Final = 10.0
 LISTEN_S: Final = 0.5
-"""How often a run at work asks for signals; bounds how long a stop takes."""
+"""How often a run in progress asks for signals; bounds how long a stop takes."""
 KEEP_ALIVE_S: Final = 300.0
 KEEP_ALIVE_AGAIN_S: Final = 30.0
 """The same after a failure."""
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class LeaseHooks:
     """What is done beside the work: `on_signal` with each word people leave, `keep_alive` of the sandbox every five
     minutes, `check` as often as it listens."""
 
@@ -44,25 +44,25 @@ class Beat:
     check: Callable[[], None] = lambda: None
 
 
-async def hold(ports: Ports, run: Run, work: Coroutine[None, None, T], beat: Beat) -> T:
+async def hold(ports: Ports, run: Run, work: Coroutine[None, None, T], hooks: LeaseHooks) -> T:
     """Carry `work` out in a task of its own while the lease is renewed beside it.
 
-    When the lease is lost, or `beat` raises (a stop does), the work is cancelled and that error raised.
+    When the lease is lost, or `hooks` raises (a stop does), the work is cancelled and that error raised.
     """
-    at_work = asyncio.create_task(work, name=f"work {run.id}")
+    carrying_out = asyncio.create_task(work, name=f"work {run.id}")
     keepers = {
-        asyncio.create_task(_keep(ports, run, beat), name=f"lease {run.id}"),
-        asyncio.create_task(_keep_alive(ports, beat), name=f"sandbox {run.id}"),
+        asyncio.create_task(_keep(ports, run, hooks), name=f"lease {run.id}"),
+        asyncio.create_task(_keep_alive(ports, hooks), name=f"sandbox {run.id}"),
     }
     try:
-        ended, _ = await asyncio.wait({at_work, *keepers}, return_when=asyncio.FIRST_COMPLETED)
-        if at_work not in ended:
+        ended, _ = await asyncio.wait({carrying_out, *keepers}, return_when=asyncio.FIRST_COMPLETED)
+        if carrying_out not in ended:
             ended.pop().result()
-        return await at_work
+        return await carrying_out
     finally:
-        for task in (at_work, *keepers):
+        for task in (carrying_out, *keepers):
             task.cancel()
-        await asyncio.wait({at_work, *keepers})
+        await asyncio.wait({carrying_out, *keepers})
 
 
 async def finish(write: Coroutine[None, None, T]) -> T:
@@ -78,15 +78,15 @@ async def finish(write: Coroutine[None, None, T]) -> T:
         raise
 
 
-async def _keep(ports: Ports, run: Run, beat: Beat) -> None:
+async def _keep(ports: Ports, run: Run, hooks: LeaseHooks) -> None:
     """Renew and listen for ever. Redis may be away for as long as the lease lasts, not longer."""
     clock = ports.clock
     held_until, renew_at = clock.monotonic() + LEASE_S, clock.monotonic() + RENEW_S
     while True:
-        beat.check()
+        hooks.check()
         try:
             for signal in await ports.store.signals(run.id):
-                await beat.on_signal(signal)
+                await hooks.on_signal(signal)
             if clock.monotonic() >= renew_at:
                 await ports.store.renew(run, ttl_s=LEASE_S)
                 held_until, renew_at = clock.monotonic() + LEASE_S, clock.monotonic() + RENEW_S
@@ -96,14 +96,14 @@ async def _keep(ports: Ports, run: Run, beat: Beat) -> None:
         await clock.sleep(LISTEN_S)
 
 
-async def _keep_alive(ports: Ports, beat: Beat) -> None:
+async def _keep_alive(ports: Ports, hooks: LeaseHooks) -> None:
     """Keep the sandbox alive for ever; sooner again after a failure."""
     wait_s = KEEP_ALIVE_S
     while True:
         await ports.clock.sleep(wait_s)
         try:
             async with asyncio.timeout(KEEP_ALIVE_LIMIT_S):
-                await beat.keep_alive()
+                await hooks.keep_alive()
             wait_s = KEEP_ALIVE_S
         except (SandboxError, TimeoutError) as error:
             log.warning("sandbox not kept alive", extra={"reason": str(error) or "no answer in time"})
@@ -119,16 +119,16 @@ def stop_on_signal(
     on_budget: Callable[[Signal], Awaitable[None]] = _nothing,
     on_closed: Callable[[Signal], Awaitable[None]] = _nothing,
 ) -> Callable[[Signal], Awaitable[None]]:
-    """What a run at work does with a signal: end on `stop` or `gone`, let the budget grow, see what was closed. Without
-    `progress` it is too late."""
+    """What a run in progress does with a signal: end on `stop` or `gone`, let the budget grow, see what was closed.
+    Without `progress` it is too late."""
 
     async def on_signal(signal: Signal) -> None:
         if progress is None or progress.run.conclusion is not None:
             return
         if signal.kind == "stop":
             raise Stopped(signal.by)
-        if signal.kind == gone.KIND:
-            raise TakenAway(signal.by)
+        if signal.kind == access_revoked.KIND:
+            raise AccessRevoked(signal.by)
         if signal.kind == closing.KIND:
             await on_closed(signal)
         if signal.kind == "budget":

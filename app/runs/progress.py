@@ -13,13 +13,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from app.core.budget import RAISED, Budget, check, wrap_up
 from app.core.conversation import Conversation, Reply
-from app.core.errors import OutsideError, RepositoryGone, StoreError, TakenAway
-from app.core.ports import Clock
-from app.core.records import Store
-from app.core.redact import Redactor
-from app.core.run import PERCENT, Cost, Kind, Run, Stage, StageRecord, Status
+from app.core.errors import AccessRevoked, OutsideError, RepositoryGone, StoreError
+from app.core.policy.budget import RAISED, Budget, check, wrap_up
+from app.core.ports.clock import Clock
+from app.core.ports.store import Store
+from app.core.run.run import PERCENT, Cost, Kind, Run, Stage, StageRecord, Status
+from app.core.safety.redact import Redactor
 
 log = logging.getLogger(__name__)
 
@@ -195,14 +195,15 @@ class Progress:
         await self.change(activities=run.activities)
 
     def check_time(self) -> None:
-        """Hold the minutes while a turn or a command is at work, too, and end the run whose comment has no place left.
+        """Hold the minutes while a turn or a command is in progress, too, and end the run whose comment has no place
+        left.
 
         Raises:
             LimitReached: they are used up.
             TakenAway: there is no repository to work on any more.
         """
         if self._gone is not None and self.run.failure is None and self.run.conclusion is None:
-            raise TakenAway(str(self._gone)) from self._gone
+            raise AccessRevoked(str(self._gone)) from self._gone
         if self.budget is not None and self.run.conclusion is None:
             check(replace(self.budget, usd=None, turns=1 << 30, tokens=1 << 60), self.run.cost, self.elapsed_s)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from app.core.errors import LeaseLost, OutsideError, RetryLater, SandboxError, SandboxGone, StoreError
-from app.runs.work import Work
+from app.runs.context import RunContext
 from app.text.render import clock_time
 
 log = logging.getLogger(__name__)
@@ -18,17 +18,17 @@ HAND_BACK_S: Final = 5.0
 SHOW_WAIT_S: Final = 5.0
 
 
-async def put_off(work: Work, error: OutsideError) -> RetryLater:
+async def retry_later(ctx: RunContext, error: OutsideError) -> RetryLater:
     """Record that the run waits for another system, its sandbox alive. A sandbox that is gone counts as a lost worker
     does, one that cannot be reached does not; a final comment that is still to be posted stays as it is."""
-    run, now = work.run, work.ports.clock.now()
-    waits_s = work.options.intervals.outage_s
+    run, now = ctx.run, ctx.ports.clock.now()
+    waits_s = ctx.options.intervals.outage_s
     after_s = max(error.retry_after_s or 0.0, waits_s[min(run.waits, len(waits_s) - 1)])
     is_in_order = not isinstance(error, SandboxGone)
     wake_at = now + timedelta(seconds=after_s)
-    waiting = work.redactor.redact(f"Waiting until {clock_time(now, wake_at)}: {error}")
+    waiting = ctx.redactor.redact(f"Waiting until {clock_time(now, wake_at)}: {error}")
     log.warning("run put off", extra={"reason": str(error), "after_s": after_s, "stage": run.stage})
-    await work.progress.save(
+    await ctx.progress.save(
         waits=run.waits + 1,
         unsure_since=run.unsure_since and now,
         handed_back=run.handed_back + is_in_order,
@@ -36,47 +36,47 @@ async def put_off(work: Work, error: OutsideError) -> RetryLater:
         wake_at=wake_at,
         message=waiting if run.conclusion is None else run.message,
     )
-    if work.machine is not None and is_in_order:
+    if ctx.machine is not None and is_in_order:
         with suppress(SandboxError, TimeoutError):
             async with asyncio.timeout(HAND_BACK_S):
-                await work.machine.keep_alive(after_s + work.options.sandbox_ttl_s)
-    await _show_wait(work)
+                await ctx.machine.keep_alive(after_s + ctx.options.sandbox_ttl_s)
+    await _show_wait(ctx)
     return RetryLater(str(error), after_s)
 
 
-async def keep_count(work: Work) -> None:
+async def keep_count(ctx: RunContext) -> None:
     """Redis did not answer, and this worker lives: where it answers again in time, none is counted as lost."""
-    run = work.run
+    run = ctx.run
     if run.waits < MAX_WAITS:
         with suppress(LeaseLost, StoreError):
-            await work.progress.save(waits=run.waits + 1, handed_back=run.handed_back + 1)
+            await ctx.progress.save(waits=run.waits + 1, handed_back=run.handed_back + 1)
 
 
-async def _show_wait(work: Work) -> None:
+async def _show_wait(ctx: RunContext) -> None:
     """Say in the run's comment what it waits for, where it has one: before it was let in it says nothing. The comment
     may be on the system that is away, so this is tried once and may fail."""
-    if work.run.conclusion is None and work.run.comment_id is not None:
+    if ctx.run.conclusion is None and ctx.run.comment_id is not None:
         with suppress(OutsideError, StoreError, TimeoutError):
             async with asyncio.timeout(SHOW_WAIT_S):
-                await work.progress.redraw(now=True)
+                await ctx.progress.redraw(now=True)
 
 
-async def pause(work: Work, wait: RetryLater) -> None:
+async def pause(ctx: RunContext, wait: RetryLater) -> None:
     """Record that the run looks again later: nothing went wrong, so no wait is counted, and the time is not its own."""
-    run = work.run
-    await work.progress.save(
+    run = ctx.run
+    await ctx.progress.save(
         handed_back=run.handed_back + 1,
         waited_s=run.waited_s + wait.delay_s,
-        wake_at=work.ports.clock.now() + timedelta(seconds=wait.delay_s),
+        wake_at=ctx.ports.clock.now() + timedelta(seconds=wait.delay_s),
         message=f"Waiting: {wait}",
     )
 
 
-async def hand_back(work: Work) -> None:
+async def hand_back(ctx: RunContext) -> None:
     """Say that this attempt ended in order, as the worker is told to go; the sandbox stays for the next."""
-    log.info("run handed back", extra={"stage": work.run.stage})
+    log.info("run handed back", extra={"stage": ctx.run.stage})
     with suppress(LeaseLost, StoreError, TimeoutError):
         async with asyncio.timeout(HAND_BACK_S):
-            now = work.ports.clock.now()
-            unsure_since = work.run.unsure_since and now
-            await work.progress.save(handed_back=work.run.handed_back + 1, unsure_since=unsure_since)
+            now = ctx.ports.clock.now()
+            unsure_since = ctx.run.unsure_since and now
+            await ctx.progress.save(handed_back=ctx.run.handed_back + 1, unsure_since=unsure_since)

@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
-from app.core.commands import COMMANDS, OPTIONS
-from app.core.escape import cut
-from app.core.job import Job, Mode, Source
-from app.core.records import Waiting
-from app.core.run import Conclusion, Run, Status
+from app.core.inbound.commands import COMMANDS, OPTIONS
+from app.core.ports.queue import Waiting
+from app.core.run.job import Job, Mode, Source
+from app.core.run.run import Conclusion, Run, Status
+from app.core.safety.escape import cut
 from app.text.render import render
 from app.text.summary import summarize
 
@@ -56,7 +56,7 @@ def headline(run: Run) -> str:
     if run.conclusion is not None:
         return _HEADLINES[run.conclusion]
     is_queued = run.status is Status.QUEUED and run.started_at is None
-    doing = "Waiting" if run.is_put_off else "Working"
+    doing = "Waiting" if run.is_on_hold else "Working"
     return "🕐 Queued" if is_queued else f"⏳ {doing} · {run.percent} %"
 
 
@@ -68,7 +68,7 @@ def title(run: Run) -> str:
 def render_comment(run: Run, page_url: str) -> str:
     """The comment's body, at most `MAX_CHARS` long."""
     answer = "comment/checks.md.j2" if run.job.mode is Mode.FIX_CI else "comment/answer.md.j2"
-    template = answer if run.is_answer else "comment/progress.md.j2"
+    template = answer if run.is_answer_only else "comment/progress.md.j2"
     body = render(template, run=run, title=title(run), summary=summarize(run), page_url=page_url)
     marker = marker_for(run)
     ended = f" {ENDED}" if run.conclusion is not None else ""
@@ -80,7 +80,7 @@ def render_help() -> str:
     return render("comment/help.md.j2", commands=COMMANDS, options=OPTIONS)
 
 
-def render_place(waiting: Waiting, job: Job) -> str:
+def render_queue_position(waiting: Waiting, job: Job) -> str:
     """Where a run stands in line, and what it waits for, in a sentence."""
     return render("comment/place.md.j2", waiting=waiting, job=job).strip()
 
@@ -90,6 +90,6 @@ def render_stopped(runs: Sequence[Run]) -> str:
     return render("comment/stopped.md.j2", runs=runs)
 
 
-def standing(run: Run | None) -> str:
+def describe_status(run: Run | None) -> str:
     """Where a thread's newest run stands and what can be said now, in one or two sentences; empty without a run."""
     return render("comment/standing.md.j2", run=run).strip() if run is not None else ""

@@ -5,10 +5,10 @@ character: what is copied from the log is what was written."""
 import re
 from typing import Final
 
-from app.core.escape import SKIPS
-from app.core.job import JOB_TRAILER, Job, Source
-from app.core.redact import find_secret
-from app.core.sanitize import plain
+from app.core.run.job import JOB_TRAILER, Job, Source
+from app.core.safety.escape import SKIPS
+from app.core.safety.redact import find_secret
+from app.core.safety.sanitize import plain
 
 SUBJECT_CHARS: Final = 72
 TITLE_CHARS: Final = 120

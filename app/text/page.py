@@ -21,7 +21,7 @@ def render_list(jobs: Sequence[Document], *, cursor: str, repo: str, status: str
 
 
 def render_sign_in(*, back: str, trouble: str = "") -> str:
-    """The operator's door. `back` is the path to go to afterwards."""
+    """The operator's sign-in page. `back` is the path to go to afterwards."""
     return render("page/sign_in.j2", back=back, trouble=trouble)
 
 

@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.core.escape import last_lines
-from app.core.job import Heard, Place
-from app.core.plan import MAX_STEPS, Plan, Step
-from app.core.sanitize import plain
+from app.core.run.job import DiffPosition, Feedback
+from app.core.run.plan import MAX_STEPS, Plan, Step
+from app.core.safety.escape import last_lines
+from app.core.safety.sanitize import plain
 from app.text.render import render
 
 MAX_REQUEST_CHARS: Final = 48_000
@@ -20,14 +20,14 @@ USE_A_TOOL: Final = "Nobody reads this but the harness. Go on with a tool call; 
 CUT: Final = "Your answer ended at the output limit. Go on, in smaller pieces."
 ACCEPTED: Final = "Accepted."
 LOOK_FIRST: Final = "Not yet: another call of this turn failed. Look at it, then call this alone."
-MEND_FIRST: Final = """\
+FIX_FIRST: Final = """\
 Not yet: there are syntax faults that were not there before. Mend them, or insist.
 {}"""
 RESTARTED: Final = (
     "The worker that carried this out was restarted. Nobody knows whether it took effect, or took effect in part: look "
     "at what is there before you go on."
 )
-BEGUN_ANEW: Final = """
+STARTED_OVER: Final = """
 You have worked on this already. That conversation grew too long, so this is a new one. What you changed is in the work
 tree; read it there before you go on. What you said last:
 
@@ -67,7 +67,7 @@ class Brief:
     lfs: tuple[str, ...] = ()
     base_ref: str = ""
     pull: tuple[str, str] = ("", "")
-    heard: tuple[Heard, ...] = ()
+    heard: tuple[Feedback, ...] = ()
     checks: tuple[tuple[str, str], ...] = ()
 
 
@@ -89,7 +89,7 @@ def ask_for_step(brief: Brief | None, plan: Plan, index: int) -> str:
 
 
 def ask_for_repair(brief: Brief | None, evidence: str) -> str:
-    """The first message of the conversation that mends what verification found."""
+    """The first message of the conversation that fixes what verification found."""
     return _render("repair", brief, evidence=_inert(last_lines(evidence, MAX_EVIDENCE_CHARS)))
 
 
@@ -115,22 +115,22 @@ def _made_inert(brief: Brief) -> Brief:
         remarks=tuple((_name(author), _name(who), _inert(text)) for author, who, text in brief.remarks),
         sender=_name(brief.sender),
         pull=(_inert(brief.pull[0]), _inert(_shortened(brief.pull[1], MAX_FILE_CHARS))),
-        heard=tuple(map(_heard, brief.heard)),
+        heard=tuple(map(_quoted_feedback, brief.heard)),
         checks=tuple(
             (_inert(name).replace('"', "'"), _inert(last_lines(log, MAX_EVIDENCE_CHARS))) for name, log in brief.checks
         ),
     )
 
 
-def tell_remark(number: int, heard: Heard) -> str:
+def render_feedback(number: int, heard: Feedback) -> str:
     """What a model at work is told of a remark that came meanwhile; `number` counts from 1."""
-    return render("prompt/remark.j2", number=number, heard=_heard(heard), is_new=True)
+    return render("prompt/remark.j2", number=number, heard=_quoted_feedback(heard), is_new=True)
 
 
-def _heard(heard: Heard) -> Heard:
+def _quoted_feedback(heard: Feedback) -> Feedback:
     place = heard.place
     if place is not None:
-        place = Place(_inert(place.path).replace('"', "'"), place.line, _inert(place.hunk))
+        place = DiffPosition(_inert(place.path).replace('"', "'"), place.line, _inert(place.hunk))
     author = replace(heard.author, login=_name(heard.author.login))
     return replace(heard, author=author, text=_inert(_shortened(heard.text, MAX_REMARK_CHARS)), place=place)
 

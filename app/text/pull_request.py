@@ -1,8 +1,8 @@
 """The pull request's title and body, from the run: what, why, how it was verified, what it cost."""
 
-from app.core.escape import cut
-from app.core.job import Heard
-from app.core.run import Run
+from app.core.run.job import Feedback
+from app.core.run.run import Run
+from app.core.safety.escape import cut
 from app.text.commit import title_of
 from app.text.render import render
 
@@ -13,7 +13,7 @@ def render_pull_request(run: Run, page_url: str) -> tuple[str, str]:
     return title_of(run.plan.title if run.plan else run.job.title), cut(body, 60_000)
 
 
-def render_reply(run: Run, heard: Heard) -> str:
+def render_reply(run: Run, heard: Feedback) -> str:
     """What is answered in the thread of a reviewer's comment."""
     is_reached = heard.step is not None and heard.step < run.steps_done
     commits = [commit for commit in run.commits if heard.step is not None and commit.step == heard.step]

@@ -3,7 +3,7 @@
 What a template writes itself is as it stands; every value is escaped for where it lands, by the folder's rule:
 
     page/                    HTML escaping
-    comment/, pull_request/  `inline` of `app.core.escape`, unless a filter says where else the value lands
+    comment/, pull_request/  `inline` of `app.core.safety.escape`, unless a filter says where else the value lands
     prompt/                  none: `app.text.prompt` prepares what the model reads
 """
 
@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from app.core import escape
+from app.core.safety import escape
 
 
 class Escaped(str):
@@ -47,9 +47,9 @@ def _environment(folder: str) -> Environment:
     )
     made = {name: _escaping(function) for name, function in FILTERS.items()} if is_markdown else {}
     environment.filters |= {
-        "money": money,
-        "spent": spent,
-        "duration": duration,
+        "money": format_usd,
+        "spent": format_spent,
+        "duration": format_duration,
         "last_lines": escape.last_lines,
         **made,
     }
@@ -61,16 +61,16 @@ def render(template: str, **variables: object) -> str:
     return _environment(template.partition("/")[0]).get_template(template).render(**variables).strip() + "\n"
 
 
-def money(usd: float) -> str:
+def format_usd(usd: float) -> str:
     """Dollars, with as many digits as a small sum needs."""
     return f"${usd:.2f}" if usd >= 0.01 or usd == 0 else f"${usd:.4f}"
 
 
-def spent(usd: float, is_priced: bool, budget_usd: float = 0.0) -> str:
+def format_spent(usd: float, is_priced: bool, budget_usd: float = 0.0) -> str:
     """What was spent, of how much: in dollars only as far as prices are known."""
     if not is_priced:
-        return f"at least {money(usd)} (price not known)" if usd else "price not known"
-    return f"{money(usd)} of {money(budget_usd)}" if budget_usd else money(usd)
+        return f"at least {format_usd(usd)} (price not known)" if usd else "price not known"
+    return f"{format_usd(usd)} of {format_usd(budget_usd)}" if budget_usd else format_usd(usd)
 
 
 def clock_time(now: datetime, at: datetime) -> str:
@@ -79,7 +79,7 @@ def clock_time(now: datetime, at: datetime) -> str:
     return f"{at:%H:%M} UTC" if at.date() == now.astimezone(UTC).date() else f"{at.day} {at:%B %H:%M} UTC"
 
 
-def duration(start: datetime | None, end: datetime | None) -> str:
+def format_duration(start: datetime | None, end: datetime | None) -> str:
     """How long it took, in words; empty when it has not begun or ended."""
     if start is None or end is None:
         return ""

@@ -1,7 +1,7 @@
 """What a run did, in plain text: for the status API, its page and the comment."""
 
-from app.core.plan import Plan
-from app.core.run import Run
+from app.core.run.plan import Plan
+from app.core.run.run import Run
 
 
 def summarize(run: Run) -> str:

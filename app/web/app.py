@@ -15,21 +15,22 @@ from starlette.routing import BaseRoute
 from starlette.types import Lifespan
 
 from app.core.errors import OutsideError, StoreError, UserError
-from app.core.ports import Clock
-from app.core.records import Queue, Store
+from app.core.ports.clock import Clock
+from app.core.ports.queue import Queue
+from app.core.ports.store import Store
 from app.text.page import render_problem, render_sign_in
 from app.web import webhook
-from app.web.access import Access
-from app.web.branches import Branches
-from app.web.events import Events
-from app.web.guard import Buckets, RateLimit, SafeHeaders
+from app.web.api.actions import ActionEndpoints
+from app.web.api.branches import BranchEndpoints
+from app.web.api.events import Events
+from app.web.api.runs import RunEndpoints
+from app.web.api.views import Documents
+from app.web.auth import Access
 from app.web.health import Health
-from app.web.jobs import Jobs
+from app.web.limits import Buckets, RateLimit, SafeHeaders
 from app.web.pages import Pages, static
 from app.web.problems import problem
 from app.web.setup import Setup, SetupOptions
-from app.web.status import Documents
-from app.web.verbs import Verbs
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,9 @@ def create_app(
     routes = [
         *Health(queue, store, access, open_streams=lambda: events.open).routes(),
         events.route(),
-        *Jobs(queue, store, clock, access, documents).routes(),
-        *Verbs(queue, store, clock, access, documents).routes(),
-        *Branches(store, access, documents).routes(),
+        *RunEndpoints(queue, store, clock, access, documents).routes(),
+        *ActionEndpoints(queue, store, clock, access, documents).routes(),
+        *BranchEndpoints(store, access, documents).routes(),
         *Pages(store, access, documents, is_https=is_https).routes(),
     ]
     if options.webhook_secrets:

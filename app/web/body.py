@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Final, Self
 
-from app.core.delivery import Seal
+from app.core.inbound.delivery import SignatureVerifier
 
 MAX_BODY_BYTES: Final = 25 * 1024 * 1024
 """GitHub's own cap (https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap)."""
@@ -24,7 +24,7 @@ SMALL_BYTES: Final = 64 * 1024
 ROOM_BYTES: Final = 16 * 1024 * 1024
 
 
-class Fate(StrEnum):
+class BodyState(StrEnum):
     """What became of a body."""
 
     KEPT = "kept"
@@ -33,7 +33,7 @@ class Fate(StrEnum):
     NO_ROOM = "no room"
 
 
-class Room:
+class BodyMemory:
     """What the bodies that are not small may take at once, over all requests of the process."""
 
     def __init__(self, free_bytes: int = ROOM_BYTES) -> None:
@@ -43,25 +43,25 @@ class Room:
 class Body:
     """One body. Enter it, so that its room is given back."""
 
-    def __init__(self, seal: Seal, room: Room, *, is_ours: bool) -> None:
+    def __init__(self, verifier: SignatureVerifier, room: BodyMemory, *, is_ours: bool) -> None:
         self.kept = bytearray()
         self.length = 0
-        self.fate = Fate.KEPT if is_ours else Fate.NOT_OURS
-        self._seal = seal
+        self.fate = BodyState.KEPT if is_ours else BodyState.NOT_OURS
+        self._verifier = verifier
         self._room = room
         self._taken_bytes = 0
 
     def add(self, part: bytes) -> None:
         """Take what came next."""
         self.length += len(part)
-        self._seal.add(part)
-        if self.fate is not Fate.KEPT:
+        self._verifier.add(part)
+        if self.fate is not BodyState.KEPT:
             return
         needed_bytes = max(0, self.length - SMALL_BYTES) - self._taken_bytes
         if self.length > MAX_KEPT_BYTES:
-            self._drop(Fate.TOO_LARGE)
+            self._drop(BodyState.TOO_LARGE)
         elif needed_bytes > self._room.free_bytes:
-            self._drop(Fate.NO_ROOM)
+            self._drop(BodyState.NO_ROOM)
         else:
             self._take(needed_bytes)
             self.kept += part
@@ -72,13 +72,13 @@ class Body:
         Raises:
             BadSignature: absent, malformed or wrong.
         """
-        self._seal.check(signature)
+        self._verifier.check(signature)
 
     def _take(self, count: int) -> None:
         self._room.free_bytes -= count
         self._taken_bytes += count
 
-    def _drop(self, fate: Fate) -> None:
+    def _drop(self, fate: BodyState) -> None:
         self.fate, self.kept = fate, bytearray()
         self._take(-self._taken_bytes)
 

@@ -10,8 +10,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from app.core.errors import StoreError
-from app.core.records import Queue, Store
-from app.web.access import Access
+from app.core.ports.queue import Queue
+from app.core.ports.store import Store
+from app.web.auth import Access
 from app.web.problems import problem
 
 READY_S: Final = 1.0

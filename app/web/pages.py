@@ -13,15 +13,15 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from app.core.job import canonical_id
-from app.core.records import Store
-from app.core.run import Status
+from app.core.ports.store import Store
+from app.core.run.job import canonical_id
+from app.core.run.run import Status
 from app.text.page import render_docs, render_list, render_run, render_sign_in
-from app.web.access import COOKIE, SESSION, SESSION_S, Access
-from app.web.jobs import load, status_of
-from app.web.openapi import OPENAPI
-from app.web.status import Documents
-from app.web.wire import read_body, tagged
+from app.web.api.http import read_body, tagged
+from app.web.api.openapi import OPENAPI
+from app.web.api.runs import load, status_of
+from app.web.api.views import Documents
+from app.web.auth import COOKIE, SESSION, SESSION_S, Access
 
 _LIST_LIMIT: Final = 30
 

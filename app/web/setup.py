@@ -1,4 +1,5 @@
-"""One-click making of the GitHub App (https://docs.github.com/en/apps/sharing-github-apps/registering-a-github-app-from-a-manifest).
+"""One-click making of the GitHub App
+(https://docs.github.com/en/apps/sharing-github-apps/registering-a-github-app-from-a-manifest).
 
     GET /setup ── form ──▶ GitHub: "Create GitHub App" ── ?code&state ──▶ GET /setup/callback ──▶ keys stored
 
@@ -19,11 +20,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from app.core.addresses import can_reach
 from app.core.errors import GitHubError, UserError
-from app.core.reach import can_reach
 from app.text.page import render_setup, render_setup_done
-from app.web.access import Access
-from app.web.guard import PAGE_POLICY
+from app.web.auth import Access
+from app.web.limits import PAGE_POLICY
 
 STATE_COOKIE: Final = "vibecoder_setup"
 STATE_S: Final = 3600
@@ -124,7 +125,9 @@ class Setup:
         self._refuse_when_configured()
         state, code = request.query_params.get("state", ""), request.query_params.get("code", "")
         nonce, _, ticket = state.partition(".")
-        is_ours = self.access.honours(f"{_STATE} {nonce}", ticket) and state == request.cookies.get(STATE_COOKIE, "")
+        is_ours = self.access.accepts_ticket(f"{_STATE} {nonce}", ticket) and state == request.cookies.get(
+            STATE_COOKIE, ""
+        )
         if not is_ours or state in self._used or not _CODE.fullmatch(code):
             raise HTTPException(400, "This did not begin here, or has ended already. Open the set-up link again.")
         self._used.add(state)

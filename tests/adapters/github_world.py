@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pydantic import SecretStr
 
 from app.adapters.github.app import GithubkitApp
-from app.adapters.github.pace import Pace
-from app.adapters.github.retry import Retry
-from app.adapters.github.sight import Sight
-from app.adapters.github.tokens import WORK
-from app.core.allowance import Allowance
-from app.core.ports import GitHub, Reader
+from app.adapters.github.client.read_lag import ReadVisibility
+from app.adapters.github.client.retry import Retry
+from app.adapters.github.client.tokens import WORK
+from app.adapters.github.client.write_limits import WriteLimiter
+from app.core.policy.rate_allowance import Allowance
+from app.core.ports.github import GitHub, Reader
 
 API = "https://api.github.com"
 REPO = "acme/greeter"
@@ -41,14 +41,14 @@ def private_key() -> SecretStr:
     return SecretStr(key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
 
 
-def leaping_pace(_: int) -> Pace:
+def leaping_pace(_: int) -> WriteLimiter:
     """One that holds nothing back: an hour passes from each look at the clock to the next."""
-    return Pace(monotonic=count(0, 3_600).__next__)
+    return WriteLimiter(monotonic=count(0, 3_600).__next__)
 
 
-def leaping_sight(unsure_s: float) -> Sight:
+def leaping_sight(unsure_s: float) -> ReadVisibility:
     """One that never waits: five seconds pass from each look at the clock to the next."""
-    return Sight(unsure_s, monotonic=count(0, 5).__next__, sleep=_no_sleep)
+    return ReadVisibility(unsure_s, monotonic=count(0, 5).__next__, sleep=_no_sleep)
 
 
 async def _no_sleep(_: float) -> None:
@@ -56,13 +56,13 @@ async def _no_sleep(_: float) -> None:
 
 
 @cache
-def _app(app_id: str, server_url: str, pace: Callable[[int], Pace] | None) -> GithubkitApp:
+def _app(app_id: str, server_url: str, pace: Callable[[int], WriteLimiter] | None) -> GithubkitApp:
     return GithubkitApp(
         app_id,
         private_key(),
         server_url=server_url,
         timeout_s=2.0,
-        retry=Retry(first_wait_s=0.0, sight=leaping_sight),
+        retry=Retry(first_wait_s=0.0, visibility=leaping_sight),
         pace=pace,
     )
 
@@ -96,7 +96,7 @@ async def open_world(
     api: str = API,
     server_url: str = "https://github.com",
     expires_at: str = "2999-01-01T00:00:00Z",
-    pace: Callable[[int], Pace] | None = leaping_pace,
+    pace: Callable[[int], WriteLimiter] | None = leaping_pace,
 ) -> AsyncIterator[World]:
     with respx_world(api) as router:
         app = _app(app_id, server_url, pace)

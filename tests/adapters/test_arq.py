@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from arq.worker import Worker
 
-from app.adapters.doorbell import ARQ_VERSION, DoorbellWorker
+from app.adapters.redis.worker import ARQ_VERSION, QueueWorker
 
 OVERRIDDEN = {
     "_poll_iteration": "f8d39d823a0a59f2",
@@ -28,12 +28,12 @@ def digest_of(name: str) -> str:
 
 
 def test_the_worker_was_written_against_this_arq() -> None:
-    """Where this fails, read what changed in `arq/worker.py` beside `adapters/doorbell.py`, then set both anew."""
+    """Where this fails, read what changed in `arq/worker.py` beside `adapters/redis/worker.py`, then set both anew."""
     assert version("arq") == ARQ_VERSION
     expected = OVERRIDDEN | RELIED_ON
     assert {name: digest_of(name) for name in expected} == expected
 
 
 def test_nothing_else_of_arq_is_overridden() -> None:
-    shared = {name for name, value in vars(DoorbellWorker).items() if callable(value) and hasattr(Worker, name)}
+    shared = {name for name, value in vars(QueueWorker).items() if callable(value) and hasattr(Worker, name)}
     assert shared - {"__init__"} == set(OVERRIDDEN)

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from app.adapters.connection import open_redis
-from app.adapters.doorbell import worker
-from app.adapters.queue import ArqQueue
-from app.adapters.redis_server import EmbeddedRedis
-from app.adapters.store import RedisStore
-from app.core.conversation import Said
-from app.core.run import Run
+from app.adapters.redis.connection import open_redis
+from app.adapters.redis.embedded import EmbeddedRedis
+from app.adapters.redis.queue import ArqQueue
+from app.adapters.redis.store import RedisStore
+from app.adapters.redis.worker import open_queue_worker
+from app.core.conversation import UserMessage
+from app.core.run.run import Run
 from tests.contract.sample_run import Records, a_run, completed, taken
 
 
@@ -30,7 +30,7 @@ async def fill(records: Records) -> tuple[Run, ...]:
     over = completed(await taken(records, a_run(1)))
     await records.store.save(over)
     at_work = await taken(records, a_run(2), ttl_s=0.5)
-    await records.store.keep_conversation(at_work, "plan", (Said("Mend it."),))
+    await records.store.keep_conversation(at_work, "plan", (UserMessage("Mend it."),))
     put_off = await taken(records, a_run(3))
     await records.store.release(put_off)
     await records.queue.put_again(put_off.id, after_s=0.5)
@@ -60,7 +60,7 @@ async def test_what_was_backed_up_while_it_worked_goes_on_elsewhere(tmp_path: Pa
 
     async with records_in(backup) as (server, _, records):
         assert (await records.store.list()).runs == runs
-        assert await records.store.conversation(a_run(2).id, "plan") == (Said("Mend it."),)
+        assert await records.store.conversation(a_run(2).id, "plan") == (UserMessage("Mend it."),)
         assert not await records.queue.put(a_run(4))
         await work_until_none_is_open(server, records)
         assert {run.status for run in (await records.store.list()).runs} == {"completed"}
@@ -79,7 +79,7 @@ async def work_until_none_is_open(server: EmbeddedRedis, records: Records) -> No
             await records.store.save(completed(held))
             over.add(job_id)
 
-    at_work = worker(server.url, carry_out, max_jobs=2, handle_signals=False)
+    at_work = open_queue_worker(server.url, carry_out, max_jobs=2, handle_signals=False)
     serving = asyncio.create_task(at_work.serve())
     async with asyncio.timeout(15):
         while len(over) < 3:

@@ -11,10 +11,10 @@ import pytest
 import respx
 from pydantic import SecretStr
 
-from app.adapters.github.accounts import Accounts
+from app.adapters.github.users import Accounts
 from app.core.errors import GitHubError
-from app.core.job import Person
-from app.core.policy import Role
+from app.core.policy.authorization import Role
+from app.core.run.job import Person
 from tests.adapters.github_world import API, PATH, REPO, refused
 
 TOKEN = SecretStr("ghu_1")
@@ -120,6 +120,6 @@ async def test_a_rate_limit_is_told_with_its_wait() -> None:
 
 
 def test_the_web_process_pays_for_neither_githubkit_nor_httpx_at_start() -> None:
-    code = "import sys, app.adapters.github.accounts; print({'githubkit', 'httpx', 'jwt'} & set(sys.modules))"
+    code = "import sys, app.adapters.github.users; print({'githubkit', 'httpx', 'jwt'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.strip() == "set()"

@@ -10,10 +10,10 @@ import pytest
 import respx
 from pydantic import SecretStr
 
-from app.adapters.github.address import api_url
 from app.adapters.github.app import GithubkitApp
+from app.adapters.github.client.address import api_url
 from app.core.errors import GitHubError, UserError
-from app.core.job import Person
+from app.core.run.job import Person
 from tests.adapters.github_world import API, PATH, REPO, TOKENS, key, open_world, private_key, refused
 
 REPOSITORY = {"default_branch": "main"}

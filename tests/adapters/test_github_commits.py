@@ -8,21 +8,10 @@ import httpx
 import pytest
 
 from app.core.errors import GitHubError, HeadMoved
-from app.core.policy import Change
-from app.core.run import Commit
+from app.core.policy.changes import Change
+from app.core.run.run import Commit
 from tests.adapters import github_world
-from tests.adapters.github_world import (
-    HEAD,
-    NEXT,
-    OTHER,
-    PATH,
-    REPO,
-    TOKENS,
-    World,
-    git_commit,
-    ref,
-    refused,
-)
+from tests.adapters.github_world import HEAD, NEXT, OTHER, PATH, REPO, TOKENS, World, git_commit, ref, refused
 
 BRANCH = "vibecode/12-typo"
 REF = f"{PATH}/git/ref/heads%2Fvibecode%2F12-typo"

@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from app.adapters.github.app import GithubkitApp
-from app.core.job import Person
-from app.core.policy import Change
-from app.core.ports import GitHub
-from app.core.pull import Check
+from app.core.policy.changes import Change
+from app.core.ports.github import GitHub
+from app.core.run.job import Person
+from app.core.run.pull_requests import Check
 from tests.adapters.github_world import HEAD, NEXT, World, all_repositories, comment, git_commit, open_world, pull, ref
 
 Sent: TypeAlias = tuple[str, str, dict[str, str], Any]
@@ -260,7 +260,7 @@ CASES: dict[str, tuple[Ours, Typed]] = {
         lambda rest: [rest.repos.async_merge(**OWN, base=BRANCH, head="main")],
     ),
     "thumbs": (
-        lambda ours: ours.pulls.thumbs(9),
+        lambda ours: ours.pulls.thumbs_ups(9),
         lambda rest: [rest.reactions.async_list_for_issue_comment(**OWN, comment_id=9, content="+1", per_page=100)],
     ),
     "issue": (

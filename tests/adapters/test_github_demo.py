@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from app.adapters.github.accounts import Accounts
 from app.adapters.github.app import GithubkitApp
-from app.adapters.github.retry import Retry
+from app.adapters.github.client.retry import Retry
+from app.adapters.github.users import Accounts
 from app.core.errors import GitHubError, HeadMoved
-from app.core.job import Person
-from app.core.policy import Change, Role
-from app.core.ports import GitHub
-from app.demo.github import DemoGitHub
+from app.core.policy.authorization import Role
+from app.core.policy.changes import Change
+from app.core.ports.github import GitHub
+from app.core.run.job import Person
+from app.demo.github.server import DemoGitHub
 from tests.adapters.github_world import leaping_sight
 
 REPO = "acme/greeter"
@@ -36,7 +37,7 @@ async def scene(root: Path) -> AsyncIterator[Scene]:
         repo = await demo.repo(REPO, files={"greet.py": "print('helo')\n", "old.txt": "old\n"})
         key = SecretStr(demo.private_key_pem)
         app = GithubkitApp(
-            "7", key, server_url=demo.url, timeout_s=10.0, retry=Retry(first_wait_s=0.0, sight=leaping_sight)
+            "7", key, server_url=demo.url, timeout_s=10.0, retry=Retry(first_wait_s=0.0, visibility=leaping_sight)
         )
         async with app.open(repo.installation_id, REPO) as github:
             main = await github.head("main")

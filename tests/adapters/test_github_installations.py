@@ -6,10 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.core.delivery import DeliveryAttempt
 from app.core.errors import GitHubError
-from app.core.job import Person
-from app.core.triggers import Labelled
+from app.core.inbound.delivery import DeliveryAttempt
+from app.core.inbound.triggers import LabelledIssue
+from app.core.run.job import Person
 from tests.adapters.github_world import API, PATH, World, all_repositories, open_world, refused
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -147,7 +147,7 @@ async def test_a_labelled_issue_tells_who_labelled_it_last_and_when() -> None:
         found = await world.github.labelled("vibecode")
 
     at = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
-    assert found == (Labelled(7, "Issue 7", "", Person("ada", 1), Person("mona", 5), at, is_private=True),)
+    assert found == (LabelledIssue(7, "Issue 7", "", Person("ada", 1), Person("mona", 5), at, is_private=True),)
     assert dict(issues.calls.last.request.url.params) == {"state": "open", "labels": "vibecode", "per_page": "100"}
 
 

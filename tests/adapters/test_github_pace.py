@@ -6,10 +6,10 @@ import httpx
 import pytest
 
 from app.adapters.github.app import GithubkitApp
-from app.adapters.github.pace import Pace, Windows, shared_pace
+from app.adapters.github.client.write_limits import Windows, WriteLimiter, shared_write_limiter
 from app.adapters.memory import MemoryStore
 from app.core.errors import GitHubError, StoreError
-from app.core.policy import Change
+from app.core.policy.changes import Change
 from tests.adapters.github_world import (
     HEAD,
     NEXT,
@@ -46,17 +46,17 @@ def time() -> Time:
 
 
 @pytest.fixture
-def pace(time: Time) -> Pace:
-    return Pace(monotonic=time.monotonic, sleep=time.sleep)
+def pace(time: Time) -> WriteLimiter:
+    return WriteLimiter(monotonic=time.monotonic, sleep=time.sleep)
 
 
-async def test_sixty_writes_a_minute_pass_at_once(time: Time, pace: Pace) -> None:
+async def test_sixty_writes_a_minute_pass_at_once(time: Time, pace: WriteLimiter) -> None:
     for _ in range(60):
         await pace.admit()
     assert time.slept == []
 
 
-async def test_a_short_wait_is_waited(time: Time, pace: Pace) -> None:
+async def test_a_short_wait_is_waited(time: Time, pace: WriteLimiter) -> None:
     for _ in range(60):
         await pace.admit()
     time.now += 52
@@ -64,7 +64,7 @@ async def test_a_short_wait_is_waited(time: Time, pace: Pace) -> None:
     assert time.slept == [8.0]
 
 
-async def test_a_long_wait_is_told(time: Time, pace: Pace) -> None:
+async def test_a_long_wait_is_told(time: Time, pace: WriteLimiter) -> None:
     for _ in range(60):
         await pace.admit()
     time.now += 20
@@ -77,7 +77,7 @@ async def test_a_long_wait_is_told(time: Time, pace: Pace) -> None:
     await pace.admit()
 
 
-async def test_a_refused_write_takes_no_room(time: Time, pace: Pace) -> None:
+async def test_a_refused_write_takes_no_room(time: Time, pace: WriteLimiter) -> None:
     for _ in range(60):
         await pace.admit()
     for _ in range(100):
@@ -89,7 +89,7 @@ async def test_a_refused_write_takes_no_room(time: Time, pace: Pace) -> None:
     assert time.slept == []
 
 
-async def test_four_hundred_writes_fill_an_hour(time: Time, pace: Pace) -> None:
+async def test_four_hundred_writes_fill_an_hour(time: Time, pace: WriteLimiter) -> None:
     for _ in range(400):
         await pace.admit()
         time.now += 1.5
@@ -98,7 +98,7 @@ async def test_four_hundred_writes_fill_an_hour(time: Time, pace: Pace) -> None:
     assert caught.value.retry_after_s == 3_600 - 600
 
 
-async def test_edits_leave_a_quarter_to_what_is_new(time: Time, pace: Pace) -> None:
+async def test_edits_leave_a_quarter_to_what_is_new(time: Time, pace: WriteLimiter) -> None:
     for _ in range(45):
         await pace.admit(is_edit=True)
     with pytest.raises(GitHubError):
@@ -117,7 +117,7 @@ async def test_those_who_wait_go_one_by_one() -> None:
     async def sleep(wait_s: float) -> None:
         slept.append(wait_s)
 
-    pace = Pace(monotonic=lambda: seconds, sleep=sleep)
+    pace = WriteLimiter(monotonic=lambda: seconds, sleep=sleep)
     for _ in range(60):
         await pace.admit()
         seconds += 1
@@ -129,13 +129,13 @@ async def test_those_who_wait_go_one_by_one() -> None:
 
 async def test_several_workers_count_together() -> None:
     store = MemoryStore()
-    paces = [shared_pace(store.take_turn, 42) for _ in range(3)]
+    paces = [shared_write_limiter(store.take_turn, 42) for _ in range(3)]
     for number in range(60):
         await paces[number % 3].admit()
     for pace in paces:
         with pytest.raises(GitHubError, match="Too much"):
             await pace.admit()
-    await shared_pace(store.take_turn, 43).admit()
+    await shared_write_limiter(store.take_turn, 43).admit()
 
 
 async def test_while_the_store_is_away_each_worker_counts_on_its_own(time: Time) -> None:
@@ -147,7 +147,7 @@ async def test_while_the_store_is_away_each_worker_counts_on_its_own(time: Time)
             raise StoreError("Redis is away.")
         return await store.take_turn("writes 42", windows, longest_s=10)
 
-    pace = Pace(monotonic=time.monotonic, sleep=time.sleep, shared=take_turn)
+    pace = WriteLimiter(monotonic=time.monotonic, sleep=time.sleep, shared=take_turn)
     for _ in range(40):
         await pace.admit()
     is_away = True
@@ -163,7 +163,7 @@ async def test_each_installation_has_its_own(time: Time) -> None:
             201, json={"token": "t", "expires_at": "2999-01-01T00:00:00Z"}
         )
         router.post(f"{PATH}/issues/12/reactions").respond(201, json={})
-        app = GithubkitApp("7", private_key(), pace=lambda _: Pace(monotonic=time.monotonic, sleep=time.sleep))
+        app = GithubkitApp("7", private_key(), pace=lambda _: WriteLimiter(monotonic=time.monotonic, sleep=time.sleep))
         for _ in range(2):
             async with app.open(42, REPO) as github:
                 for _ in range(30):
@@ -185,7 +185,7 @@ async def test_an_enterprise_server_is_not_held_back() -> None:
 
 
 async def test_reading_and_unseen_objects_take_no_room(time: Time) -> None:
-    async with open_world(pace=lambda _: Pace(monotonic=time.monotonic, sleep=time.sleep)) as world:
+    async with open_world(pace=lambda _: WriteLimiter(monotonic=time.monotonic, sleep=time.sleep)) as world:
         world.router.get(PATH).respond(json={"default_branch": "main"})
         world.router.get(path__regex="/git/ref/").respond(json=ref(HEAD))
         world.router.get(f"{PATH}/git/commits/{HEAD}").respond(json=git_commit(HEAD))
@@ -201,7 +201,7 @@ async def test_reading_and_unseen_objects_take_no_room(time: Time) -> None:
 
 
 async def test_a_write_that_is_held_back_is_not_sent(time: Time) -> None:
-    async with open_world(pace=lambda _: Pace(monotonic=time.monotonic, sleep=time.sleep)) as world:
+    async with open_world(pace=lambda _: WriteLimiter(monotonic=time.monotonic, sleep=time.sleep)) as world:
         edits = world.router.patch(f"{PATH}/issues/comments/9").mock(
             return_value=httpx.Response(200, json=comment(9, "hi"))
         )
@@ -214,7 +214,7 @@ async def test_a_write_that_is_held_back_is_not_sent(time: Time) -> None:
 
 
 async def test_that_a_run_waits_for_the_limit_is_said_beyond_it(time: Time) -> None:
-    async with open_world(pace=lambda _: Pace(monotonic=time.monotonic, sleep=time.sleep)) as world:
+    async with open_world(pace=lambda _: WriteLimiter(monotonic=time.monotonic, sleep=time.sleep)) as world:
         world.router.patch(f"{PATH}/issues/comments/9").mock(return_value=httpx.Response(200, json=comment(9, "hi")))
         world.router.post(f"{PATH}/issues/12/reactions").respond(201, json={})
         for _ in range(60):

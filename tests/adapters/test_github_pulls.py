@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.adapters.github.tokens import WORK
-from app.core.errors import GitHubError, PermissionMissing
-from app.core.job import Person
-from app.core.pull import IssueText, Merging, Pull, Thumb
+from app.adapters.github.client.tokens import WORK
+from app.core.errors import GitHubError, MissingPermission
+from app.core.run.job import Person
+from app.core.run.pull_requests import IssueText, MergeResult, PullRequest, ThumbsUp
 from tests.adapters.github_world import HEAD, PATH, REPO, TOKENS, World, open_world, pull, refused
 
 PULLS = f"{PATH}/pulls"
@@ -52,7 +52,7 @@ async def test_a_pull_request_is_read(changes: dict[str, Any], expected: dict[st
 async def test_all_of_a_pull_request_is_read() -> None:
     async with open_world() as world:
         world.router.get(f"{PULLS}/3").respond(json=whole(body="Why.", draft=True, mergeable=True))
-        assert await world.github.pulls.pull(3) == Pull(
+        assert await world.github.pulls.pull(3) == PullRequest(
             number=3,
             title="Fix",
             body="Why.",
@@ -72,7 +72,7 @@ async def test_what_is_not_there_is_none() -> None:
         world.router.get(url__regex=r".*/(pulls|issues|contents)/.*").respond(404, json={"message": "Not Found"})
         pulls = world.github.pulls
         assert (await pulls.pull(3), await pulls.issue(3), await pulls.read_file("x")) == (None, None, None)
-        assert await pulls.thumbs(9) == ()
+        assert await pulls.thumbs_ups(9) == ()
 
 
 # -------------------------------------------------------------------------------------------------------------- threads
@@ -187,7 +187,7 @@ async def test_a_team_that_the_app_may_not_see_names_the_permission_and_who_gran
         world.router.post(TOKENS).mock(return_value=refused(422, words))
         known = {"id": 42, "account": account, "html_url": page, "permissions": WORK}
         world.router.get("/app/installations/42").respond(json=known)
-        with pytest.raises(PermissionMissing, match="lacks the permission `members: read` on acme") as caught:
+        with pytest.raises(MissingPermission, match="lacks the permission `members: read` on acme") as caught:
             await world.github.pulls.request_reviews(3, ["acme/core"])
     assert str(caught.value).endswith(f"then an owner of acme accepts it at {page}.")
     assert not caught.value.is_passing
@@ -214,12 +214,12 @@ async def test_no_labels_are_no_request() -> None:
 @pytest.mark.parametrize(
     ("answer", "ending"),
     [
-        (httpx.Response(201, json={"sha": HEAD}), Merging.MERGED),
-        (httpx.Response(204), Merging.NOTHING),
-        (refused(409, "Merge conflict"), Merging.CONFLICT),
+        (httpx.Response(201, json={"sha": HEAD}), MergeResult.MERGED),
+        (httpx.Response(204), MergeResult.NOTHING),
+        (refused(409, "Merge conflict"), MergeResult.CONFLICT),
     ],
 )
-async def test_a_merge_ends_in_one_of_three_ways(answer: httpx.Response, ending: Merging) -> None:
+async def test_a_merge_ends_in_one_of_three_ways(answer: httpx.Response, ending: MergeResult) -> None:
     async with open_world() as world:
         world.router.post(f"{PATH}/merges").mock(return_value=answer)
         assert await world.github.pulls.merge("fix", "main") is ending
@@ -244,11 +244,11 @@ async def test_thumbs_are_told_oldest_first() -> None:
     ]
     async with open_world() as world:
         route = world.router.get(f"{PATH}/issues/comments/9/reactions").respond(json=given)
-        thumbs = await world.github.pulls.thumbs(9)
+        thumbs_ups = await world.github.pulls.thumbs_ups(9)
         assert dict(route.calls.last.request.url.params) == {"content": "+1", "per_page": "100"}
     at = datetime(2026, 11, 22, 12, tzinfo=UTC)
-    assert thumbs[0] == Thumb(1, Person("ada", 5), is_bot=False, created_at=at)
-    assert [(thumb.id, thumb.is_bot) for thumb in thumbs] == [(1, False), (2, True)]
+    assert thumbs_ups[0] == ThumbsUp(1, Person("ada", 5), is_bot=False, created_at=at)
+    assert [(thumb.id, thumb.is_bot) for thumb in thumbs_ups] == [(1, False), (2, True)]
 
 
 async def test_an_issue_is_read_as_it_is_now() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from app.core.registration import AppInfo, HookInfo, InstallationInfo
+from app.core.ports.registration import AppInfo, HookInfo, InstallationInfo
 from tests.adapters.github_world import open_world
 
 APP: dict[str, Any] = {

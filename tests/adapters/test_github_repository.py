@@ -6,11 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
-from app.core.errors import GitHubError, PermissionMissing
-from app.core.job import Person
-from app.core.policy import Role
-from app.core.rules import Rule
-from app.core.run import PullRequest
+from app.core.errors import GitHubError, MissingPermission
+from app.core.policy.authorization import Role
+from app.core.policy.branch_rules import BranchRule
+from app.core.run.job import Person
+from app.core.run.run import OpenedPullRequest
 from tests.adapters.github_world import HEAD, NEXT, PATH, REPO, git_commit, open_world, pull, ref, refused
 
 ADA = Person("ada", 5)
@@ -114,7 +114,7 @@ async def test_a_branch_that_workflow_files_forbid_names_the_permission() -> Non
     async with open_world() as world:
         words = "Resource not accessible by integration"
         world.router.post(f"{PATH}/git/refs").mock(return_value=refused(403, words))
-        with pytest.raises(PermissionMissing, match="the optional permission `workflows: write`") as caught:
+        with pytest.raises(MissingPermission, match="the optional permission `workflows: write`") as caught:
             await world.github.create_branch(BRANCH, HEAD)
         assert words in str(caught.value)
 
@@ -152,8 +152,8 @@ async def test_of_the_rules_those_are_told_that_bind_the_app() -> None:
         world.router.get(f"{PATH}/git/commits/{HEAD}").respond(json=git_commit(HEAD))
         world.router.post(f"{PATH}/git/commits").respond(201, json=git_commit(NEXT))
         assert await world.github.rules(BRANCH, HEAD) == (
-            Rule("update", "acme 4"),
-            Rule("commit_message_pattern", "Messages", "regex", "^fix", is_negated=True),
+            BranchRule("update", "acme 4"),
+            BranchRule("commit_message_pattern", "Messages", "regex", "^fix", is_negated=True),
         )
 
 
@@ -170,14 +170,14 @@ async def test_where_github_knows_no_rules_there_are_none(status: int, words: st
 # ---------------------------------------------------------------------------------------------------- pull requests
 
 WANTED: dict[str, Any] = {"branch": BRANCH, "base": "main", "title": "Fix it", "body": "Why.", "is_draft": False}
-OPENED = PullRequest(3, f"https://github.com/{REPO}/pull/3", HEAD)
+OPENED = OpenedPullRequest(3, f"https://github.com/{REPO}/pull/3", HEAD)
 
 
 async def test_the_open_pull_request_is_found_by_its_branch() -> None:
     async with open_world() as world:
         route = world.router.get(PULLS).respond(json=[pull(2, "another"), pull(3, draft=True)])
         found = await world.github.pull_request(BRANCH)
-        assert found == PullRequest(3, OPENED.url, HEAD, is_draft=True)
+        assert found == OpenedPullRequest(3, OPENED.url, HEAD, is_draft=True)
         assert dict(route.calls.last.request.url.params) == {"state": "open", "head": f"acme:{BRANCH}"}
         route.respond(json=[pull(2, "another")])
         assert await world.github.pull_request(BRANCH) is None

@@ -5,7 +5,7 @@ import pytest
 from githubkit.exception import RequestFailed
 from githubkit.response import Response
 
-from app.adapters.github.retry import Retry, is_repeatable
+from app.adapters.github.client.retry import Retry, is_repeatable
 
 
 def _failed(status: int, method: str = "GET", path: str = "/x", **headers: str) -> RequestFailed:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import GitHubError
-from app.demo.history import put_label, take_label
-from app.demo.limits import Rates
+from app.demo.github.state.label_events import put_label, take_label
+from app.demo.github.state.limits import Rates
 from tests.adapters.test_github_demo import REPO, Scene, scene
 
 MARK = "<!-- mark -->"
@@ -79,7 +79,7 @@ async def test_what_a_deleted_account_did_has_nobody_to_ask(at: Scene) -> None:
 
     assert await at.github.labelled("vibecode") == ()
     assert await at.github.remarks(1) == ()
-    assert await at.github.pulls.thumbs(comment.id) == ()
+    assert await at.github.pulls.thumbs_ups(comment.id) == ()
     assert await at.github.put_comment(1, MARK, marker=MARK) == made
     issue = await at.github.pulls.issue(1)
     assert issue is not None

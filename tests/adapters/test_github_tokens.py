@@ -10,11 +10,11 @@ from pydantic import SecretStr
 
 from app.adapters.github.app import GithubkitApp
 from app.core.errors import GitHubError
-from app.core.ports import GitHub
-from app.demo.github import DemoGitHub
+from app.core.ports.github import GitHub
+from app.demo.github.server import DemoGitHub
 
 REPO = "acme/greeter"
-LOGGER = "app.adapters.github.tokens"
+LOGGER = "app.adapters.github.client.tokens"
 
 
 @asynccontextmanager

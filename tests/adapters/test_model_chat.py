@@ -7,16 +7,25 @@ from inline_snapshot import snapshot
 from pydantic import SecretStr
 
 from app.adapters.model.chat import ChatModel, body_of, parse
-from app.core.conversation import Answer, Conversation, Instructions, Said, ToolCall, ToolResult, ToolSpec, Usage
+from app.core.conversation import (
+    AssistantMessage,
+    Conversation,
+    Instructions,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    Usage,
+    UserMessage,
+)
 from app.core.errors import ModelError
-from app.demo.model import ScriptedModel, say
+from app.demo.model.scripted import ScriptedModel, say
 from tests.adapters.openai_schema import faults_of_completion
 
 CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
 ASKED: Conversation = (
     Instructions("You mend programs."),
-    Said("Mend greet.py."),
-    Answer("", (ToolCall("c1", "ls", '{"a": "."}'), ToolCall("c2", "ls", '{"a": '))),
+    UserMessage("Mend greet.py."),
+    AssistantMessage("", (ToolCall("c1", "ls", '{"a": "."}'), ToolCall("c2", "ls", '{"a": '))),
     ToolResult("c1", "greet.py"),
     ToolResult("c2", "These arguments are no JSON."),
 )
@@ -96,7 +105,7 @@ def test_arguments_given_as_an_object_become_text() -> None:
 
 def test_arguments_without_a_bottom_go_back_empty() -> None:
     calls = (ToolCall("c1", "ls", "[" * 100_000),)
-    body = body_of((Answer("", calls),), [], "m", for_openai=False)
+    body = body_of((AssistantMessage("", calls),), [], "m", for_openai=False)
     assert '"arguments": "{}"' in json.dumps(body)
 
 
@@ -129,7 +138,7 @@ def test_usage_with_cached_tokens_is_read() -> None:
 def test_thoughts_beside_the_answer_are_no_part_of_it() -> None:
     message: dict[str, object] = {"content": "Hi.", "reasoning_content": "Greet them.", "reasoning": "x", "audio": None}
 
-    assert parse(completion(message, service_tier=None), {"model": "m"}, 1).answer == Answer("Hi.")
+    assert parse(completion(message, service_tier=None), {"model": "m"}, 1).answer == AssistantMessage("Hi.")
 
 
 def test_words_in_parts_are_joined() -> None:

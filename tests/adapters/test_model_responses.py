@@ -9,12 +9,21 @@ from inline_snapshot import snapshot
 from pydantic import SecretStr
 
 from app.adapters.model.responses import ResponsesModel, body_of, parse
-from app.core.conversation import Answer, Conversation, Instructions, Said, ToolCall, ToolResult, ToolSpec, Usage
+from app.core.conversation import (
+    AssistantMessage,
+    Conversation,
+    Instructions,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    Usage,
+    UserMessage,
+)
 from app.core.errors import ModelError
-from app.demo.model import ScriptedModel, say, tool
+from app.demo.model.scripted import ScriptedModel, say, tool
 from tests.adapters.openai_schema import faults_of_response
 
-START: Conversation = (Instructions("You mend programs."), Said("Mend greet.py."))
+START: Conversation = (Instructions("You mend programs."), UserMessage("Mend greet.py."))
 CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
 OUTPUT: list[dict[str, object]] = [
     {
@@ -53,7 +62,7 @@ def test_output_items_go_back_as_the_input_schema_takes_them() -> None:
 
     body = body_of((*START, answer, ToolResult("c1", "greet.py")), [ToolSpec("ls", "List.", CLOSED)], "gpt-x", 1000)
 
-    assert answer == Answer("I look.", (ToolCall("c1", "ls", "{}"),), answer.raw)
+    assert answer == AssistantMessage("I look.", (ToolCall("c1", "ls", "{}"),), answer.raw)
     assert faults_of_response(body) == []
     assert body == snapshot(
         {

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from app.core.conversation import Said
-from app.demo.model import ScriptedModel, Seen, Turn, say, tool, turn
+from app.core.conversation import UserMessage
+from app.demo.model.scripted import ScriptedModel, Seen, Turn, say, tool, turn
 
 SYSTEM = {"role": "system", "content": "You mend."}
 USER = {"role": "user", "content": "Mend it."}
@@ -121,7 +121,7 @@ async def test_a_function_can_answer(server: ScriptedModel) -> None:
 
     message = (await chat(server, SYSTEM, USER)).json()["choices"][0]["message"]
 
-    assert message["content"] == f"You said: {Said('Mend it.')}"
+    assert message["content"] == f"You said: {UserMessage('Mend it.')}"
 
 
 async def test_several_calls_make_one_turn(server: ScriptedModel) -> None:

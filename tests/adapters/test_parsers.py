@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from app.adapters.parsers.confined import ConfinedParsers
 from app.core.errors import ParseError, ParserStopped
-from app.core.parsed import Fault, YamlFile
+from app.core.parsed import SyntaxFault, YamlFile
 
 _HAS_TABLE = sys.platform == "linux" and platform.machine() in {"x86_64", "aarch64"}
 
@@ -40,7 +40,7 @@ async def refused(parsers: ConfinedParsers, data: bytes) -> str:
 
 async def test_a_file_is_judged_as_before(parsers: ConfinedParsers) -> None:
     assert await parsers.syntax_faults("a.py", b"x = 1\n") == ()
-    assert await parsers.syntax_faults("a.py", b"def f(:\n") == (Fault(1, 7, "`)` is missing", "def f(:"),)
+    assert await parsers.syntax_faults("a.py", b"def f(:\n") == (SyntaxFault(1, 7, "`)` is missing", "def f(:"),)
     assert await parsers.syntax_faults("a.txt", b"(") is None
     assert await parsers.syntax_faults("a.py", b" " * 600_000) is None
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from inline_snapshot import snapshot
 
-from app.adapters.connection import open_redis
-from app.adapters.persistence import check_persistence, try_out
-from app.adapters.redis_server import EmbeddedRedis
+from app.adapters.redis.connection import open_redis
+from app.adapters.redis.embedded import EmbeddedRedis
+from app.adapters.redis.persistence import check_persistence, try_out
 from app.core.errors import StoreError
 
 

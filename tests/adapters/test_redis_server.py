@@ -17,14 +17,14 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.adapters.connection import ask, open_redis
-from app.adapters.redis_server import EmbeddedRedis
+from app.adapters.redis.connection import ask, open_redis
+from app.adapters.redis.embedded import EmbeddedRedis
 from app.core.errors import StoreError, UserError
 
 ENTER_AND_STAY = """
 import asyncio, sys
 from pathlib import Path
-from app.adapters.redis_server import EmbeddedRedis
+from app.adapters.redis.embedded import EmbeddedRedis
 
 async def main():
     async with EmbeddedRedis(Path(sys.argv[1])) as server:

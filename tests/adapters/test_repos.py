@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from app.adapters.cache import locked
-from app.adapters.repos import GitRepos
+from app.adapters.git.cache import locked
+from app.adapters.git.repos import GitRepos
 from app.core.errors import RepoError
 from app.demo.loopback import serving
 from tests.adapters.origin import GitServer, Origin, git
@@ -421,7 +421,7 @@ async def test_the_least_recently_used_go_when_all_together_are_too_large(
     for repo in ("acme/a", "acme/b", "acme/c"):
         await repos.fetch(1, repo, "main", None)
     await repos.read(1, "acme/a", sha, "greet.py")
-    with caplog.at_level("INFO", "app.adapters.cache"):
+    with caplog.at_level("INFO", "app.adapters.git.cache"):
         await repos.fetch(2, "acme/d", "main", None)
 
     assert sorted(path.name[:6] for path in cache.glob("*/*.git")) == ["acme-a", "acme-c", "acme-d"]

@@ -14,10 +14,10 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import Response
 
-from app.adapters.sandbox.e2b import E2BSandbox, E2BSandboxes
-from app.adapters.sandbox.envd import AGAIN_S
+from app.adapters.sandbox.e2b.envd import AGAIN_S
+from app.adapters.sandbox.e2b.sandboxes import E2BSandbox, E2BSandboxes
 from app.core.errors import SandboxError, SandboxGone
-from app.core.machine import CommandTimeout, Network
+from app.core.ports.sandbox import CommandTimeout, Network
 from tests.contract.e2b_server import API_KEY, E2BServer, Edge, e2b_server, page
 
 

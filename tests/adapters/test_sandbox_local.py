@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from app.adapters import seccomp
-from app.adapters.sandbox import cgroup
-from app.adapters.sandbox.local import LocalSandbox, LocalSandboxes
-from app.adapters.sandbox.watch import MIB
+from app.adapters.sandbox.local import cgroup
+from app.adapters.sandbox.local.limits import MIB
+from app.adapters.sandbox.local.sandboxes import LocalSandbox, LocalSandboxes
 from app.core.errors import SandboxError
-from app.core.machine import CommandTimeout, Network
+from app.core.ports.sandbox import CommandTimeout, Network
 from tests import kernel
 
 
@@ -298,7 +298,7 @@ async def test_only_ids_of_machines_reach_the_disk(provider: LocalSandboxes, nam
 async def test_what_a_killed_worker_ran_dies_with_it(provider: LocalSandboxes, sandbox: LocalSandbox) -> None:
     program = f"""
         import asyncio, pathlib
-        from app.adapters.sandbox.local import LocalSandboxes
+        from app.adapters.sandbox.local.sandboxes import LocalSandboxes
         async def main():
             sandbox = await LocalSandboxes(pathlib.Path({str(provider.root)!r})).reconnect({sandbox.id!r})
             await sandbox.exec(["sh", "-c", "touch started; sleep 0.5; touch late; sleep 30"])

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.adapters.sandbox import remote
+from app.adapters.sandbox.e2b import remote
 from app.adapters.sandbox.output import CappedOutput
 
 

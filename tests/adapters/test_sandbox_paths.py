@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.adapters.sandbox.paths import Paths, Stream
+from app.adapters.sandbox.local.paths import Paths, Stream
 
 ID = "local-0123456789abcdef0123"
 FOLDER = Path("/srv/the data") / "sandboxes" / ID

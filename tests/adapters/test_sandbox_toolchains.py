@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.adapters.sandbox import bubblewrap
-from app.adapters.sandbox.exposure import exposed, masks
-from app.adapters.sandbox.toolchains import Toolchains, host_toolchains, manager_homes
+from app.adapters.sandbox.local import bubblewrap
+from app.adapters.sandbox.local.exposure import exposed, masks
+from app.adapters.sandbox.local.toolchains import Toolchains, host_toolchains, manager_homes
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_without_a_python_on_path_the_one_ours_was_made_from_is_shown(
 ) -> None:
     (tmp_path / "python/bin").mkdir(parents=True)
     monkeypatch.setattr(sys, "base_prefix", str(tmp_path / "python"))
-    monkeypatch.setattr("app.adapters.sandbox.toolchains.SYSTEM_PATH", ())
+    monkeypatch.setattr("app.adapters.sandbox.local.toolchains.SYSTEM_PATH", ())
     tools = host_toolchains("", home)
     assert tools.path == (f"{tmp_path}/python/bin",)
     assert shown(tmp_path / "python/lib", tools)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from app.adapters.seccomp import ALLOW, Rule, compile_filter
+from app.adapters.seccomp import ALLOW, SeccompRule, compile_filter
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() not in {"x86_64", "aarch64"}, reason="seccomp tables are for Linux"
@@ -49,4 +49,4 @@ def test_rules_hold_by_call_and_by_argument() -> None:
 
 def test_a_call_without_a_number_is_refused_at_once() -> None:
     with pytest.raises(KeyError):
-        compile_filter([Rule("no_such_call", ALLOW)], default=ALLOW)
+        compile_filter([SeccompRule("no_such_call", ALLOW)], default=ALLOW)

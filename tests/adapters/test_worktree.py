@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from app.adapters.worktree import LocalRepository
+from app.adapters.git.worktree import LocalRepository
 from app.core.errors import GitHubError, HeadMoved, UserError
-from app.core.job import Person
-from app.core.policy import Change, Role
-from app.core.ports import GitHub, GitHubApp
+from app.core.policy.authorization import Role
+from app.core.policy.changes import Change
+from app.core.ports.github import GitHub, GitHubApp
+from app.core.run.job import Person
 from tests.adapters.origin import Origin, git
 
 BRANCH = "vibecode/mend-it"
@@ -275,6 +276,6 @@ async def test_it_has_files_but_no_pull_requests(origin: Origin) -> None:
         pulls = github.pulls
         assert await pulls.read_file("greet.py") == b"print('helo')\n"
         assert await pulls.read_file("nothing.md") is None
-        assert (await pulls.pull(1), await pulls.issue(1), await pulls.thumbs(1)) == (None, None, ())
+        assert (await pulls.pull(1), await pulls.issue(1), await pulls.thumbs_ups(1)) == (None, None, ())
         with pytest.raises(GitHubError, match="no pull requests"):
             await pulls.merge("fix", "main")

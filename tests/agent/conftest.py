@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.adapters.parsers.confined import ConfinedParsers
-from app.adapters.sandbox.local import LocalSandboxes
-from app.core.ports import Parsers, Sandbox
+from app.adapters.sandbox.local.sandboxes import LocalSandboxes
+from app.core.ports.parsers import Parsers
+from app.core.ports.sandbox import Sandbox
 
 GREET = """\
 def greet(name):

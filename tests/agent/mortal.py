@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from app.core.conversation import Answer, Conversation, Reply, ToolCall, ToolResult, ToolSpec
-from app.core.machine import ExecResult, Network
-from app.core.ports import Sandbox
-from app.core.run import Kind
+from app.core.conversation import AssistantMessage, Conversation, Reply, ToolCall, ToolResult, ToolSpec
+from app.core.ports.sandbox import ExecResult, Network, Sandbox
+from app.core.run.run import Kind
 from app.text.prompt import RESTARTED
 from tests.agent.script import Audience, assert_sound
 
@@ -49,7 +48,7 @@ class Player:
         assert_sound(conversation)
         self.fuse.cross("the question")
         self.asked += 1
-        answers = [message for message in conversation if isinstance(message, Answer)]
+        answers = [message for message in conversation if isinstance(message, AssistantMessage)]
         turn = self.turns[min(len(answers), len(self.turns) - 1)]
         wanted = {call.arguments: call for call in (*_lost(conversation, answers), *turn.answer.tool_calls)}
         calls = tuple(replace(call, id=f"call_{index}") for index, call in enumerate(wanted.values()))
@@ -57,7 +56,7 @@ class Player:
         return replace(turn, answer=replace(turn.answer, tool_calls=calls))
 
 
-def _lost(conversation: Conversation, answers: Sequence[Answer]) -> list[ToolCall]:
+def _lost(conversation: Conversation, answers: Sequence[AssistantMessage]) -> list[ToolCall]:
     results = conversation[-len(answers[-1].tool_calls) :] if answers and answers[-1].tool_calls else ()
     return [
         call

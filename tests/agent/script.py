@@ -7,9 +7,19 @@ from dataclasses import dataclass, field, replace
 from pydantic import JsonValue
 
 from app.adapters.parsers import documents, syntax
-from app.core.conversation import Answer, Conversation, Instructions, Reply, Said, ToolCall, ToolResult, ToolSpec, Usage
-from app.core.parsed import Fault, YamlFile
-from app.core.run import Kind
+from app.core.conversation import (
+    AssistantMessage,
+    Conversation,
+    Instructions,
+    Reply,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    Usage,
+    UserMessage,
+)
+from app.core.parsed import SyntaxFault, YamlFile
+from app.core.run.run import Kind
 
 
 def tool(name: str, /, **arguments: object) -> Reply:
@@ -20,12 +30,12 @@ def tool(name: str, /, **arguments: object) -> Reply:
 def calls(*written: tuple[str, str], text: str = "", cut: bool = False) -> Reply:
     """A turn of several calls, each a name and the arguments as the model writes them."""
     made = tuple(ToolCall("", name, arguments) for name, arguments in written)
-    return Reply(Answer(text, made), Usage(100, 0, 10), cut=cut)
+    return Reply(AssistantMessage(text, made), Usage(100, 0, 10), cut=cut)
 
 
 def say(text: str, *, cut: bool = False) -> Reply:
     """A turn of words only."""
-    return Reply(Answer(text), Usage(100, 0, 10), cut=cut)
+    return Reply(AssistantMessage(text), Usage(100, 0, 10), cut=cut)
 
 
 class Script:
@@ -60,7 +70,7 @@ class Script:
         """What the calls of the last turn that was answered gave."""
         results: list[str] = []
         for message in reversed(self.asked[-1]):
-            if isinstance(message, Answer):
+            if isinstance(message, AssistantMessage):
                 break
             if isinstance(message, ToolResult):
                 results.insert(0, message.text)
@@ -70,13 +80,13 @@ class Script:
     def told(self) -> str:
         """The last message, when it was words."""
         last = self.asked[-1][-1]
-        return last.text if isinstance(last, Said) else ""
+        return last.text if isinstance(last, UserMessage) else ""
 
 
 class PlainParsers:
     """The parsers in this very process: what the tests write is known to be harmless."""
 
-    async def syntax_faults(self, path: str, data: bytes) -> tuple[Fault, ...] | None:
+    async def syntax_faults(self, path: str, data: bytes) -> tuple[SyntaxFault, ...] | None:
         return syntax.check(path, data)
 
     async def load_yaml(self, data: bytes) -> YamlFile:
@@ -102,7 +112,7 @@ def assert_sound(conversation: Conversation) -> None:
             assert message.call_id == waiting.pop(0)
         else:
             assert not waiting
-        if isinstance(message, Answer):
+        if isinstance(message, AssistantMessage):
             waiting = [call.id for call in message.tool_calls]
     assert not waiting
 

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
-from app.agent.call import Edit, Finish, Misread, Propose, Read, Search, Shell, Write, read, specs
+from app.agent.tool_calls import Edit, Finish, InvalidToolCall, Propose, Read, Search, Shell, Write, read, specs
 from app.core.conversation import ToolCall
 
 WORK = (Shell, Read, Search, Edit, Write)
 
 
 def misread(name: str, arguments: str) -> str:
-    with pytest.raises(Misread) as caught:
+    with pytest.raises(InvalidToolCall) as caught:
         read(ToolCall("1", name, arguments), WORK, Finish)
     return str(caught.value)
 
@@ -84,7 +84,7 @@ def test_a_call_that_cannot_be_read_is_explained(name: str, arguments: str, said
 def test_a_plan_of_too_many_steps_is_explained() -> None:
     steps = [{"title": "a", "files": [], "check": ""}] * 13
     written = ToolCall("1", "plan", json.dumps({"title": "t", "summary": "s", "steps": steps}))
-    with pytest.raises(Misread, match="`steps`: are 13; at most 12 are possible"):
+    with pytest.raises(InvalidToolCall, match="`steps`: are 13; at most 12 are possible"):
         read(written, (Read,), Propose)
 
 

@@ -1,11 +1,11 @@
 """From a plan to a change."""
 
 from app.agent.coder import carry_out_step, repair
-from app.agent.context import Brief
 from app.agent.loop import Session
-from app.core.conversation import Said
-from app.core.plan import Plan, Step
-from app.core.ports import Sandbox
+from app.agent.survey import Brief
+from app.core.conversation import UserMessage
+from app.core.ports.sandbox import Sandbox
+from app.core.run.plan import Plan, Step
 from tests.agent.conftest import GREET
 from tests.agent.script import PARSERS, Audience, Script, tool
 
@@ -31,7 +31,7 @@ async def test_each_step_begins_with_the_request_and_the_plan_alone(sandbox: San
     await carry_out_step(session, PLAN, 1)
     assert len(model.asked[1]) == 2
     task = model.asked[1][1]
-    assert isinstance(task, Said)
+    assert isinstance(task, UserMessage)
     assert "It says `helo`." in task.text
     assert "1. Spell hello (done: it is in the work tree)" in task.text
     assert "Carry out step 2: Test it" in task.text
@@ -44,8 +44,8 @@ async def test_steps_share_the_beginning_of_their_conversations(sandbox: Sandbox
     await repair(session, "1 failed")
     first, second = model.asked
     assert first[0] == second[0]
-    assert isinstance(first[1], Said)
-    assert isinstance(second[1], Said)
+    assert isinstance(first[1], UserMessage)
+    assert isinstance(second[1], UserMessage)
     shared = first[1].text.index("<plan ")
     assert first[1].text[:shared] == second[1].text[:shared]
 
@@ -56,5 +56,5 @@ async def test_a_repair_sees_the_evidence(sandbox: Sandbox) -> None:
         await repair(Session(model, sandbox, Audience(), BRIEF, parsers=PARSERS), "E  assert 'helo' == 'hello'")
         == "Mended."
     )
-    assert isinstance(model.asked[0][1], Said)
+    assert isinstance(model.asked[0][1], UserMessage)
     assert "E  assert 'helo' == 'hello'" in model.asked[0][1].text

@@ -5,9 +5,9 @@ import re
 import pytest
 from inline_snapshot import snapshot
 
-from app.agent.context import MAX_SURVEY_CHARS, survey
+from app.agent.survey import MAX_SURVEY_CHARS, survey
 from app.core.errors import SandboxError
-from app.core.ports import Sandbox
+from app.core.ports.sandbox import Sandbox
 
 
 async def sh(sandbox: Sandbox, line: str) -> None:

@@ -7,24 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from app.adapters.sandbox.local import LocalSandboxes
-from app.agent.call import Edit, Finish, Read, Search, Shell, Work, Write
+from app.adapters.sandbox.local.sandboxes import LocalSandboxes
 from app.agent.coder import carry_out_step, repair
 from app.agent.loop import Session
 from app.agent.planner import plan
-from app.core.conversation import Answer, Conversation, Instructions, Reply, Said, ToolCall, ToolResult
+from app.agent.tool_calls import Edit, Finish, Read, Search, Shell, WorkCall, Write
+from app.core.conversation import AssistantMessage, Conversation, Instructions, Reply, ToolCall, ToolResult, UserMessage
 from app.core.errors import LimitReached, ModelError
-from app.core.plan import Plan, Step
-from app.core.ports import Sandbox
+from app.core.ports.sandbox import Sandbox
+from app.core.run.plan import Plan, Step
 from app.text.prompt import LOOK_FIRST, RESTARTED, Brief
 from tests.agent.conftest import SET_UP
 from tests.agent.mortal import Fuse, Killed, Mortal, Player, Witness
 from tests.agent.script import PARSERS, Audience, Script, calls, say, tool
 
-WORK: tuple[type[Work], ...] = (Shell, Read, Search, Edit, Write)
+WORK: tuple[type[WorkCall], ...] = (Shell, Read, Search, Edit, Write)
 FINISH = ("finish", '{"summary": "Done."}')
 DONE = calls(FINISH)
-BEGUN: Conversation = (Instructions("Work."), Said("Do it."))
+BEGUN: Conversation = (Instructions("Work."), UserMessage("Do it."))
 
 
 def shell(command: str) -> tuple[str, str]:
@@ -35,8 +35,8 @@ def write(path: str, content: str) -> tuple[str, str]:
     return "write", json.dumps({"path": path, "content": content})
 
 
-def answer(*written: tuple[str, str]) -> Answer:
-    return Answer("", tuple(ToolCall(f"call_{index}", *call) for index, call in enumerate(written)))
+def answer(*written: tuple[str, str]) -> AssistantMessage:
+    return AssistantMessage("", tuple(ToolCall(f"call_{index}", *call) for index, call in enumerate(written)))
 
 
 TURNS = (
@@ -90,7 +90,7 @@ class Story:
     def turns_lost(self) -> int:
         """Turns that must be paid again: answered and not kept, or an ending beside a change that nobody knows of."""
         conversation = self.store.get("step 0", ())
-        answers = [message for message in conversation if isinstance(message, Answer)]
+        answers = [message for message in conversation if isinstance(message, AssistantMessage)]
         is_unsure = len(answers) == len(TURNS) and answers[-1] is conversation[-1]
         return self.asked - len(answers) + is_unsure
 
@@ -163,7 +163,7 @@ async def test_every_change_of_the_conversation_is_kept(sandbox: Sandbox) -> Non
     clerk = Clerk(words=["Hurry."])
     session = Session(Script(say("Hm."), calls(("read", '{"path": "."}'), FINISH)), sandbox, clerk, parsers=PARSERS)
     await session.carry_out("step 0", "Do it.", WORK, Finish)
-    grown = [Said, Said, Answer, Said, Answer, ToolResult, ToolResult]
+    grown = [UserMessage, UserMessage, AssistantMessage, UserMessage, AssistantMessage, ToolResult, ToolResult]
     assert clerk.kept_at == [grown[:length] for length in (1, 2, 3, 4, 5, 7)]
 
 
@@ -232,7 +232,9 @@ async def test_the_last_turns_are_announced_once(sandbox: Sandbox) -> None:
     later = Stage(sandbox, DONE, conversation=first.audience.kept["step 0"], max_turns=5)
     await later.play()
     announced = "5 turns are left for this. Bring it into a state that works, then call `finish`."
-    assert [message for message in later.model.asked[0] if message == Said(announced)] == [Said(announced)]
+    assert [message for message in later.model.asked[0] if message == UserMessage(announced)] == [
+        UserMessage(announced)
+    ]
 
 
 async def test_a_model_that_only_talks_is_given_up_over_all_workers(sandbox: Sandbox) -> None:
@@ -249,7 +251,7 @@ async def test_a_model_that_only_talks_is_given_up_over_all_workers(sandbox: San
 
 
 async def test_words_without_a_call_are_answered_by_the_next_worker(sandbox: Sandbox) -> None:
-    stage = Stage(sandbox, DONE, conversation=(*BEGUN, Answer("I am done.")))
+    stage = Stage(sandbox, DONE, conversation=(*BEGUN, AssistantMessage("I am done.")))
     assert await stage.play() == "Done."
     assert stage.model.told.startswith("Nobody reads this but the harness.")
 
@@ -258,7 +260,7 @@ async def test_only_the_first_task_goes_on_with_what_was_kept(sandbox: Sandbox) 
     stage = Stage(sandbox, DONE, conversation=(*BEGUN, answer(FINISH)))
     await stage.play()
     await stage.play()
-    assert stage.model.asked[0][1:] == (Said("Do it."),)
+    assert stage.model.asked[0][1:] == (UserMessage("Do it."),)
 
 
 async def test_each_task_is_kept_under_its_name(sandbox: Sandbox) -> None:

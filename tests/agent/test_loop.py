@@ -5,15 +5,15 @@ import json
 import pytest
 from inline_snapshot import snapshot
 
-from app.agent.call import Edit, Finish, Read, Search, Shell, Work, Write
 from app.agent.loop import Session
-from app.core.conversation import Answer, Conversation, Instructions, Reply, Said, ToolResult
+from app.agent.tool_calls import Edit, Finish, Read, Search, Shell, WorkCall, Write
+from app.core.conversation import AssistantMessage, Conversation, Instructions, Reply, ToolResult, UserMessage
 from app.core.errors import LimitReached, ModelError, SandboxError, Stopped
-from app.core.ports import Sandbox
-from app.core.run import Kind
+from app.core.ports.sandbox import Sandbox
+from app.core.run.run import Kind
 from tests.agent.script import PARSERS, Audience, Script, assert_sound, calls, say, tool
 
-WORK: tuple[type[Work], ...] = (Shell, Read, Search, Edit, Write)
+WORK: tuple[type[WorkCall], ...] = (Shell, Read, Search, Edit, Write)
 DONE = tool("finish", summary="Done.")
 
 
@@ -52,9 +52,9 @@ async def test_work_ends_with_the_summary(sandbox: Sandbox) -> None:
     stage = Stage(sandbox, tool("read", path="greet.py"), DONE)
     assert await stage.play() == "Done."
     assert [type(message) for message in stage.session.conversation] == [
-        *(Instructions, Said),
-        *(Answer, ToolResult),
-        *(Answer, ToolResult),
+        *(Instructions, UserMessage),
+        *(AssistantMessage, ToolResult),
+        *(AssistantMessage, ToolResult),
     ]
     assert stage.audience.turns == 2
     assert stage.model.tools == ("shell", "read", "search", "edit", "write", "finish")
@@ -138,7 +138,7 @@ async def test_an_answer_that_was_cut_is_told_so(sandbox: Sandbox) -> None:
     cut = calls(("write", '{"path": "a", "content": "aaa'), cut=True)
     stage = Stage(sandbox, say("I will", cut=True), cut, DONE)
     await stage.play()
-    assert stage.model.asked[1][-1] == Said("Your answer ended at the output limit. Go on, in smaller pieces.")
+    assert stage.model.asked[1][-1] == UserMessage("Your answer ended at the output limit. Go on, in smaller pieces.")
     assert stage.model.results[0].endswith("Your answer ended at the output limit. Go on, in smaller pieces.")
 
 
@@ -163,8 +163,10 @@ async def test_turns_are_limited_and_the_end_is_announced(sandbox: Sandbox) -> N
     with pytest.raises(LimitReached, match="8 turns were not enough") as caught:
         await stage.play()
     assert caught.value.kind == "turns"
-    announced = [message for message in stage.session.conversation if isinstance(message, Said)][1:]
-    assert announced == [Said("5 turns are left for this. Bring it into a state that works, then call `finish`.")]
+    announced = [message for message in stage.session.conversation if isinstance(message, UserMessage)][1:]
+    assert announced == [
+        UserMessage("5 turns are left for this. Bring it into a state that works, then call `finish`.")
+    ]
     assert_sound(stage.session.conversation)
 
 
@@ -192,7 +194,7 @@ async def test_a_machine_that_dies_in_the_middle_of_a_turn_leaves_the_answer(san
     await sandbox.close()
     with pytest.raises(SandboxError):
         await stage.play()
-    assert isinstance(stage.session.conversation[-1], Answer)
+    assert isinstance(stage.session.conversation[-1], AssistantMessage)
     assert stage.audience.kept == {"step 0": stage.session.conversation}
 
 
@@ -200,7 +202,7 @@ async def test_each_task_has_a_conversation_of_its_own(sandbox: Sandbox) -> None
     stage = Stage(sandbox, DONE, DONE)
     await stage.play("First.")
     await stage.play("Second.")
-    assert stage.model.asked[1][1:] == (Said("Second."),)
+    assert stage.model.asked[1][1:] == (UserMessage("Second."),)
 
 
 async def test_a_conversation_that_grew_too_long_is_begun_anew(sandbox: Sandbox) -> None:
@@ -211,14 +213,14 @@ async def test_a_conversation_that_grew_too_long_is_begun_anew(sandbox: Sandbox)
     assert await stage.play() == "Done."
     assert len(stage.model.asked[2]) == 2
     said = stage.model.asked[2][1]
-    assert isinstance(said, Said)
+    assert isinstance(said, UserMessage)
     assert said.text.startswith("Do it.")
     assert said.text.endswith("What you said last:\n\nThe bug is in line 7.\n\nThe bug is in line 7.")
     assert stage.notes == ["The conversation grew too long and was begun anew."]
 
 
 async def test_the_vendors_own_items_count_towards_the_length(sandbox: Sandbox) -> None:
-    thought = Reply(Answer("Hm.", tool("read", path=".").answer.tool_calls, raw="x" * 400_001))
+    thought = Reply(AssistantMessage("Hm.", tool("read", path=".").answer.tool_calls, raw="x" * 400_001))
     stage = Stage(sandbox, thought, DONE)
     await stage.play()
     assert len(stage.model.asked[1]) == 2

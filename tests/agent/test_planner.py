@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from app.agent.context import Brief
 from app.agent.loop import Session
 from app.agent.planner import plan
-from app.core.conversation import Said
+from app.agent.survey import Brief
+from app.core.conversation import UserMessage
 from app.core.errors import LimitReached
-from app.core.plan import Plan, Step
-from app.core.ports import Sandbox
+from app.core.ports.sandbox import Sandbox
+from app.core.run.plan import Plan, Step
 from tests.agent.script import PARSERS, Audience, Script, calls, tool
 
 BRIEF = Brief(repo="acme/greeter", request="It says `helo`.", author="maintainer", sender="maintainer")
@@ -27,7 +27,7 @@ async def test_the_model_reads_and_hands_in_a_plan(sandbox: Sandbox) -> None:
         "Greet correctly", "It said helo.", (Step("Spell hello with two l", ("greet.py",), "pytest -q"),)
     )
     task = model.asked[0][1]
-    assert isinstance(task, Said)
+    assert isinstance(task, UserMessage)
     assert "It says `helo`." in task.text
     assert "# Greeter" in task.text
 

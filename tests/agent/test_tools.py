@@ -6,10 +6,11 @@ import time
 import pytest
 from inline_snapshot import snapshot
 
-from app.agent.call import Edit, Read, Search, Shell, Work, Write
+from app.agent.tool_calls import Edit, Read, Search, Shell, WorkCall, Write
 from app.agent.tools import MAX_FILE_BYTES, MAX_RESULT_CHARS, Workbench
 from app.core.errors import SandboxError
-from app.core.ports import Parsers, Sandbox
+from app.core.ports.parsers import Parsers
+from app.core.ports.sandbox import Sandbox
 from tests.agent.conftest import GREET
 
 
@@ -18,13 +19,13 @@ def workbench(sandbox: Sandbox, parsers: Parsers) -> Workbench:
     return Workbench(sandbox, parsers)
 
 
-async def done(workbench: Workbench, call: Work) -> str:
+async def done(workbench: Workbench, call: WorkCall) -> str:
     outcome = await workbench.carry_out(call)
     assert not outcome.is_failure, outcome.text
     return outcome.text
 
 
-async def failed(workbench: Workbench, call: Work) -> str:
+async def failed(workbench: Workbench, call: WorkCall) -> str:
     outcome = await workbench.carry_out(call)
     assert outcome.is_failure, outcome.text
     return outcome.text

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import httpx
 
-from app.core.job import Source, job_id
-from app.core.run import Conclusion, Run
-from app.demo.world import User
-from app.runs.thumbs import MAX_PEOPLE, find_thumbs
-from app.web.access import KNOWN_S
+from app.core.run.job import Source, job_id
+from app.core.run.run import Conclusion, Run
+from app.demo.github.state.records import User
+from app.runs.background.reactions import MAX_PEOPLE, find_reaction_approvals
+from app.web.auth import KNOWN_S
 from tests.attacks.attack import attack
 from tests.attacks.scene import Scene
 from tests.bot import REPO, SETTLE_S
@@ -46,7 +46,7 @@ async def strangers_label(scene: Scene) -> None:
 
 @attack("authorization")
 async def strangers_stop(scene: Scene) -> None:
-    """Somebody without a role says `/vibecode stop` while a run is at work."""
+    """Somebody without a role says `/vibecode stop` while a run is in progress."""
     scene.persuade(shell("sleep 6"))
     issue = await scene.bot.issue()
     delivery = await scene.bot.label(issue)
@@ -448,7 +448,7 @@ async def buried_thumb(scene: Scene) -> None:
         assert await scene.bot.approved_by_thumb(issue, by=f"stranger-{number}") == 0
     put = await scene.bot.approved_by_thumb(issue, by="maintainer")
     for _ in range(2):
-        put += await find_thumbs(scene.bot.ports, is_due=True)
+        put += await find_reaction_approvals(scene.bot.ports, is_due=True)
     assert put == 1, "The maintainer's approval was never found."
     assert (await scene.bot.work())[-1].conclusion is Conclusion.SUCCESS
 

@@ -8,10 +8,10 @@ from typing import Final
 
 from app import wiring
 from app.adapters.github.app import GithubkitApp
-from app.adapters.github.pace import shared_pace
+from app.adapters.github.client.write_limits import shared_write_limiter
 from app.core.errors import GitHubError
-from app.core.run import Conclusion
-from app.demo.model import Seen, Turn, say, tool, turn
+from app.core.run.run import Conclusion
+from app.demo.model.scripted import Seen, Turn, say, tool, turn
 from tests.attacks.attack import attack
 from tests.attacks.scene import Scene
 from tests.bot import REPO
@@ -212,7 +212,7 @@ async def flood_of_strangers(scene: Scene) -> None:
 async def three_workers_write(scene: Scene) -> None:
     """Three workers write for one installation as fast as they can: together they stay under GitHub's limit."""
     issue, settings = await scene.bot.issue(), scene.bot.settings
-    pace_of = partial(shared_pace, scene.bot.records.store.take_turn)
+    pace_of = partial(shared_write_limiter, scene.bot.records.store.take_turn)
     installation = (await wiring.github_app(settings).installed()).items[0]
     held_back = 0
 

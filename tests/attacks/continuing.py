@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import Final
 
 from app.core.errors import SandboxError
-from app.core.run import Conclusion, Run
-from app.demo.world import Issue
+from app.core.run.run import Conclusion, Run
+from app.demo.github.state.records import Issue
 from tests.attacks.attack import attack
 from tests.attacks.scene import Scene
 from tests.bot import REPO, SETTLE_S
@@ -20,7 +20,7 @@ SECOND_S: Final = 1.1
 
 
 async def _stopped(scene: Scene) -> Issue:
-    """A stranger's issue that a maintainer labelled, and whose run was stopped while it was at work."""
+    """A stranger's issue that a maintainer labelled, and whose run was stopped while it was in progress."""
     scene.model.says(plan("Mend the greeting"), shell("sleep 30"))
     issue = await scene.github.issue(REPO, title="A typo", body="It says helo.", author="outsider")
     await scene.bot.label(issue)
@@ -175,7 +175,7 @@ async def _assert_withdrawn(scene: Scene, run: Run, words: str, *, commits: int 
 
 @attack("continuing")
 async def role_taken_away_before_the_push(scene: Scene) -> None:
-    """A maintainer starts a run and is removed from the repository while it is at work: it publishes nothing."""
+    """A maintainer starts a run and is removed from the repository while it is in progress: it publishes nothing."""
     scene.persuade(shell(_UNTIL_TOLD))
     await scene.bot.label(await scene.bot.issue())
     begun = await scene.bot.at_work_on(_UNTIL_TOLD)
@@ -214,7 +214,7 @@ async def role_of_the_planner_taken_away(scene: Scene) -> None:
 
 
 async def _after_deed(scene: Scene, deed: str, *, is_held: bool = False) -> tuple[Issue, Run]:
-    """Something is done to the issue while its run is at work, and `is_held` in a command that does not end."""
+    """Something is done to the issue while its run is in progress, and `is_held` in a command that does not end."""
     scene.persuade(shell(_UNTIL_TOLD))
     issue = await scene.bot.issue()
     await scene.bot.label(issue)
@@ -225,7 +225,7 @@ async def _after_deed(scene: Scene, deed: str, *, is_held: bool = False) -> tupl
 
 @attack("continuing")
 async def issue_closed_at_work(scene: Scene) -> None:
-    """The issue is closed while its run is at work, which ends at once; reopened, a retry goes on."""
+    """The issue is closed while its run is in progress, which ends at once; reopened, a retry goes on."""
     issue, run = await _after_deed(scene, "close", is_held=True)
     await _assert_withdrawn(scene, run, "Stopped, because `maintainer` closed the issue. Reopen it to continue.")
     scene.assert_told("Stopped, because `maintainer` closed the issue. Reopen it to continue.")
@@ -265,7 +265,7 @@ async def issue_closed_while_waiting(scene: Scene) -> None:
 
 @attack("continuing")
 async def old_word_of_a_closing(scene: Scene) -> None:
-    """The delivery of a closing is sent again once the issue is open again and another run is at work."""
+    """The delivery of a closing is sent again once the issue is open again and another run is in progress."""
     issue = await scene.bot.issue()
     told = await scene.github.upkeep.close(REPO, issue.number, by="maintainer")
     await scene.github.upkeep.reopen(REPO, issue.number, by="maintainer")
@@ -281,21 +281,21 @@ async def old_word_of_a_closing(scene: Scene) -> None:
 
 @attack("continuing")
 async def issue_deleted_at_work(scene: Scene) -> None:
-    """The issue is deleted while its run is at work: nothing is published for what nobody can read any more."""
+    """The issue is deleted while its run is in progress: nothing is published for what nobody can read any more."""
     _, run = await _after_deed(scene, "delete", is_held=True)
     await _assert_withdrawn(scene, run, "Stopped, because `maintainer` deleted the issue.")
 
 
 @attack("continuing")
 async def issue_locked_at_work(scene: Scene) -> None:
-    """The conversation is locked while its run is at work."""
+    """The conversation is locked while its run is in progress."""
     _, run = await _after_deed(scene, "lock")
     await _assert_withdrawn(scene, run, "The conversation was locked, so this run ended.")
 
 
 @attack("continuing")
 async def branch_deleted_at_work(scene: Scene) -> None:
-    """A person deletes the branch while a run is at work on it: the run ends, and a retry starts over."""
+    """A person deletes the branch while a run is in progress on it: the run ends, and a retry starts over."""
     scene.model.says(*_TWO_STEPS, edit("Says hello.", "Says hello!", "README.md"), shell(_UNTIL_TOLD))
     issue = await scene.bot.issue()
     await scene.bot.label(issue)

@@ -4,9 +4,9 @@ import base64
 import re
 from typing import Final
 
-from app.core.run import Conclusion, Run
-from app.demo.model import Turn, tool
-from app.runs.branch import branch_name
+from app.core.run.run import Conclusion, Run
+from app.demo.model.scripted import Turn, tool
+from app.runs.branches import branch_name
 from tests.attacks.attack import attack
 from tests.attacks.scene import MENDED, Scene
 from tests.bot import REPO

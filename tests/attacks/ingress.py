@@ -12,10 +12,10 @@ from typing import Final
 
 import httpx
 
+from app.commands.web import serve_web
 from app.core.errors import UserError
+from app.demo.github.webhooks import sign
 from app.demo.loopback import free_port
-from app.demo.webhooks import sign
-from app.main import serve_web
 from app.settings import load
 from tests.attacks.attack import attack
 from tests.attacks.scene import Scene

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from app import logs
 from app.core.errors import GitHubError, UserError, VibecoderError
-from app.core.redact import Redactor
+from app.core.safety.redact import Redactor
 from app.demo.loopback import free_port
 from app.settings import load
 from tests.attacks.attack import attack

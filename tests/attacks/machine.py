@@ -3,17 +3,15 @@
 The machine's default user may become root without a password, as at E2B.
 """
 
-# ruff: noqa: E501 -- commands stay as they are typed
-
 import asyncio
 from pathlib import Path
 from typing import Final
 
 from starlette.responses import Response
 
-from app.core.run import Conclusion
-from app.core.verification import Verdict
-from app.demo.model import Turn, tool
+from app.core.run.run import Conclusion
+from app.core.run.verification import Verdict
+from app.demo.model.scripted import Turn, tool
 from tests.attacks.attack import attack
 from tests.attacks.scene import Scene
 from tests.bot import SETTLE_S
@@ -35,7 +33,7 @@ _HIDING: Final = {
 
 
 def _hidden(late: str) -> str:
-    """A command that starts all of them, and says so once all are at work."""
+    """A command that starts all of them, and says so once all are in progress."""
     lines = [how.format(late=f"touch began-{name}; {late.format(name=name)}") for name, how in _HIDING.items()]
     waits = f'until [ "$(ls | grep -c ^began-)" = {len(_HIDING)} ]; do sleep 0.1; done; echo all are at work'
     return "\n".join([*lines, waits])
@@ -85,7 +83,8 @@ async def forged_reports(scene: Scene) -> None:
 
 @attack("machine", SANDBOX="e2b")
 async def processes_that_outlive_a_time_out(scene: Scene) -> None:
-    """Processes hidden by sudo, new sessions, empty environments and double forks are ended when a command's time is."""
+    """Processes hidden by sudo, new sessions, empty environments and double forks are ended when a command's time
+    is."""
     late = "for n in 1 2 3 4 5 6 7 8 9 10; do sleep 0.5; date > beat-{name}; done; sleep 600"
     check = "rm -f beat-*; sleep 1.5; ls; echo looked"
     await scene.asked(_slow(f"{_hidden(late)}; sleep 600", 10), shell(check))
@@ -106,7 +105,8 @@ async def processes_that_outlive_their_command(scene: Scene) -> None:
 
 @attack("machine", SANDBOX="e2b")
 async def processes_that_outlive_a_stop(scene: Scene) -> None:
-    """A person stops a run whose command hides processes, while E2B cannot end the machine: they are ended all the same."""
+    """A person stops a run whose command hides processes, while E2B cannot end the machine: they are ended all the
+    same."""
     scene.persuade(_slow(f"{_hidden('sleep 600')}; touch at-work; sleep 600", 500))
     issue = await scene.bot.issue()
     await scene.bot.label(issue)

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from app.core.run import Conclusion
-from app.demo.model import tool
+from app.core.run.run import Conclusion
+from app.demo.model.scripted import tool
 from tests.attacks.attack import attack
 from tests.attacks.scene import Scene
 from tests.e2e.turns import shell, write

@@ -3,7 +3,8 @@
 What the commands printed goes to the model; the timeline, which the operator and the team read, names every command.
 """
 
-# ruff: noqa: ASYNC110, ASYNC221, ASYNC240, E501 -- commands stay as they are typed; in a world of its own an attack may block
+# ruff: noqa: ASYNC110, ASYNC221, ASYNC240, E501 -- commands stay as they are typed; in a world of its own an attack may
+# block
 
 import asyncio
 import ctypes
@@ -23,8 +24,8 @@ from urllib.parse import urlsplit
 from app import wiring
 from app.adapters import seccomp
 from app.core.errors import UserError
-from app.core.run import Run
-from app.demo.model import Turn, tool
+from app.core.run.run import Run
+from app.demo.model.scripted import Turn, tool
 from app.settings import Settings
 from tests import kernel
 from tests.attacks.attack import attack
@@ -464,7 +465,8 @@ async def locked_index(scene: Scene) -> None:
     await _assert_no_machines(scene)
 
 
-# ------------------------------------------------------------------------------------------------------- using things up
+# ------------------------------------------------------------------------------------------------------- using things
+# up
 
 
 @attack("sandbox")

@@ -11,8 +11,8 @@ import shlex
 import subprocess
 from typing import Final
 
-from app.core.run import Conclusion
-from app.demo.model import say
+from app.core.run.run import Conclusion
+from app.demo.model.scripted import say
 from app.text.comment import marker_of
 from tests.attacks.attack import attack
 from tests.attacks.scene import BOT, Scene
@@ -330,7 +330,8 @@ async def forged_marker(scene: Scene) -> None:
     scene.assert_told("✅ Done")
 
 
-# ------------------------------------------------------------------------------------------------------ pages and streams
+# ------------------------------------------------------------------------------------------------------ pages and
+# streams
 
 
 @attack("saying")

@@ -15,13 +15,13 @@ import httpx
 from redis.asyncio import Redis
 
 from app import logs
-from app.core.conversation import Instructions, Said, ToolResult
-from app.core.redact import Redactor
-from app.core.run import Run
-from app.demo.github import DemoGitHub
-from app.demo.model import ScriptedModel, Seen, Turn
-from app.demo.webhooks import sign
-from app.demo.world import Comment, Issue
+from app.core.conversation import Instructions, ToolResult, UserMessage
+from app.core.run.run import Run
+from app.core.safety.redact import Redactor
+from app.demo.github.server import DemoGitHub
+from app.demo.github.state.records import Comment, Issue
+from app.demo.github.webhooks import sign
+from app.demo.model.scripted import ScriptedModel, Seen, Turn
 from tests.bot import REPO, SECRET, SETTLE_S, Bot, deployed
 from tests.contract.e2b_server import E2BServer, e2b_server, e2b_settings
 from tests.e2e.turns import edit, finish, plan, shell
@@ -115,7 +115,10 @@ class Scene:
     def instructed(self) -> str:
         """Every word that the model was told other than in a tool result."""
         told = (
-            each.text for seen in self.model.requests for each in seen.conversation if _is(each, Said, Instructions)
+            each.text
+            for seen in self.model.requests
+            for each in seen.conversation
+            if _is(each, UserMessage, Instructions)
         )
         return "\n".join(dict.fromkeys(told))
 

@@ -1,6 +1,7 @@
 """The least that a web server in Python can do, as a yardstick: a Starlette route that only returns 202.
 
-It is served the way `app.main` serves: uvicorn on uvloop, without an access log. `python -m tests.bench.bare PORT`
+It is served the way `app.commands.web` serves: uvicorn on uvloop, without an access log. `python -m tests.bench.bare
+PORT`
 """
 
 import asyncio

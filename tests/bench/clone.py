@@ -16,8 +16,8 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from app.adapters.repos import GitRepos
-from app.demo.github import DemoGitHub
+from app.adapters.git.repos import GitRepos
+from app.demo.github.server import DemoGitHub
 from tests.bench.figure import Figure, figure
 
 REPO: Final = "acme/large"

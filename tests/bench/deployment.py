@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app import wiring
-from app.core.records import Store
-from app.core.run import Run, Status
-from app.demo.github import DemoGitHub
+from app.core.ports.store import Store
+from app.core.run.run import Run, Status
+from app.demo.github.server import DemoGitHub
 from app.demo.loopback import free_port
-from app.demo.model import ScriptedModel
+from app.demo.model.scripted import ScriptedModel
 
 SECRET = "an-unguessable-webhook-secret"
 

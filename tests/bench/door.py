@@ -16,7 +16,7 @@ from typing import Final
 
 from redis.asyncio import Redis
 
-from app.adapters.redis_server import EmbeddedRedis
+from app.adapters.redis.embedded import EmbeddedRedis
 from app.demo.loopback import free_port
 from tests.bench.delivery import command, ignored_comment, ignored_event, open_door
 from tests.bench.figure import Figure, figure

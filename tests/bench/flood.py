@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from app import wiring
-from app.adapters.sandbox.local import LocalSandbox, LocalSandboxes
+from app.adapters.sandbox.local.sandboxes import LocalSandbox, LocalSandboxes
 from tests.bench.figure import Figure, figure
 from tests.bench.program import memory_mb
 

@@ -15,12 +15,12 @@ from time import perf_counter
 from typing import Final
 
 from app import wiring
-from app.core.run import Conclusion, Run, Stage
+from app.commands.web import serve_web
+from app.commands.worker import serve_jobs
+from app.core.run.run import Conclusion, Run, Stage
 from app.demo.sample import sample_files, sample_issue
-from app.demo.script import SCRIPT
-from app.main import serve_web
+from app.demo.sample.script import SCRIPT
 from app.settings import load
-from app.worker import serve_jobs
 from tests.bench.deployment import ended, open_outside
 from tests.bench.figure import Figure, figure, show
 from tests.bench.timed import Times, timed

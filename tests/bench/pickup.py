@@ -18,8 +18,9 @@ from typing import Any, Final
 from arq.connections import ArqRedis
 from arq.worker import Worker, func
 
-from app.adapters import doorbell, keys
-from app.adapters.redis_server import EmbeddedRedis
+from app.adapters.redis import keys
+from app.adapters.redis.embedded import EmbeddedRedis
+from app.adapters.redis.worker import open_queue_worker
 from tests.bench.delivery import command, open_door
 from tests.bench.figure import Figure, figure
 from tests.bench.load import connect
@@ -73,7 +74,7 @@ def _gaps() -> list[float]:
 
 @asynccontextmanager
 async def _woken(redis_url: str, carry_out: CarryOut) -> AsyncIterator[None]:
-    worker = doorbell.worker(redis_url, carry_out, max_jobs=10, handle_signals=False)
+    worker = open_queue_worker(redis_url, carry_out, max_jobs=10, handle_signals=False)
     serving = asyncio.create_task(worker.serve())
     try:
         yield

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Final, TypeAlias
 
 from app import wiring
-from app.core.run import Conclusion
+from app.core.run.run import Conclusion
 from app.settings import load
 from tests.bench.deployment import Outside, ended, open_outside
 from tests.bench.figure import Figure, figure

@@ -25,13 +25,13 @@ from starlette.routing import Route
 
 from app import wiring
 from app.adapters.github.app import GithubkitApp
+from app.commands.web import listen, serve_app
 from app.core.errors import OutsideError
-from app.core.ports import Ports
-from app.core.records import Queue
-from app.core.run import Conclusion, Run, Status
-from app.main import listen, serve_app
-from app.runs.recover import look_after, recover_forever
-from app.runs.sweep import sweep
+from app.core.ports.bundle import Ports
+from app.core.ports.queue import Queue
+from app.core.run.run import Conclusion, Run, Status
+from app.runs.background.recovery import look_after, recover_forever
+from app.runs.background.sweep import sweep
 from app.settings import load
 from app.wiring import Records
 from tests.bench.figure import Figure, figure

@@ -8,8 +8,12 @@ from inspect import iscoroutinefunction
 from time import perf_counter
 from typing import Any, cast
 
-from app.core.ports import GitHub, GitHubApp, Model, Ports, Repos, Sandbox, SandboxProvider
-from app.core.records import Store
+from app.core.ports.bundle import Ports
+from app.core.ports.github import GitHub, GitHubApp
+from app.core.ports.model import Model
+from app.core.ports.repos import Repos
+from app.core.ports.sandbox import Sandbox, SandboxProvider
+from app.core.ports.store import Store
 
 Times = defaultdict[str, list[float]]
 """Seconds of each call, by `port.method`."""

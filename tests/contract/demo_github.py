@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from app.adapters.tls import tls_context
-from app.demo.github import DemoGitHub
+from app.demo.github.server import DemoGitHub
 
 REPO = "acme/greeter"
 SECRET = "a webhook's secret"

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from app.adapters.connection import open_redis
 from app.adapters.memory import MemoryQueue, MemoryStore
-from app.adapters.queue import ArqQueue
-from app.adapters.redis_server import EmbeddedRedis
-from app.adapters.store import RedisStore
+from app.adapters.redis.connection import open_redis
+from app.adapters.redis.embedded import EmbeddedRedis
+from app.adapters.redis.queue import ArqQueue
+from app.adapters.redis.store import RedisStore
 from tests.contract.sample_run import Records
 
 

@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from app.core.conversation import Usage
-from app.core.job import Command, Job, Person, Source, Verb, job_id
-from app.core.plan import Plan, Step
-from app.core.records import Queue, Store
-from app.core.run import Commit, Conclusion, Cost, Failure, Kind, PullRequest, Run, Stage, StageRecord, Status
-from app.core.verification import SuiteRun, Verdict, Verification
+from app.core.ports.queue import Queue
+from app.core.ports.store import Store
+from app.core.run.job import Command, Job, Person, Source, Verb, job_id
+from app.core.run.plan import Plan, Step
+from app.core.run.run import Commit, Conclusion, Cost, Failure, Kind, OpenedPullRequest, Run, Stage, StageRecord, Status
+from app.core.run.verification import SuiteRun, Verdict, Verification
 
 AT = datetime(2026, 11, 22, 15, 2, 37, 123456, tzinfo=UTC)
 REPO = "acme/greeter"
@@ -47,7 +48,7 @@ def a_full_run() -> Run:
         commits=(Commit("a" * 40, "Mend it", ("greet.py",), 0, True, "https://github.test/c"),),
         verification=Verification(Verdict.PROVEN, suites, "b" * 40),
         cost=Cost(Usage(12, 3, 4), 0.1 + 0.2, 2),
-        pull_request=PullRequest(13, "https://github.test/13", "a" * 40),
+        pull_request=OpenedPullRequest(13, "https://github.test/13", "a" * 40),
         notices=("One.", "Two."),
         failure=failure,
         started_at=AT,

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from app.adapters import keys
-from app.adapters.connection import open_redis
-from app.adapters.queue import ArqQueue
-from app.adapters.redis_server import EmbeddedRedis
-from app.adapters.store import RedisStore
+from app.adapters.redis import keys
+from app.adapters.redis.connection import open_redis
+from app.adapters.redis.embedded import EmbeddedRedis
+from app.adapters.redis.queue import ArqQueue
+from app.adapters.redis.store import RedisStore
 from app.core.errors import StoreError
 from tests.contract.sample_run import a_run
 

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from app.demo.github import DemoGitHub
+from app.demo.github.server import DemoGitHub
 from tests.contract import demo_github
 from tests.contract.demo_github import REPO
 

@@ -6,13 +6,13 @@ import pytest
 from pydantic import SecretStr
 
 from app.adapters.github.app import GithubkitApp
-from app.adapters.github.retry import Retry
-from app.adapters.github.sight import Sight
+from app.adapters.github.client.read_lag import ReadVisibility
+from app.adapters.github.client.retry import Retry
 from app.core.errors import GitHubError
-from app.core.policy import Change
-from app.core.ports import GitHub
-from app.core.run import SETTLE_S
-from app.demo.github import DemoGitHub
+from app.core.policy.changes import Change
+from app.core.ports.github import GitHub
+from app.core.run.run import SETTLE_S
+from app.demo.github.server import DemoGitHub
 from tests.contract import demo_github
 from tests.contract.demo_github import REPO
 
@@ -35,7 +35,9 @@ def app(github: DemoGitHub) -> GithubkitApp:
         return moment
 
     github.world.clock = monotonic
-    retry = Retry(first_wait_s=0.0, sight=lambda unsure_s: Sight(unsure_s, monotonic=monotonic, sleep=sleep))
+    retry = Retry(
+        first_wait_s=0.0, visibility=lambda unsure_s: ReadVisibility(unsure_s, monotonic=monotonic, sleep=sleep)
+    )
     key = SecretStr(github.private_key_pem)
     return GithubkitApp(str(github.world.app_id), key, server_url=github.url, timeout_s=5, retry=retry)
 

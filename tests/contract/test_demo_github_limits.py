@@ -3,8 +3,8 @@
 import pytest
 from httpx import AsyncClient, Response
 
-from app.demo.github import DemoGitHub
-from app.demo.limits import Rates
+from app.demo.github.server import DemoGitHub
+from app.demo.github.state.limits import Rates
 from tests.contract import demo_github
 from tests.contract.demo_github import REPO, client, mint
 

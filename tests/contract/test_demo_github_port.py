@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from app.adapters.github.accounts import Accounts
 from app.adapters.github.app import GithubkitApp
+from app.adapters.github.users import Accounts
 from app.core.errors import GitHubError, HeadMoved
-from app.core.job import Person
-from app.core.policy import Change, Role
-from app.core.ports import GitHub
-from app.demo.github import DemoGitHub
+from app.core.policy.authorization import Role
+from app.core.policy.changes import Change
+from app.core.ports.github import GitHub
+from app.core.run.job import Person
+from app.demo.github.server import DemoGitHub
 from tests.contract import demo_github
 from tests.contract.demo_github import REPO
 

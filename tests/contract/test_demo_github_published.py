@@ -12,15 +12,15 @@ import pytest
 from pydantic import SecretStr
 from starlette.types import ASGIApp
 
-from app.adapters.github.accounts import Accounts
 from app.adapters.github.app import GithubkitApp
-from app.core.job import Person
-from app.core.policy import Change
-from app.core.ports import GitHub
-from app.core.pull import Check
-from app.demo.ci import Outcome
-from app.demo.github import DemoGitHub
-from app.demo.world import EVENTS
+from app.adapters.github.users import Accounts
+from app.core.policy.changes import Change
+from app.core.ports.github import GitHub
+from app.core.run.job import Person
+from app.core.run.pull_requests import Check
+from app.demo.github.ci import Outcome
+from app.demo.github.server import DemoGitHub
+from app.demo.github.state.world import EVENTS
 from tests.adapters.github_world import all_repositories
 from tests.contract.demo_github import REPO, SECRET
 from tests.published import payload_faults
@@ -96,7 +96,7 @@ async def follow_up(demo: DemoGitHub, github: GitHub, number: int, comment_id: i
     await pulls.issue(number)
     await pulls.add_labels(number, ["bot"])
     await pulls.request_reviews(number, ["mona"])
-    await pulls.thumbs(comment_id)
+    await pulls.thumbs_ups(comment_id)
     await pulls.read_file("greet.py")
     await pulls.read_file("absent/a b.md")
     await demo.pulls.review(REPO, number, state="changes_requested", comments=[("greet.py", 1, "Why?")], by="mona")

@@ -6,13 +6,13 @@ import pytest
 from pydantic import SecretStr
 
 from app.adapters.github.app import GithubkitApp
-from app.adapters.github.retry import Retry
-from app.core.errors import GitHubError, PermissionMissing
-from app.core.job import Person
-from app.core.policy import Change
-from app.core.ports import GitHub
-from app.core.pull import IssueText, Merging, Pull
-from app.demo.github import DemoGitHub
+from app.adapters.github.client.retry import Retry
+from app.core.errors import GitHubError, MissingPermission
+from app.core.policy.changes import Change
+from app.core.ports.github import GitHub
+from app.core.run.job import Person
+from app.core.run.pull_requests import IssueText, MergeResult, PullRequest
+from app.demo.github.server import DemoGitHub
 from tests.adapters.github_world import leaping_sight
 from tests.contract import demo_github
 from tests.contract.demo_github import REPO
@@ -25,7 +25,7 @@ MARK = "<!-- m -->"
 
 @pytest.fixture
 async def port(github: DemoGitHub) -> AsyncIterator[GitHub]:
-    key, retry = SecretStr(github.private_key_pem), Retry(first_wait_s=0.0, sight=leaping_sight)
+    key, retry = SecretStr(github.private_key_pem), Retry(first_wait_s=0.0, visibility=leaping_sight)
     app = GithubkitApp(str(github.world.app_id), key, server_url=github.url, timeout_s=5, retry=retry)
     async with app.open(github.world.repos[REPO].installation_id, REPO) as port:
         yield port
@@ -47,7 +47,7 @@ async def test_our_pull_request_is_told_from_a_persons_and_a_forks(
     await github.push(fork, BRANCH, {"greet.py": "print('hey')\n"}, message="Hey", by="eve")
     theirs = await port.pulls.pull((await github.pulls.open(REPO, f"eve:{BRANCH}", title="Hey", by="eve")).number)
 
-    assert await port.pulls.pull(number) == Pull(
+    assert await port.pulls.pull(number) == PullRequest(
         number=number,
         title="Fix",
         body="Why.",
@@ -100,12 +100,12 @@ async def test_an_answer_in_a_thread_is_not_lost_and_not_given_twice(
 
 async def test_base_is_merged_or_was_already_or_cannot_be(github: DemoGitHub, port: GitHub, number: int) -> None:
     await github.push(REPO, "main", {"new.txt": "new\n"}, message="Meanwhile", by="mona")
-    assert await port.pulls.merge(BRANCH, "main") is Merging.MERGED
-    assert await port.pulls.merge(BRANCH, "main") is Merging.NOTHING
+    assert await port.pulls.merge(BRANCH, "main") is MergeResult.MERGED
+    assert await port.pulls.merge(BRANCH, "main") is MergeResult.NOTHING
     assert (await github.log(REPO, BRANCH))[0].author.name == "vibecoder[bot]"
 
     await github.push(REPO, "main", {"greet.py": "print('hi')\n"}, message="Otherwise", by="mona")
-    assert await port.pulls.merge(BRANCH, "main") is Merging.CONFLICT
+    assert await port.pulls.merge(BRANCH, "main") is MergeResult.CONFLICT
     pull = await port.pulls.pull(number)
     assert pull is not None
     assert pull.is_mergeable is False
@@ -148,7 +148,7 @@ async def test_a_team_is_seen_with_members_read_and_a_token_of_the_whole_account
     github: DemoGitHub, port: GitHub, number: int
 ) -> None:
     github.world.repos[REPO].teams.add("core")
-    with pytest.raises(PermissionMissing, match="lacks the permission `members: read` on acme"):
+    with pytest.raises(MissingPermission, match="lacks the permission `members: read` on acme"):
         await port.pulls.request_reviews(number, ["acme/core"])
     assert github.pull_requests(REPO)[0].teams == []
 
@@ -195,10 +195,10 @@ async def test_thumbs_tell_who_and_no_other_reaction_counts(github: DemoGitHub, 
     await port.react("rocket", number=issue.number, comment_id=comment_id)
     github.thumb(REPO, comment_id, by="mona")
 
-    thumbs = await port.pulls.thumbs(comment_id)
+    thumbs_ups = await port.pulls.thumbs_ups(comment_id)
 
-    assert [(thumb.person.login, thumb.is_bot) for thumb in thumbs] == [("vibecoder[bot]", True), ("mona", False)]
-    assert await port.pulls.thumbs(10**6) == ()
+    assert [(thumb.person.login, thumb.is_bot) for thumb in thumbs_ups] == [("vibecoder[bot]", True), ("mona", False)]
+    assert await port.pulls.thumbs_ups(10**6) == ()
 
 
 async def test_an_issue_and_a_file_are_read_as_they_are_now(github: DemoGitHub, port: GitHub) -> None:

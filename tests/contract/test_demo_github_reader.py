@@ -6,12 +6,12 @@ import pytest
 from pydantic import SecretStr
 
 from app.adapters.github.app import GithubkitApp
-from app.adapters.github.retry import Retry
-from app.core.allowance import SHARE, Allowance
+from app.adapters.github.client.retry import Retry
 from app.core.errors import GitHubError
-from app.demo.github import DemoGitHub
-from app.demo.limits import Rates
-from app.demo.world import Repo
+from app.core.policy.rate_allowance import SHARE, Allowance
+from app.demo.github.server import DemoGitHub
+from app.demo.github.state.limits import Rates
+from app.demo.github.state.records import Repo
 from tests.adapters.github_world import names_of
 from tests.contract import demo_github
 from tests.contract.demo_github import REPO

@@ -8,12 +8,12 @@ import pytest
 from pydantic import SecretStr
 
 from app.adapters.github.app import GithubkitApp
-from app.adapters.github.retry import Retry
+from app.adapters.github.client.retry import Retry
 from app.core.errors import GitHubError
-from app.core.job import Person
-from app.core.policy import Change
-from app.core.triggers import catch_up
-from app.demo.github import DemoGitHub
+from app.core.inbound.triggers import job_of_missed_label
+from app.core.policy.changes import Change
+from app.core.run.job import Person
+from app.demo.github.server import DemoGitHub
 from tests.adapters.github_world import all_repositories
 from tests.contract import demo_github
 from tests.contract.demo_github import REPO
@@ -115,7 +115,7 @@ async def test_a_label_nobody_was_told_of_gives_the_job_that_its_delivery_would_
     assert found.labelled_by == Person("mona", github.user("mona").id)
     assert found.author == Person("ada", github.user("ada").id)
     assert (found.number, found.title, found.body, found.is_private) == (issue.number, "A typo", "helo", False)
-    job = catch_up(found, repo=REPO, installation_id=1, now=datetime.now(UTC))
+    job = job_of_missed_label(found, repo=REPO, installation_id=1, now=datetime.now(UTC))
     assert job.id.endswith(f"{moment:%Y%m%dT%H%M%SZ}")
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.demo.github import DemoGitHub
-from app.demo.review import NotInDiff, locate
+from app.demo.github.reviews import NotInDiff, locate
+from app.demo.github.server import DemoGitHub
 from tests.contract import demo_github
 from tests.contract.demo_github import REPO, client, mint
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.demo.github import DemoGitHub
+from app.demo.github.server import DemoGitHub
 from app.demo.sample import sample_files, sample_issue
 from tests.contract import demo_github
 

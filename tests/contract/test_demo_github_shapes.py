@@ -8,8 +8,8 @@ import httpx
 from githubkit import GitHub, Response, TokenAuthStrategy, webhooks
 from githubkit.exception import GitHubException
 
-from app.demo.ci import Outcome
-from app.demo.github import DemoGitHub
+from app.demo.github.ci import Outcome
+from app.demo.github.server import DemoGitHub
 from tests.contract import demo_github
 from tests.contract.demo_github import REPO, app_jwt, commit_input, mint
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from app.demo.github import DemoGitHub
+from app.demo.github.server import DemoGitHub
 from app.demo.loopback import serving
 from tests.contract import demo_github
 from tests.contract.demo_github import REPO, SECRET, app_jwt, client

@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from app.adapters import keys
-from app.adapters.connection import open_redis
-from app.adapters.queue import ArqQueue
-from app.adapters.store import RedisStore
-from app.core.conversation import Answer, Conversation, Instructions, Said, ToolCall, ToolResult
+from app.adapters.redis import keys
+from app.adapters.redis.connection import open_redis
+from app.adapters.redis.queue import ArqQueue
+from app.adapters.redis.store import RedisStore
+from app.core.conversation import AssistantMessage, Conversation, Instructions, ToolCall, ToolResult, UserMessage
 from app.core.errors import LeaseLost
 from tests.contract.sample_run import Records, a_run, completed, taken
 
 pytest_plugins = ["tests.contract.records"]
 
-BEGUN: Conversation = (Instructions("You mend."), Said("Mend the greeting."))
+BEGUN: Conversation = (Instructions("You mend."), UserMessage("Mend the greeting."))
 TURN: Conversation = (
-    Answer("I look. 🙂 \ud83d", (ToolCall("c1", "read_file", '{"path": "greet.py'),), '[{"encrypted": "…"}]'),
+    AssistantMessage("I look. 🙂 \ud83d", (ToolCall("c1", "read_file", '{"path": "greet.py'),), '[{"encrypted": "…"}]'),
     ToolResult("c1", "print('helo')\n\x00"),
 )
 
@@ -55,7 +55,7 @@ async def test_one_task_takes_the_place_of_another(records: Records) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [(Said("Begun anew."),), BEGUN, (*BEGUN[:1], Said("Changed."), *TURN), (*TURN, *BEGUN, *TURN), ()],
+    [(UserMessage("Begun anew."),), BEGUN, (*BEGUN[:1], UserMessage("Changed."), *TURN), (*TURN, *BEGUN, *TURN), ()],
     ids=["shorter", "a beginning", "changed in the middle", "longer", "none"],
 )
 async def test_a_conversation_that_does_not_go_on_with_the_kept_one_replaces_it(
@@ -142,7 +142,7 @@ async def test_only_what_is_new_is_written(redis: Any) -> None:
     await store.keep_conversation(held, "step 0", (*long, *TURN))
 
     assert (await redis.info("stats"))["total_net_input_bytes"] - before < 2_000
-    assert await redis.llen(keys.said(held.id)) == 6
+    assert await redis.llen(keys.conversation(held.id)) == 6
 
 
 async def test_what_is_kept_beside_runs_ends(redis: Any) -> None:
@@ -152,7 +152,7 @@ async def test_what_is_kept_beside_runs_ends(redis: Any) -> None:
     await store.note("seen", "yesterday")
     await store.claim("recovery", ttl_s=30)
 
-    assert await redis.ttl(keys.said(held.id)) == 2 * keys.DAY_S
+    assert await redis.ttl(keys.conversation(held.id)) == 2 * keys.DAY_S
     assert await redis.ttl(keys.note("seen")) == 30 * keys.DAY_S
     assert 29 <= await redis.ttl(keys.claim("recovery")) <= 30
 
@@ -161,7 +161,7 @@ async def test_a_conversation_that_expired_between_two_turns_is_kept_whole(redis
     store = RedisStore(redis)
     held = await taken(Records(ArqQueue(redis), store), a_run())
     await store.keep_conversation(held, "plan", BEGUN)
-    await redis.delete(keys.said(held.id))
+    await redis.delete(keys.conversation(held.id))
 
     await store.keep_conversation(held, "plan", (*BEGUN, *TURN))
 
@@ -173,7 +173,7 @@ async def test_a_conversation_in_words_of_a_newer_version_begins_anew(redis: Any
     held = await taken(Records(ArqQueue(redis), store), a_run())
     message = b'{"kind": "sung", "text": "la"}'
     head = hashlib.sha256(b"%d:%s" % (len(message), message)).hexdigest() + " plan"
-    await redis.rpush(keys.said(held.id), head, message)
+    await redis.rpush(keys.conversation(held.id), head, message)
 
     assert await store.conversation(held.id, "plan") == ()
     await store.keep_conversation(held, "plan", BEGUN)
@@ -185,6 +185,6 @@ async def test_a_damaged_conversation_is_not_gone_on_with(redis: Any) -> None:
     held = await taken(Records(ArqQueue(redis), store), a_run())
     await store.keep_conversation(held, "plan", (*BEGUN, *TURN))
 
-    await redis.ltrim(keys.said(held.id), 0, -2)
+    await redis.ltrim(keys.conversation(held.id), 0, -2)
 
     assert await store.conversation(held.id, "plan") == ()

@@ -9,10 +9,18 @@ from pydantic import SecretStr
 
 from app.adapters.model.chat import ChatModel
 from app.adapters.model.responses import ResponsesModel
-from app.core.conversation import Answer, Conversation, Instructions, Said, ToolCall, ToolResult, ToolSpec
+from app.core.conversation import (
+    AssistantMessage,
+    Conversation,
+    Instructions,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    UserMessage,
+)
 from app.core.errors import ModelError
-from app.core.ports import Model
-from app.demo.model import ScriptedModel, Turn, say, tool, turn
+from app.core.ports.model import Model
+from app.demo.model.scripted import ScriptedModel, Turn, say, tool, turn
 from tests.adapters.openai_schema import faults_of_completion, faults_of_response
 
 SHELL = ToolSpec(
@@ -26,7 +34,7 @@ SHELL = ToolSpec(
     },
 )
 READ = ToolSpec("read", "Read a file.", {"type": "object", "properties": {"path": {"type": "string"}}})
-START: Conversation = (Instructions("You mend programs."), Said("Mend greet.py."))
+START: Conversation = (Instructions("You mend programs."), UserMessage("Mend greet.py."))
 QUICK = {"retry-after-ms": "1"}
 
 
@@ -68,7 +76,7 @@ async def test_words_are_answered_with_words(server: ScriptedModel, model: Model
     assert not reply.cut
     assert reply.model == "gpt-5-mini"
     assert server.requests[0].instructions == "You mend programs."
-    assert server.requests[0].conversation[1:] == (Said("Mend greet.py."),)
+    assert server.requests[0].conversation[1:] == (UserMessage("Mend greet.py."),)
     assert server.requests[0].tools == ("shell",)
 
 
@@ -86,7 +94,9 @@ async def test_a_long_conversation_keeps_its_order_and_openai_s_schema(server: S
             break
         conversation += tuple(ToolResult(call.id, f"{call.name} ran") for call in reply.answer.tool_calls)
 
-    assert [(call.name, call.arguments) for m in conversation if isinstance(m, Answer) for call in m.tool_calls] == [
+    assert [
+        (call.name, call.arguments) for m in conversation if isinstance(m, AssistantMessage) for call in m.tool_calls
+    ] == [
         ("shell", '{"command": "ls"}'),
         ("read", '{"path": "greet.py"}'),
         ("shell", '{"command": "pytest -q"}'),
@@ -101,9 +111,15 @@ async def test_an_answer_of_another_adapter_is_sent_too(server: ScriptedModel, m
     server.says(say("Good."))
     call = ToolCall("call_1", "shell", '{"command": "ls"}')
 
-    await model.reply((*START, Answer("I look.", (call,)), ToolResult("call_1", ""), Said("Well?")), [SHELL])
+    await model.reply(
+        (*START, AssistantMessage("I look.", (call,)), ToolResult("call_1", ""), UserMessage("Well?")), [SHELL]
+    )
 
-    assert server.requests[0].conversation[2:] == (Answer("I look.", (call,)), ToolResult("call_1", ""), Said("Well?"))
+    assert server.requests[0].conversation[2:] == (
+        AssistantMessage("I look.", (call,)),
+        ToolResult("call_1", ""),
+        UserMessage("Well?"),
+    )
     assert faults(server) == []
 
 
@@ -133,7 +149,7 @@ async def test_an_answer_cut_at_the_limit_says_so(server: ScriptedModel, model: 
     reply = await model.reply(START, [SHELL])
     assert reply.cut
 
-    await model.reply((*START, reply.answer, Said("Go on.")), [SHELL])
+    await model.reply((*START, reply.answer, UserMessage("Go on.")), [SHELL])
     assert faults(server) == []
 
 
@@ -251,7 +267,7 @@ async def test_a_limit_used_up_in_silence_is_not_asked_for_again(server: Scripte
 async def test_half_a_character_does_not_stop_a_turn(server: ScriptedModel, model: Model) -> None:
     server.says(say("Mended."))
 
-    assert (await model.reply((Said("\ud83d half an emoji"),), [])).answer.text == "Mended."
+    assert (await model.reply((UserMessage("\ud83d half an emoji"),), [])).answer.text == "Mended."
 
 
 @pytest.mark.parametrize("kind", [ResponsesModel, ChatModel])

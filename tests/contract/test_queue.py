@@ -14,16 +14,16 @@ from arq import constants
 from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool
 
-from app.adapters import keys
-from app.adapters.connection import open_redis
-from app.adapters.document import MAX_DOCUMENT_BYTES
 from app.adapters.memory import MemoryQueue, MemoryStore
-from app.adapters.queue import ArqQueue
-from app.adapters.store import RedisStore
+from app.adapters.redis import keys
+from app.adapters.redis.connection import open_redis
+from app.adapters.redis.queue import ArqQueue
+from app.adapters.redis.store import RedisStore
 from app.core.errors import StoreError
-from app.core.job import Verb
-from app.core.records import Signal
-from app.core.run import Kind
+from app.core.ports.store import Signal
+from app.core.run.codec import MAX_DOCUMENT_BYTES
+from app.core.run.job import Verb
+from app.core.run.run import Kind
 from tests.contract.sample_run import AT, Records, a_full_run, a_run, in_progress, taken
 
 pytest_plugins = ["tests.contract.records"]
@@ -196,7 +196,7 @@ async def test_every_key_ends_or_is_bounded(redis: Any) -> None:
 
     kept = {key.decode() for key in await redis.keys("*") if await redis.ttl(key) < 0}
 
-    assert kept == {keys.ARQ_QUEUE, keys.OPEN, keys.BELL}
+    assert kept == {keys.ARQ_QUEUE, keys.OPEN, keys.WAKE_UP}
     assert len(await redis.keys("*")) == 18
 
 
@@ -214,20 +214,20 @@ async def test_a_job_put_off_is_called_as_long_as_it_waits_and_longer(redis: Any
 async def test_the_bell_rings_for_jobs_that_may_start_at_once(redis: Any) -> None:
     queue = ArqQueue(redis)
     await queue.put(a_run())
-    await redis.delete(keys.BELL)
+    await redis.delete(keys.WAKE_UP)
 
     await queue.put_again(a_run().id, after_s=0.001)
-    assert await redis.llen(keys.BELL) == 0
+    assert await redis.llen(keys.WAKE_UP) == 0
 
     await queue.put_again(a_run().id)
-    assert await redis.llen(keys.BELL) == 1
+    assert await redis.llen(keys.WAKE_UP) == 1
 
 
 async def test_the_bell_holds_a_hundred_rings_at_most(redis: Any) -> None:
     for key in range(105):
         await ArqQueue(redis).put(a_run(key))
 
-    assert await redis.llen(keys.BELL) == 100
+    assert await redis.llen(keys.WAKE_UP) == 100
 
 
 async def test_lists_forget_runs_older_than_they_are_kept(redis: Any) -> None:

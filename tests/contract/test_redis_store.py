@@ -12,14 +12,14 @@ from typing import Any, cast
 
 import pytest
 
-from app.adapters import keys
-from app.adapters.connection import open_redis
-from app.adapters.queue import ArqQueue
-from app.adapters.redis_server import EmbeddedRedis
-from app.adapters.store import RedisStore
-from app.core.document import encode
+from app.adapters.redis import keys
+from app.adapters.redis.connection import open_redis
+from app.adapters.redis.embedded import EmbeddedRedis
+from app.adapters.redis.queue import ArqQueue
+from app.adapters.redis.store import RedisStore
 from app.core.errors import StoreError, UserError
-from app.core.run import Run, Status
+from app.core.run.codec import encode
+from app.core.run.run import Run, Status
 from tests.contract.sample_run import REPO, Records, a_run, completed, taken
 
 pytest_plugins = ["tests.contract.records"]

@@ -13,11 +13,10 @@ from time import monotonic
 import pytest
 from pydantic import SecretStr
 
-from app.adapters.sandbox.e2b import E2BSandboxes
-from app.adapters.sandbox.local import LocalSandboxes
+from app.adapters.sandbox.e2b.sandboxes import E2BSandboxes
+from app.adapters.sandbox.local.sandboxes import LocalSandboxes
 from app.core.errors import SandboxError
-from app.core.machine import CommandTimeout, Network
-from app.core.ports import Sandbox, SandboxProvider
+from app.core.ports.sandbox import CommandTimeout, Network, Sandbox, SandboxProvider
 from tests.contract.e2b_server import API_KEY, e2b_server
 
 KINDS = ["bubblewrap", "unisolated", "e2b-loopback", pytest.param("e2b", marks=pytest.mark.live)]

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from app.adapters.document import MAX_DOCUMENT_BYTES
 from app.core.errors import LeaseLost, StoreError, UserError
-from app.core.job import Verb
-from app.core.records import QueueNotice, Signal
-from app.core.run import Conclusion, Run, Status
+from app.core.ports.store import QueueNotice, Signal
+from app.core.run.codec import MAX_DOCUMENT_BYTES
+from app.core.run.job import Verb
+from app.core.run.run import Conclusion, Run, Status
 from tests.contract.sample_run import REPO, Records, a_full_run, a_run, completed, in_progress, taken
 
 pytest_plugins = ["tests.contract.records"]

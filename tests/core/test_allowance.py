@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.core.allowance import RESERVE, SHARE, Allowance
+from app.core.policy.rate_allowance import RESERVE, SHARE, Allowance
 
 LIMIT, RESETS_AT = 5_000, 10_000
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.core.asked import read_asked
+from app.core.policy.request_text import affirmative_text
 
 NAME = "AGENTS.md"
 
@@ -28,7 +28,7 @@ NAME = "AGENTS.md"
     ],
 )
 def test_a_sentence_without_a_negation_counts(request_: str) -> None:
-    assert NAME in read_asked(request_)
+    assert NAME in affirmative_text(request_)
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ def test_a_sentence_without_a_negation_counts(request_: str) -> None:
     ],
 )
 def test_a_sentence_with_a_negation_does_not(request_: str) -> None:
-    assert NAME not in read_asked(request_)
+    assert NAME not in affirmative_text(request_)
 
 
 @pytest.mark.parametrize("text", ["no a " * 30_000, "e.g" * 40_000, "- " * 60_000, "# \n" * 40_000, "a" * 130_000])
 def test_no_text_takes_long(text: str) -> None:
     began = time.process_time()
-    read_asked(text)
+    affirmative_text(text)
     assert time.process_time() - began < 1

@@ -7,12 +7,10 @@ from typing import Final
 
 import pytest
 
-from app.core.authorization import Action, authorize, stopping
 from app.core.errors import Refused
-from app.core.job import Person
-from app.core.known import Known
-from app.core.policy import Role
-from app.core.repo_config import RepoConfig
+from app.core.policy.authorization import Action, Role, authorize, stopping
+from app.core.policy.repo_config import CachedConfig, RepoConfig
+from app.core.run.job import Person
 
 FILE: Final = RepoConfig(roles=("maintain",), people=("Named",), bots=("renovate[bot]",))
 WHO: Final[dict[str, tuple[Person, Role]]] = {
@@ -49,7 +47,7 @@ def test_who_may_do_what(who: str, action: Action) -> None:
     decision = authorize(person, action, role, FILE)
 
     assert decision.is_allowed is (action in MATRIX[who])
-    known = Known(roles=FILE.roles, people=FILE.people, bots=FILE.bots)
+    known = CachedConfig(roles=FILE.roles, people=FILE.people, bots=FILE.bots)
     assert authorize(person, action, role, known) == decision, "the web process decides as the worker does"
 
 
@@ -57,7 +55,7 @@ def test_who_may_do_what(who: str, action: Action) -> None:
 def test_without_a_file_it_takes_write(role: Role) -> None:
     may = authorize(Person("ada", 1), Action.START, role, RepoConfig()).is_allowed
     assert may is (role in {Role.WRITE, Role.MAINTAIN, Role.ADMIN})
-    assert authorize(Person("ada", 1), Action.START, role, Known()).is_allowed is may
+    assert authorize(Person("ada", 1), Action.START, role, CachedConfig()).is_allowed is may
 
 
 def test_a_refusal_says_who_may_instead() -> None:

@@ -3,10 +3,10 @@
 import pytest
 from inline_snapshot import snapshot
 
-from app.core.budget import Budget, check, wrap_up
 from app.core.conversation import Usage
 from app.core.errors import LimitReached
-from app.core.run import Cost
+from app.core.policy.budget import Budget, check, wrap_up
+from app.core.run.run import Cost
 
 BUDGET = Budget(usd=2.0, minutes=30, turns=100, tokens=1_000_000)
 

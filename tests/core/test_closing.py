@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.core.closing import Closing, find_closing
-from app.core.events import IssueClosed, PullClosed, parse
-from app.core.job import Command, Job, Person, Source, Verb
-from app.core.run import Conclusion, PullRequest, Run
+from app.core.inbound.closing import Closing, find_closing
+from app.core.inbound.events import IssueClosed, PullClosed, parse
+from app.core.run.job import Command, Job, Person, Source, Verb
+from app.core.run.run import Conclusion, OpenedPullRequest, Run
 from tests.payloads import Json, payload
 
 AT = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
@@ -57,7 +57,7 @@ def test_merges_bots_and_others_branches_end_nothing(name: str, changes: dict[st
 RUN = Run(Job("x", "acme/greeter", 1, Source.LABEL, ADA, AT - timedelta(minutes=1), number=12))
 ISSUE = Closing("acme/greeter", 12, ADA, "closed", AT)
 PULL = Closing("acme/greeter", 13, ADA, "closed", AT, BRANCH)
-MADE = PullRequest(13, "https://github.com/acme/greeter/pull/13", "f" * 40)
+MADE = OpenedPullRequest(13, "https://github.com/acme/greeter/pull/13", "f" * 40)
 
 
 @pytest.mark.parametrize(

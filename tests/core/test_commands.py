@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.commands import COMMANDS, OPTIONS, parse
-from app.core.job import UNSAID, Command, Verb
+from app.core.inbound.commands import COMMANDS, OPTIONS, parse
+from app.core.run.job import UNSAID, Command, Verb
 
 NEXT_LINE: Final = " If it was meant as an instruction, put it on the line after `/vibecode`."
 

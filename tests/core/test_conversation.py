@@ -5,12 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.conversation import (
-    Answer,
+    AssistantMessage,
     Instructions,
     Message,
-    Said,
     ToolCall,
     ToolResult,
+    UserMessage,
     decode_message,
     encode_message,
 )
@@ -20,8 +20,8 @@ WORDS = st.text(st.characters())  # half surrogate pairs among them
 CALLS = st.lists(st.builds(ToolCall, WORDS, WORDS, WORDS), max_size=3).map(tuple)
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Instructions, WORDS),
-    st.builds(Said, WORDS),
-    st.builds(Answer, WORDS, CALLS, WORDS),
+    st.builds(UserMessage, WORDS),
+    st.builds(AssistantMessage, WORDS, CALLS, WORDS),
     st.builds(ToolResult, WORDS, WORDS),
 )
 
@@ -33,15 +33,15 @@ def test_a_message_is_read_as_it_was_written(message: Message) -> None:
 
 
 def test_messages_of_equal_fields_keep_their_kinds() -> None:
-    assert decode_message(encode_message(Said("Do it."))) != Instructions("Do it.")
+    assert decode_message(encode_message(UserMessage("Do it."))) != Instructions("Do it.")
 
 
 def test_half_a_surrogate_pair_survives() -> None:
-    assert decode_message(encode_message(Answer("\ud83d"))) == Answer("\ud83d")
+    assert decode_message(encode_message(AssistantMessage("\ud83d"))) == AssistantMessage("\ud83d")
 
 
 def test_a_field_that_a_newer_version_wrote_is_passed_over() -> None:
-    assert decode_message('{"kind": "said", "text": "Hello.", "mood": "cheerful"}') == Said("Hello.")
+    assert decode_message('{"kind": "said", "text": "Hello.", "mood": "cheerful"}') == UserMessage("Hello.")
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from app.core.delivery import BadSignature, Delivery, Seal, keys
 from app.core.errors import UserError
+from app.core.inbound.delivery import BadSignature, Delivery, SignatureVerifier, signing_keys
 
 SECRET = SecretStr("It's a Secret to Everybody")
 BODY = b"Hello, World!"
@@ -18,7 +18,7 @@ SIGNATURE = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b04
 
 
 def verify(body: bytes, signature: str | None, secrets: list[SecretStr]) -> None:
-    seal = Seal(secrets)
+    seal = SignatureVerifier(secrets)
     seal.add(body)
     seal.check(signature)
 
@@ -72,7 +72,7 @@ def test_another_body_is_refused() -> None:
 
 @given(st.integers(0, len(BODY)), st.integers(0, len(BODY)))
 def test_a_seal_is_the_same_however_the_body_comes_in_parts(first: int, second: int) -> None:
-    seal = Seal([SecretStr("other"), SECRET])
+    seal = SignatureVerifier([SecretStr("other"), SECRET])
     start, end = sorted((first, second))
     for part in (BODY[:start], BODY[start:end], b"", BODY[end:]):
         seal.add(part)
@@ -96,7 +96,7 @@ def test_an_empty_secret_is_refused(secrets: list[str]) -> None:
     """An HMAC with an empty key is one that anybody can make."""
     forged = "sha256=" + hmac.new(b"", BODY, hashlib.sha256).hexdigest()
     with pytest.raises(UserError):
-        keys([SecretStr(secret) for secret in secrets])
+        signing_keys([SecretStr(secret) for secret in secrets])
     with pytest.raises(UserError):
         verify(BODY, forged, [SecretStr(secret) for secret in secrets])
 

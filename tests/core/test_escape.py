@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
-from app.core.escape import block, cell, code, codes, cut, fenced, in_html, inline, last_lines
+from app.core.safety.escape import block, cell, code, codes, cut, fenced, in_html, inline, last_lines
 from tests.text.github import alive, shown
 from tests.text.hostile import HOSTILE, MARKER, ORDINARY
 

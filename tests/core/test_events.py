@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.delivery import BadDelivery
-from app.core.events import (
+from app.core.inbound.delivery import BadDelivery
+from app.core.inbound.events import (
     HANDLED,
     ChecksCompleted,
     CommentCreated,

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.core.globs import compile_globs, match_any
+from app.core.policy.globs import compile_globs, match_any
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from app.core.links import key_of, opens, opens_setup, page_url, setup_url
+from app.core.run.links import key_of, opens, opens_setup, page_url, setup_url
 
 SECRET = SecretStr("secret")
 

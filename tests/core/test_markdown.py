@@ -10,8 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from app.core.commands import parse
-from app.core.job import Command, Verb
+from app.core.inbound.commands import parse
+from app.core.run.job import Command, Verb
 
 FENCES: Final = ("```\n", "```py\n", "~~~\n", "````\n")
 QUOTES: Final = ("> a quote\n\n", "> /vibecode\n\n")

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 from pydantic import SecretStr
 
-from app.core.redact import MASK, Redactor
+from app.core.safety.redact import MASK, Redactor
 
 _CHANCE: Final = random.Random(11)
 

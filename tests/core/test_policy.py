@@ -5,9 +5,9 @@ import pytest
 from pydantic import SecretStr
 
 from app.core.errors import Refused
-from app.core.policy import ABSENT, EXECUTABLE, REGULAR, SYMLINK, Caps, Change, inspect
-from app.core.protected import list_held
-from app.core.redact import OWN, Redactor
+from app.core.policy.changes import ABSENT, EXECUTABLE, REGULAR, SYMLINK, Change, CommitLimits, inspect
+from app.core.policy.protected_paths import list_held
+from app.core.safety.redact import OWN, Redactor
 
 
 def test_ordinary_changes_pass() -> None:
@@ -356,7 +356,7 @@ def test_a_hostile_file_costs_little(piece: bytes) -> None:
 )
 def test_floods_are_refused(changes: tuple[Change, ...], words: str) -> None:
     with pytest.raises(Refused, match=words):
-        inspect(changes, caps=Caps(files=3, binary_files=2, file_bytes=10, total_bytes=15))
+        inspect(changes, caps=CommitLimits(files=3, binary_files=2, file_bytes=10, total_bytes=15))
 
 
 def test_a_submodule_is_held_back_with_what_takes_its_place() -> None:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from app.core import escape
-from app.core.redact import MASK, Redactor
+from app.core.safety import escape
+from app.core.safety.redact import MASK, Redactor
 from tests.text.github import alive
 
 

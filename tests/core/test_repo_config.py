@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from app.adapters.parsers.documents import load_yaml
 from app.core.errors import ParseError, UserError
-from app.core.repo_config import RepoConfig, detect_tests, explain, is_test, read
+from app.core.policy.repo_config import RepoConfig, detect_tests, explain, is_test, read
 
 WHOLE = """\
 label: robot

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.core.document import decode, encode
 from app.core.errors import StoreError
-from app.core.run import Run
+from app.core.run.codec import decode, encode
+from app.core.run.run import Run
 from tests.contract.sample_run import a_full_run, a_run
 
 NEWER = {"version": 7, "reviewers": ["octocat"], "mood": {"is": "cheerful", "since": 1.5}}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.sanitize import CUT, DELIMITERS, clean, disarm, reveal
+from app.core.safety.sanitize import CUT, DELIMITERS, clean, escape_tags, show_invisible
 
 PROMPTS: Final = Path(__file__).parents[2] / "app/text/templates/prompt"
 
@@ -99,7 +99,7 @@ def test_our_own_delimiters_cannot_be_written(text: str) -> None:
 
 
 def test_words_that_only_begin_alike_are_left_alone() -> None:
-    assert disarm("<filename> <requests> <planet> <profile>") == "<filename> <requests> <planet> <profile>"
+    assert escape_tags("<filename> <requests> <planet> <profile>") == "<filename> <requests> <planet> <profile>"
 
 
 def test_every_tag_of_the_prompts_is_a_delimiter() -> None:
@@ -144,7 +144,7 @@ def test_whatever_comes_what_goes_on_is_short_shaped_and_disarmed(text: str, max
     rest = clean(text, max_chars=max_chars)
     assert len(rest) <= max_chars
     assert not re.search("[\\x00-\\x08\\r\u200b\u202e\U000e0041\ue000\ue001]", rest)
-    assert disarm(rest) == rest
+    assert escape_tags(rest) == rest
     rest.encode()
 
 
@@ -170,4 +170,4 @@ def test_white_space_behind_a_label_costs_little(text: str) -> None:
 
 
 def test_what_deceives_the_eye_is_written_out() -> None:
-    assert reveal("a\u202eb\U000e0041 caf\u00e9 \u200d") == "a\\u{202e}b\\u{e0041} caf\u00e9 \u200d"
+    assert show_invisible("a\u202eb\U000e0041 caf\u00e9 \u200d") == "a\\u{202e}b\\u{e0041} caf\u00e9 \u200d"

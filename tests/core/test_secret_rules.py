@@ -8,8 +8,8 @@ from typing import Final
 
 import pytest
 
-from app.core.redact import MASK, Redactor, find_secret, find_secrets
-from app.core.secret_rules import rules
+from app.core.safety.redact import MASK, Redactor, find_secret, find_secrets
+from app.core.safety.secret_rules import rules
 
 _CHANCE: Final = random.Random(7)
 

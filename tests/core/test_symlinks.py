@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from app.core.symlinks import find_names, resolve
+from app.core.policy.symlinks import find_names, resolve
 
 
 def names(path: str, links: Mapping[str, str]) -> set[str]:

@@ -1,6 +1,6 @@
 import pytest
 
-from app.core.terminal import plain
+from app.core.safety.terminal import plain
 
 
 @pytest.mark.parametrize(

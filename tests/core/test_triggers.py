@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.core.events import parse
-from app.core.job import Command, Job, Mode, Person, Place, Source, Verb
-from app.core.triggers import decide
+from app.core.inbound.events import parse
+from app.core.inbound.triggers import decide
+from app.core.run.job import Command, DiffPosition, Job, Mode, Person, Source, Verb
 from tests.payloads import Json, payload
 
 NOW = datetime(2026, 11, 22, 15, 3, 11, tzinfo=UTC)
@@ -261,7 +261,7 @@ def test_a_comment_on_a_line_is_a_job_that_knows_its_place() -> None:
 def test_a_comment_on_a_whole_file_has_a_place_without_a_line() -> None:
     job = job_of(REMARK, {"comment.line": None, "comment.diff_hunk": "@@" + "x" * 10_000})
     assert job is not None
-    assert job.place == Place("src/greet.py", None, "x" * 4_096)
+    assert job.place == DiffPosition("src/greet.py", None, "x" * 4_096)
 
 
 def test_a_comment_on_a_line_may_command() -> None:

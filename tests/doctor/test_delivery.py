@@ -7,9 +7,9 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from app.commands.doctor.delivery import delivery_check
+from app.commands.doctor.finding import Skip
 from app.demo.loopback import serving
-from app.doctor.delivery import delivery_check
-from app.doctor.finding import Skip
 from app.settings import load
 from app.web.problems import problem
 

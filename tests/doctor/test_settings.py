@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.doctor.deployment import settings_check
+from app.commands.doctor.deployment import settings_check
 from app.settings import load
 
 WELL = {

@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from app.adapters.clock import SystemClock
-from app.core.run import Conclusion, Run
-from app.demo.model import say
-from app.runs.approval import TAKEN, TOO_EARLY
-from app.runs.thumbs import MAX_PEOPLE, find_thumbs
+from app.core.run.run import Conclusion, Run
+from app.demo.model.scripted import say
+from app.runs.background.reactions import MAX_PEOPLE, find_reaction_approvals
+from app.runs.intake.approval import TAKEN, TOO_EARLY
 from tests.bot import REPO, Bot
 from tests.e2e.turns import MEND, edit, finish, plan, write
 
@@ -255,7 +255,7 @@ async def test_a_thumb_of_who_may_carries_the_plan_out_once(bot: Bot) -> None:
     assert (run.conclusion, run.job.sender.login) == (Conclusion.SUCCESS, "maintainer")
     assert "~reaction~" in run.id
     assert len(bot.comments(issue)) == len(bot.pull_requests()) == 1, "nobody was answered"
-    assert await find_thumbs(bot.ports, is_due=True) == 0
+    assert await find_reaction_approvals(bot.ports, is_due=True) == 0
     await assert_superseded(bot, planned, run)
 
 
@@ -277,7 +277,7 @@ async def test_a_thumb_on_the_plan_before_approves_nothing(bot: Bot) -> None:
     bot.github.thumb(REPO, bot.comments(issue)[0].id, by="maintainer")
     await bot.comment(issue, "/vibecode plan and wave")
 
-    assert await find_thumbs(bot.ports, is_due=True) == 0
+    assert await find_reaction_approvals(bot.ports, is_due=True) == 0
     bot.github.grant(REPO, "colleague", "write")
     assert await bot.approved_by_thumb(issue, by="colleague") == 1
     run = (await bot.work())[-1]
@@ -307,12 +307,12 @@ async def test_a_plan_is_looked_at_less_often_the_older_it_is(bot: Bot) -> None:
     assert await store.due(planned.ended_at + timedelta(seconds=31), limit=9) == (planned.id,)
 
     ago = replace(bot.ports, clock=Later(planned.ended_at + timedelta(days=1)))
-    await find_thumbs(ago, is_due=True)
+    await find_reaction_approvals(ago, is_due=True)
     assert await store.due(planned.ended_at + timedelta(hours=25), limit=9) == ()
     assert await store.due(planned.ended_at + timedelta(hours=26), limit=9) == (planned.id,)
 
     ago = replace(bot.ports, clock=Later(planned.ended_at + timedelta(days=8)))
-    await find_thumbs(ago, is_due=True)
+    await find_reaction_approvals(ago, is_due=True)
     assert await store.due(planned.ended_at + timedelta(days=99), limit=9) == ()
 
 

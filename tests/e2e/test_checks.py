@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from app.core.job import Source
-from app.core.run import Conclusion, Run
-from app.demo.ci import Build, Outcome
-from app.demo.model import Turn
-from app.demo.world import PullRequest
+from app.core.run.job import Source
+from app.core.run.run import Conclusion, Run
+from app.demo.github.ci import Build, Outcome
+from app.demo.github.state.records import PullRequest
+from app.demo.model.scripted import Turn
 from tests.bot import GREETER, REPO, Bot
 from tests.e2e.turns import MEND, edit, finish, plan
 
@@ -42,7 +42,7 @@ def wants_full_stop(build: Build) -> Outcome:
 
 
 async def opened(bot: Bot, *then: Turn) -> PullRequest:
-    """The bot mends the greeting, and its pull request is there; what the model says `then` is about the checks."""
+    """The bot fixes the greeting, and its pull request is there; what the model says `then` is about the checks."""
     bot.model.says(*MEND, *then)
     await bot.label(await bot.issue())
     await bot.answered(Source.LABEL)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app import wiring
-from app.demo.model import ScriptedModel, say
+from app.demo.model.scripted import ScriptedModel, say
 from tests.bot import GREETER
 from tests.e2e.turns import MEND, edit, finish, plan
 

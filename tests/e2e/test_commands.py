@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.core.run import Conclusion
-from app.demo.world import Issue, PullRequest
+from app.core.run.run import Conclusion
+from app.demo.github.state.records import Issue, PullRequest
 from tests.bot import REPO, Bot
 from tests.e2e.turns import MEND, edit, finish, plan, shell
 

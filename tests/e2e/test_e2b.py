@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.core.run import Conclusion
-from app.core.verification import Verdict
+from app.core.run.run import Conclusion
+from app.core.run.verification import Verdict
 from tests.bot import Bot, deployed
 from tests.contract.e2b_server import E2BServer, e2b_server, e2b_settings
 from tests.e2e.turns import MEND

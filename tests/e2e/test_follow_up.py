@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from app.core.run import Conclusion
-from app.core.verification import Verdict
-from app.demo.world import PullRequest
-from app.runs.stages import MAX_FIXES
+from app.core.run.run import Conclusion
+from app.core.run.verification import Verdict
+from app.demo.github.state.records import PullRequest
+from app.runs.stages.steps import MAX_FIXES
 from tests.bot import REPO, Bot, deployed
 from tests.e2e.turns import MEND, answer, edit, finish, plan, shell
 

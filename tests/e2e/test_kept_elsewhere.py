@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping
 
-from app.core.run import Conclusion
-from app.demo.bare import Commit, Entry
-from app.demo.world import Issue
+from app.core.run.run import Conclusion
+from app.demo.github.state.bare_repo import Commit, Entry
+from app.demo.github.state.records import Issue
 from tests.bot import REPO, Bot
-from tests.core.test_lfs import POINTER
 from tests.e2e.test_follow_up import DEAR
 from tests.e2e.turns import MEND, edit, finish, plan, shell
+from tests.runs.test_git_lfs import POINTER
 
 LFS: Mapping[str, str | bytes | None] = {
     ".gitattributes": "*.png filter=lfs diff=lfs merge=lfs -text\n",

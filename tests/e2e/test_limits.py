@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.core.run import Conclusion
+from app.core.run.run import Conclusion
 from tests.bot import Bot, deployed
 from tests.e2e.turns import edit, finish, plan, shell
 

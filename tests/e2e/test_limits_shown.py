@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.demo.world import Issue
+from app.demo.github.state.records import Issue
 from tests.bot import Bot, deployed
 from tests.e2e.turns import edit, finish, plan
 

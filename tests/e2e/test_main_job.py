@@ -1,7 +1,7 @@
 """The main job, told as people on GitHub see it."""
 
-from app.core.run import Conclusion
-from app.core.verification import Verdict
+from app.core.run.run import Conclusion
+from app.core.run.verification import Verdict
 from tests.bot import REPO, Bot
 from tests.e2e.turns import MEND, edit, finish, plan, shell, write
 

@@ -4,9 +4,9 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
-from app.core.run import Conclusion
-from app.demo.model import say
-from app.demo.world import Comment
+from app.core.run.run import Conclusion
+from app.demo.github.state.records import Comment
+from app.demo.model.scripted import say
 from tests.bot import GREETER, REPO, Bot, deployed
 from tests.e2e.turns import MEND, plan
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from app.core.run import Conclusion
+from app.core.run.run import Conclusion
 from tests.bot import REPO, Bot, deployed
 from tests.e2e.turns import MEND, TEST_IT, edit, finish, plan, shell, write
 

@@ -1,7 +1,7 @@
 """What the repository's own files say is done: `.github/vibecode.yml` and the files of conventions."""
 
-from app.core.run import Conclusion
-from app.demo.model import tool
+from app.core.run.run import Conclusion
+from app.demo.model.scripted import tool
 from tests.bot import REPO, Bot
 from tests.e2e.turns import MEND, edit, finish, plan, write
 

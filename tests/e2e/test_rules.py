@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from app.core.run import Conclusion, Run
-from app.demo.rulesets import Ruleset
+from app.core.run.run import Conclusion, Run
+from app.demo.github.state.records import Ruleset
 from tests.bot import REPO, Bot
 from tests.e2e.turns import MEND, edit, finish, plan, shell
 

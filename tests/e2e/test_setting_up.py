@@ -18,12 +18,12 @@ import httpx
 import pytest
 
 from app import wiring
-from app.adapters import keys
-from app.adapters.connection import open_redis, read_script
-from app.demo.github import DemoGitHub
+from app.adapters.redis import keys
+from app.adapters.redis.connection import open_redis, read_script
+from app.commands.doctor.examination import document, run_checks
+from app.demo.github.server import DemoGitHub
 from app.demo.loopback import free_port
-from app.demo.model import ScriptedModel, say, tool
-from app.doctor.examination import document, examine
+from app.demo.model.scripted import ScriptedModel, say, tool
 from app.settings import load
 from tests.adapters.github_world import private_key
 from tests.bot import OPERATOR, SECRET, Bot, deployed, environment
@@ -288,7 +288,7 @@ def surroundings(bot: Bot, folder: Path, **environ: str) -> dict[str, str]:
 async def visit(bot: Bot, folder: Path, **environ: str) -> Visit:
     """Have the doctor look at a deployment, in `environ` as well as its own."""
     given = surroundings(bot, folder, **environ)
-    findings = await examine(load(given), lambda _: None)
+    findings = await run_checks(load(given), lambda _: None)
     said = json.dumps(document(findings))
     secrets = [SECRET, OPERATOR, given["OPENAI_API_KEY"], *bot.github.private_key_pem.splitlines()[1:-1]]
     assert [secret for secret in secrets if secret in said] == []

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from app.core.job import read_job_key
-from app.core.run import PERCENT, Conclusion
+from app.core.run.job import read_job_key
+from app.core.run.run import PERCENT, Conclusion
 from tests.bot import OPERATOR, REPO, Bot
 from tests.e2e.turns import MEND, TEST_IT, edit, finish, plan, write
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from app.adapters import keys
-from app.adapters.connection import ask, open_redis
-from app.core.run import Conclusion, Run
-from app.demo.world import Issue
+from app.adapters.redis import keys
+from app.adapters.redis.connection import ask, open_redis
+from app.core.run.run import Conclusion, Run
+from app.demo.github.state.records import Issue
 from tests.bot import GREETER, REPO, Bot, deployed
 from tests.e2e.turns import MEND, edit, finish, plan, shell
 

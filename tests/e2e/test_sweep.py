@@ -1,8 +1,8 @@
 """What no delivery told of is found by looking; what had ended is not begun again, whatever was forgotten."""
 
-from app.core.job import Source
-from app.core.run import Conclusion, Run
-from app.demo.world import PullRequest
+from app.core.run.job import Source
+from app.core.run.run import Conclusion, Run
+from app.demo.github.state.records import PullRequest
 from tests.bot import REPO, Bot
 from tests.e2e.test_checks import FULL_STOP, wants_full_stop
 from tests.e2e.turns import MEND, answer, edit, finish, plan

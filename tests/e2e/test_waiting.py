@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from app.core.conversation import Answer
-from app.core.job import Source, job_id
-from app.core.run import Conclusion, Run, Status
-from app.demo.model import Seen, Turn
-from app.demo.world import Issue
+from app.core.conversation import AssistantMessage
+from app.core.run.job import Source, job_id
+from app.core.run.run import Conclusion, Run, Status
+from app.demo.github.state.records import Issue
+from app.demo.model.scripted import Seen, Turn
 from tests.bot import GREETER, REPO, SETTLE_S, Bot, deployed
 from tests.e2e.turns import edit, finish, plan, shell
 
@@ -23,7 +23,7 @@ def mend_when_told(seen: Seen) -> Turn:
     """What the model says in each of many runs: the work waits in a command until it is told."""
     if "plan" in seen.tools:
         return plan("Say hello with two l")
-    said = sum(isinstance(message, Answer) for message in seen.conversation)
+    said = sum(isinstance(message, AssistantMessage) for message in seen.conversation)
     return (shell(UNTIL_TOLD), edit("helo", "hello"), finish("Mended."))[min(said, 2)]
 
 
@@ -51,7 +51,7 @@ async def at_work(bot: Bot, run_id: str) -> Run:
 
 
 async def let_go(bot: Bot, run_id: str) -> Run:
-    """Let a run at work end, and wait for that."""
+    """Let a run in progress end, and wait for that."""
     run = await at_work(bot, run_id)
     await (await bot.ports.sandboxes.reconnect(run.sandbox_id)).write("go", b"")
     return await bot.settled(run_id)

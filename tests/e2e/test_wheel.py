@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from app import wiring
-from app.demo.model import ScriptedModel
+from app.demo.model.scripted import ScriptedModel
 from tests.e2e.test_command_line import git, make_repository
 from tests.e2e.turns import MEND
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.demo.model import Turn, tool
+from app.demo.model.scripted import Turn, tool
 
 TEST_IT = (
     "import unittest\n\nfrom greet import greet\n\n\n"

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from app.adapters import keys
-from app.core.run import Conclusion
+from app.adapters.redis import keys
+from app.core.run.run import Conclusion
+from app.demo.github.state.records import Issue
 from app.demo.loopback import free_port
-from app.demo.world import Issue
 from tests.bot import REPO
 from tests.faults import redis
 from tests.faults.fault import Fault, add

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from app.adapters.redis_server import EmbeddedRedis
+from app.adapters.redis.embedded import EmbeddedRedis
 from tests.bot import REPO
 from tests.faults.fault import Fault, add
 from tests.faults.script import FIRST

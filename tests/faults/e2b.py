@@ -9,8 +9,8 @@ from typing import Final
 from starlette.responses import Response
 
 from app.core.conversation import ToolResult
-from app.core.run import Conclusion
-from app.demo.model import tool
+from app.core.run.run import Conclusion
+from app.demo.model.scripted import tool
 from app.runs.lease import LEASE_S
 from tests.bot import REPO
 from tests.contract.e2b_server import Edge, page
@@ -108,7 +108,7 @@ async def _stop_while_it_hangs(world: World, asked: Asked, *, seconds: float) ->
     assert run.conclusion is None, f"It ended as {run.conclusion}: {run.message}"
     _, delivery = await world.github.comment(REPO, asked.number, "/vibecode stop", by="maintainer")
     stop = world.expect(asked.number, delivery, frozenset({Conclusion.NEUTRAL}))
-    stop.is_answer = stop.is_more = True
+    stop.is_answer_only = stop.is_more = True
     await world.story.mark("a person says stop")
     await world.until(lambda: (run := world.run(asked)) is not None and run.conclusion is not None, "the run ends")
     world.story.write("the control plane answers again")

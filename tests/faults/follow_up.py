@@ -4,10 +4,10 @@ import asyncio
 from functools import partial
 from typing import Final
 
-from app.core.job import Source, job_id
-from app.core.run import Conclusion, Run
-from app.demo.ci import Build, Outcome
-from app.demo.world import PullRequest
+from app.core.run.job import Source, job_id
+from app.core.run.run import Conclusion, Run
+from app.demo.github.ci import Build, Outcome
+from app.demo.github.state.records import PullRequest
 from tests.bot import REPO
 from tests.faults.fault import Fault, add
 from tests.faults.github import WAYS
@@ -127,7 +127,7 @@ async def _until_put_off(world: World) -> Asked:
     run = waiting()
     assert run is not None
     assert run.job.number is not None
-    world.asked.append(Asked(run.job.number, run.id, frozenset({Conclusion.NEUTRAL}), is_answer=True))
+    world.asked.append(Asked(run.job.number, run.id, frozenset({Conclusion.NEUTRAL}), is_answer_only=True))
     return world.asked[-1]
 
 

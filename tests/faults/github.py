@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from app.core.run import Conclusion
-from app.demo.front import Fault as Refusal
-from app.demo.front import FaultOptions
+from app.core.run.run import Conclusion
+from app.demo.github.front import Fault as Refusal
+from app.demo.github.front import FaultOptions
 from tests.bot import REPO
 from tests.faults.fault import Fault, add
 from tests.faults.script import FIRST

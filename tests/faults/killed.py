@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from functools import partial
 
-from app.core.run import Conclusion, Stage
+from app.core.run.run import Conclusion, Stage
 from tests.bot import REPO
 from tests.faults.fault import Fault, add
 from tests.faults.script import FIRST, SECOND
@@ -94,7 +94,7 @@ for _name, _method, _path in (
 
 
 async def in_last_words(world: World) -> None:
-    """The worker dies while its last words are on the way; GitHub has them."""
+    """The worker dies while its final comment are on the way; GitHub has them."""
     waiting = world.github.fails("PATCH", r"/issues/comments/", hangs=True, before=False, times=0)
 
     async def wait_for_it() -> None:
@@ -152,7 +152,7 @@ async def help_is_given(world: World) -> None:
     """A first command, answered."""
     issue = await world.issue()
     _, delivery = await world.github.comment(REPO, issue.number, "/vibecode help", by="maintainer")
-    world.expect(issue.number, delivery, frozenset({Conclusion.NEUTRAL})).is_answer = True
+    world.expect(issue.number, delivery, frozenset({Conclusion.NEUTRAL})).is_answer_only = True
     await world.settled()
 
 
@@ -219,7 +219,7 @@ async def _ask_much(world: World, number: int, is_over: asyncio.Event) -> None:
             await asyncio.sleep(0.2)
             delivery = await world.deliver_again(delivery)
         asked = world.expect(number, delivery, frozenset({Conclusion.NEUTRAL}))
-        asked.is_answer, asked.is_more = True, index > 0
+        asked.is_answer_only, asked.is_more = True, index > 0
 
 
 async def both(world: World) -> None:

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Final
 
 from app.core.conversation import ToolCall
-from app.core.run import Conclusion
-from app.demo.model import Turn, say, tool
+from app.core.run.run import Conclusion
+from app.demo.model.scripted import Turn, say, tool
 from tests.faults.fault import Fault, add
 from tests.faults.script import FIRST, PLAN
 from tests.faults.tap import Cut

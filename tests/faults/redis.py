@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from time import monotonic
 
-from app.core.run import Stage
+from app.core.run.run import Stage
 from tests.bot import REPO
 from tests.faults.fault import Fault, add
 from tests.faults.script import FIRST, SECOND

@@ -10,7 +10,7 @@ from shutil import rmtree
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.adapters.redis_server import _binary
+from app.adapters.redis.embedded import _binary
 
 START_S = 60.0
 

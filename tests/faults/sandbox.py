@@ -4,10 +4,10 @@ import asyncio
 from collections import deque
 from functools import partial
 
-from app.adapters.sandbox.machine import MARK
-from app.adapters.sandbox.process import kill_marked
-from app.core.run import Conclusion, Stage
-from app.demo.model import tool
+from app.adapters.sandbox.local.machine import MARK
+from app.adapters.sandbox.local.process import kill_marked
+from app.core.run.run import Conclusion, Stage
+from app.demo.model.scripted import tool
 from tests.faults.fault import Fault, add
 from tests.faults.script import FIRST
 from tests.faults.world import SUCCESS, World

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Final
 
-from app.core.conversation import Answer, Said, ToolResult
-from app.demo.model import Seen, Turn
+from app.core.conversation import AssistantMessage, ToolResult, UserMessage
+from app.demo.model.scripted import Seen, Turn
 from app.text.prompt import RESTARTED
 from tests.bot import GREETER
 from tests.e2e.turns import TEST_IT, answer, finish, plan, shell, write
@@ -56,7 +56,7 @@ class Script:
         turns = self.turns[task]
         taken = 0
         for message, result in pairwise(seen.conversation):
-            if isinstance(message, Answer) and taken < len(turns) and _is_same(message, turns[taken]):
+            if isinstance(message, AssistantMessage) and taken < len(turns) and _is_same(message, turns[taken]):
                 is_unclear = isinstance(result, ToolResult) and RESTARTED in result.text
                 taken += not is_unclear  # what may not have been done is done again
         self.asked.append((task, taken))
@@ -69,11 +69,11 @@ class Script:
 def _task(seen: Seen) -> str:
     if PLAN in seen.tools:
         return PLAN
-    said = next(message.text for message in seen.conversation if isinstance(message, Said))
+    said = next(message.text for message in seen.conversation if isinstance(message, UserMessage))
     return next((title for title in (*SUBJECTS, THIRD) if f": {title}" in said.rpartition("Carry out step")[2]), REPAIR)
 
 
-def _is_same(answer: Answer, turn: Turn) -> bool:
+def _is_same(answer: AssistantMessage, turn: Turn) -> bool:
     said = [(call.name, json.loads(call.arguments)) for call in answer.tool_calls if _is_json(call.arguments)]
     return said == [(call.name, json.loads(call.arguments)) for call in turn.calls]
 

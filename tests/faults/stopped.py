@@ -4,7 +4,7 @@ import asyncio
 import signal
 from functools import partial
 
-from app.core.run import Stage
+from app.core.run.run import Stage
 from tests.bot import REPO
 from tests.faults.fault import Fault, add
 from tests.faults.program import Program
@@ -25,7 +25,7 @@ async def _until_taken_over(world: World, asked: Asked) -> None:
 
 
 async def frozen_in_a_command(world: World) -> None:
-    """A worker is frozen past its lease in a command, and wakes while another is at work on the same run."""
+    """A worker is frozen past its lease in a command, and wakes while another is in progress on the same run."""
     world.script.sleeps(FIRST)
     asked = await world.ask()
     await world.until_at(asked, "sleep")

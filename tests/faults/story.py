@@ -9,8 +9,8 @@ from time import monotonic
 from typing import Final
 
 from app.core.errors import StoreError
-from app.core.records import Store
-from app.core.run import Run, Status
+from app.core.ports.store import Store
+from app.core.run.run import Run, Status
 
 LOOK_S: Final = 0.1
 

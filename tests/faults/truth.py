@@ -9,9 +9,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from app.adapters.sandbox.machine import MARK
-from app.core.run import Conclusion, Run, Status
-from app.demo.world import Comment
+from app.adapters.sandbox.local.machine import MARK
+from app.core.run.run import Conclusion, Run, Status
+from app.demo.github.state.records import Comment
 from app.text.comment import headline
 from tests.bot import REPO
 from tests.faults.world import Asked, World
@@ -99,11 +99,13 @@ def _check_comments(world: World) -> list[Finding]:
         said = [each for each in world.github.comments(REPO, number) if each.author == BOT]
         wanted = [asked for asked in world.asked if asked.number == number]
         count = sum(not asked.is_more for asked in wanted)
-        most = count + sum(asked.is_more and asked.is_answer for asked in wanted)  # of answers at once each has its own
+        most = count + sum(
+            asked.is_more and asked.is_answer_only for asked in wanted
+        )  # of answers at once each has its own
         if not count <= len(said) <= most:
             kind = "doubled" if len(said) > most else "missing"
             findings.append(Finding(kind, f"{len(said)} comments by the bot on #{number}, not {count}"))
-        findings += _check_answered(world, [asked for asked in wanted if asked.is_answer])
+        findings += _check_answered(world, [asked for asked in wanted if asked.is_answer_only])
         worked = wanted if len(wanted) == 1 else [asked for asked in wanted if _has_worked(world, asked)]
         if len(worked) == 1 and len(said) == 1:
             findings += _check_words(world, worked[0], said[0])
@@ -144,7 +146,7 @@ def _check_threads(world: World) -> list[Finding]:
 
 def _check_words(world: World, asked: Asked, comment: Comment) -> list[Finding]:
     run = world.story.runs.get(asked.job_id)
-    if run is None or asked.is_answer:
+    if run is None or asked.is_answer_only:
         return []
     wanted = [headline(run)] + [commit.sha[:7] for commit in run.commits if commit.step is not None]
     if run.pull_request is not None:

@@ -21,14 +21,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app import wiring
-from app.adapters import keys
-from app.adapters.redis_server import EmbeddedRedis
-from app.adapters.sandbox.machine import Machine
-from app.core.run import Conclusion, Run, Stage
-from app.demo.front import Fault as Refusal
-from app.demo.github import DemoGitHub
-from app.demo.model import ScriptedModel
-from app.demo.world import Delivery, Issue
+from app.adapters.redis import keys
+from app.adapters.redis.embedded import EmbeddedRedis
+from app.adapters.sandbox.local.machine import Machine
+from app.core.run.run import Conclusion, Run, Stage
+from app.demo.github.front import Fault as Refusal
+from app.demo.github.server import DemoGitHub
+from app.demo.github.state.records import Delivery, Issue
+from app.demo.model.scripted import ScriptedModel
 from app.settings import load
 from app.wiring import Records
 from tests.bot import REPO, SECRET, environment, found
@@ -48,13 +48,13 @@ SUCCESS: Final = frozenset({Conclusion.SUCCESS})
 
 @dataclass(slots=True)
 class Asked:
-    """What was asked of the bot, and how it may end. `is_answer`: it is answered, and no work comes of it.
+    """What was asked of the bot, and how it may end. `is_answer_only`: it is answered, and no work comes of it.
     `is_more`: it goes into the comment of what was asked before. `is_past`: others have gone on with its branch."""
 
     number: int
     job_id: str
     ends: frozenset[Conclusion] = SUCCESS
-    is_answer: bool = False
+    is_answer_only: bool = False
     is_more: bool = False
     is_past: bool = False
     subjects: list[str] = field(default_factory=lambda: list(SUBJECTS))

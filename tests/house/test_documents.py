@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment, meta
 
-from app.core.commands import COMMANDS, parse
-from app.core.job import UNSAID, Verb
+from app.core.inbound.commands import COMMANDS, parse
+from app.core.run.job import UNSAID, Verb
 from app.settings import show_table
 from app.text.comment import render_help
 from app.text.render import FILTERS

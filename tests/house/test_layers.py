@@ -81,7 +81,7 @@ def test_core_and_text_do_no_input_or_output(folder: str) -> None:
 
 
 def test_the_web_process_loads_no_vendor_it_does_not_need() -> None:
-    script = "import sys, app.main, app.web.app; print(*sys.modules)"
+    script = "import sys, app.commands.web, app.web.app; print(*sys.modules)"
     listing = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     vendors = {"githubkit", "openai", "e2b", "tree_sitter", "arq", "rich"}
     assert not {name.partition(".")[0] for name in listing} & vendors

@@ -5,12 +5,13 @@ from typing import Final
 
 import yaml
 
-from app.adapters.github.tokens import WORK
-from app.core.events import HANDLED
+from app.adapters.github.client.tokens import WORK
+from app.core.inbound.events import HANDLED
 
 MANIFEST: Final = yaml.safe_load((Path(__file__).parents[2] / "app.yml").read_text())
 UNASKED: Final = {"ping", "installation", "installation_repositories"}
-"""Every App is told these and cannot subscribe to them: https://docs.github.com/en/webhooks/webhook-events-and-payloads"""
+"""Every App is told these and cannot subscribe to them:
+https://docs.github.com/en/webhooks/webhook-events-and-payloads"""
 
 
 def test_the_manifest_subscribes_to_the_events_that_are_parsed() -> None:

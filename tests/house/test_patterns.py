@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import pytest
 
-from app.core import secret_rules
-from app.core.globs import compile_glob
+from app.core.policy.globs import compile_glob
+from app.core.safety import secret_rules
 
 APP: Final = Path(__file__).parents[2] / "app"
 _CLOSED: Final = {_constants.POSSESSIVE_REPEAT, _constants.ATOMIC_GROUP}

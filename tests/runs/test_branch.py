@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from app.core.job import job_key, read_job_key
-from app.runs.branch import branch_name
+from app.core.run.job import job_key, read_job_key
+from app.runs.branches import branch_name
 from tests.contract.sample_run import a_run
 
 

@@ -10,19 +10,10 @@ import pytest
 
 from app.adapters.memory import MemoryQueue, MemoryStore
 from app.core.errors import LeaseLost, SandboxError, Stopped, StoreError
-from app.core.ports import Ports
-from app.core.records import Signal
-from app.core.run import Run
-from app.runs.lease import (
-    KEEP_ALIVE_AGAIN_S,
-    KEEP_ALIVE_S,
-    LEASE_S,
-    LISTEN_S,
-    RENEW_S,
-    Beat,
-    finish,
-    hold,
-)
+from app.core.ports.bundle import Ports
+from app.core.ports.store import Signal
+from app.core.run.run import Run
+from app.runs.lease import KEEP_ALIVE_AGAIN_S, KEEP_ALIVE_S, LEASE_S, LISTEN_S, RENEW_S, LeaseHooks, finish, hold
 from tests.text.runs import JOB
 
 
@@ -70,7 +61,7 @@ def ports(store: object) -> Ports:
     return cast(Ports, SimpleNamespace(store=store, clock=Hourglass()))
 
 
-BEAT = Beat(cast(Callable[[Signal], Awaitable[None]], nothing), nothing)
+BEAT = LeaseHooks(cast(Callable[[Signal], Awaitable[None]], nothing), nothing)
 
 
 async def test_what_the_work_returns_is_returned() -> None:
@@ -96,7 +87,7 @@ async def test_a_signal_that_raises_ends_the_work() -> None:
     run = await held(store)
     await store.signal(run.id, Signal("stop", "ada"))
     with pytest.raises(Stopped, match="ada"):
-        await hold(ports(store), run, until_cancelled(), Beat(stop, nothing))
+        await hold(ports(store), run, until_cancelled(), LeaseHooks(stop, nothing))
 
 
 async def test_an_outage_is_borne_for_as_long_as_the_lease_lasts() -> None:
@@ -122,7 +113,7 @@ async def test_the_sandbox_is_kept_alive_every_five_minutes_and_sooner_after_a_f
             raise Stopped("the test")
 
     with pytest.raises(Stopped):
-        await hold(world, await held(store), until_cancelled(), Beat(nothing, keep_alive))
+        await hold(world, await held(store), until_cancelled(), LeaseHooks(nothing, keep_alive))
     assert calls == [
         pytest.approx(at, abs=2 * LISTEN_S)
         for at in (KEEP_ALIVE_S, 2 * KEEP_ALIVE_S, 2 * KEEP_ALIVE_S + KEEP_ALIVE_AGAIN_S, 3 * KEEP_ALIVE_S + 30)
@@ -149,7 +140,7 @@ async def test_a_vendor_that_does_not_answer_costs_neither_the_lease_nor_a_stop_
     store.renew = renewed  # type: ignore[method-assign]
     asking = asyncio.create_task(check())
     with pytest.raises(Stopped, match="ada"):
-        await hold(world, run, until_cancelled(), Beat(stop, until_cancelled))
+        await hold(world, run, until_cancelled(), LeaseHooks(stop, until_cancelled))
     await asking
     assert max(later - earlier for earlier, later in pairwise(renewals)) <= RENEW_S + 2 * LISTEN_S
     assert renewals[-1] > KEEP_ALIVE_S + LEASE_S

@@ -7,16 +7,16 @@ from typing import cast
 import pytest
 
 from app.adapters.memory import MemoryQueue, MemoryStore
-from app.core.budget import Budget
 from app.core.errors import LimitReached
-from app.core.ports import GitHub
-from app.core.records import Signal
-from app.core.redact import Redactor
-from app.core.repo_config import BudgetSection, RepoConfig
-from app.core.run import Cost, Run
-from app.runs.money import grant, reserve, settle
+from app.core.policy.budget import Budget
+from app.core.policy.repo_config import BudgetSection, RepoConfig
+from app.core.ports.github import GitHub
+from app.core.ports.store import Signal
+from app.core.run.run import Cost, Run
+from app.core.safety.redact import Redactor
+from app.runs.context import Options, RunContext
+from app.runs.intake.spending import grant, reserve, settle
 from app.runs.progress import Progress
-from app.runs.work import Options, Work
 from tests.runs.test_lease import ports
 from tests.runs.test_publish import undrawn
 from tests.text.runs import JOB
@@ -26,7 +26,7 @@ DOLLARS = 2.0
 
 async def open_one(
     store: MemoryStore, key: int = 1, *, usd: float | None = DOLLARS, repo_day: float | None = None, day: float = 50.0
-) -> Work:
+) -> RunContext:
     """A run that may spend `usd`, where the repository's day has `repo_day` and the installation's `day` dollars."""
     job = replace(JOB, id=f"{JOB.id}{key}")
     await MemoryQueue(store).put(Run(job))
@@ -35,14 +35,14 @@ async def open_one(
     world = ports(store)
     progress = Progress(held, store=store, clock=world.clock, redactor=Redactor(()), draw=undrawn, every_s=0)
     progress.budget = Budget(usd, 30, 100, 1_000_000)
-    work = Work(world, Options(progress.budget, usd_per_day=day), cast(GitHub, None), progress, Redactor(()))
-    work.config = RepoConfig(budget=BudgetSection(usd_per_day=repo_day))
-    await work.progress.save(budget_usd=usd or 0.0)
-    return work
+    ctx = RunContext(world, Options(progress.budget, usd_per_day=day), cast(GitHub, None), progress, Redactor(()))
+    ctx.config = RepoConfig(budget=BudgetSection(usd_per_day=repo_day))
+    await ctx.progress.save(budget_usd=usd or 0.0)
+    return ctx
 
 
-async def spend(work: Work, usd: float) -> None:
-    await work.progress.save(cost=Cost(usd=usd, turns=1))
+async def spend(ctx: RunContext, usd: float) -> None:
+    await ctx.progress.save(cost=Cost(usd=usd, turns=1))
 
 
 @pytest.mark.parametrize(
@@ -90,11 +90,11 @@ async def test_a_run_refused_by_one_book_takes_nothing_from_the_other() -> None:
 
 async def test_dollars_that_a_run_carries_over_are_settled_already() -> None:
     store = MemoryStore()
-    work = await open_one(store, repo_day=1.0)
-    await spend(work, 1.5)
-    await reserve(work)
-    await spend(work, 1.8)
-    await settle(work)
+    ctx = await open_one(store, repo_day=1.0)
+    await spend(ctx, 1.5)
+    await reserve(ctx)
+    await spend(ctx, 1.8)
+    await settle(ctx)
 
     await reserve(await open_one(store, 2, usd=0.7, repo_day=1.0))
 
@@ -105,30 +105,30 @@ async def twice(do: Callable[[], Awaitable[None]]) -> None:
 
 
 async def test_dollars_are_added_once_for_each_command() -> None:
-    work = await open_one(MemoryStore(), repo_day=5.0)
-    await reserve(work)
+    ctx = await open_one(MemoryStore(), repo_day=5.0)
+    await reserve(ctx)
 
-    await twice(lambda: grant(work, Signal("budget", "ada", 1.5, key="one")))
-    assert (work.run.granted_usd, work.run.limit_usd) == (1.5, 3.5)
+    await twice(lambda: grant(ctx, Signal("budget", "ada", 1.5, key="one")))
+    assert (ctx.run.granted_usd, ctx.run.limit_usd) == (1.5, 3.5)
 
-    await grant(work, Signal("budget", "ada", 1.5, key="two"))
-    assert (work.run.granted_usd, work.run.grants) == (3.0, ("one", "two"))
+    await grant(ctx, Signal("budget", "ada", 1.5, key="two"))
+    assert (ctx.run.granted_usd, ctx.run.grants) == (3.0, ("one", "two"))
 
 
 async def test_dollars_that_the_day_has_not_are_not_added_and_that_is_said() -> None:
     store = MemoryStore()
-    work = await open_one(store, repo_day=5.0)
-    await reserve(work)
+    ctx = await open_one(store, repo_day=5.0)
+    await reserve(ctx)
 
-    await grant(work, Signal("budget", "ada", 3.5, key="one"))
+    await grant(ctx, Signal("budget", "ada", 3.5, key="one"))
 
-    assert (work.run.granted_usd, work.run.grants) == (0.0, ("one",))
-    assert "$3.50 could not be added" in work.run.notices[-1]
+    assert (ctx.run.granted_usd, ctx.run.grants) == (0.0, ("one",))
+    assert "$3.50 could not be added" in ctx.run.notices[-1]
     await reserve(await open_one(store, 2, usd=3.0, repo_day=5.0))
 
 
 @pytest.mark.parametrize("usd", [None, float("inf")])
 async def test_a_run_without_a_limit_sets_nothing_aside(usd: float | None) -> None:
-    work = await open_one(MemoryStore(), usd=usd, repo_day=0.01)
-    await reserve(work)
-    assert work.run.reserved == ()
+    ctx = await open_one(MemoryStore(), usd=usd, repo_day=0.01)
+    await reserve(ctx)
+    assert ctx.run.reserved == ()

@@ -6,8 +6,8 @@ import pytest
 
 from app.adapters.memory import MemoryQueue, MemoryStore
 from app.core.errors import StoreError
-from app.core.redact import Redactor
-from app.core.run import Run
+from app.core.run.run import Run
+from app.core.safety.redact import Redactor
 from app.runs.progress import PATIENCE_S, Progress
 from tests.contract.sample_run import a_run
 

@@ -3,15 +3,16 @@ from typing import cast
 import pytest
 
 from app.adapters.memory import MemoryQueue, MemoryStore
-from app.core.budget import Budget
 from app.core.errors import SandboxError
-from app.core.policy import Inspection
-from app.core.ports import GitHub, Sandbox
-from app.core.redact import Redactor
-from app.core.run import Run
+from app.core.policy.budget import Budget
+from app.core.policy.changes import Inspection
+from app.core.ports.github import GitHub
+from app.core.ports.sandbox import Sandbox
+from app.core.run.run import Run
+from app.core.safety.redact import Redactor
+from app.runs.context import Options, RunContext
 from app.runs.progress import Progress
-from app.runs.publish import hold_back
-from app.runs.work import Options, Work
+from app.runs.stages.publish import report_held_back
 from tests.runs.test_lease import Hourglass, ports
 from tests.text.runs import JOB
 
@@ -36,11 +37,11 @@ async def test_what_is_held_back_is_told_even_when_the_worker_dies_as_it_is_put_
     assert run is not None
     redactor = Redactor(())
     progress = Progress(run, store=store, clock=Hourglass(), redactor=redactor, draw=undrawn, every_s=0)
-    work = Work(ports(store), Options(Budget(1, 1, 1, 1)), cast(GitHub, None), progress, redactor)
-    work.machine = cast(Sandbox, Gone())
+    ctx = RunContext(ports(store), Options(Budget(1, 1, 1, 1)), cast(GitHub, None), progress, redactor)
+    ctx.machine = cast(Sandbox, Gone())
 
     with pytest.raises(SandboxError):
-        await hold_back(work, Inspection((), (".github/workflows/ci.yml",)))
+        await report_held_back(ctx, Inspection((), (".github/workflows/ci.yml",)))
 
     kept = await store.load(run.id)
     assert kept is not None

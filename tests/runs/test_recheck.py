@@ -6,22 +6,22 @@ from typing import Any, Final, cast
 import pytest
 
 from app.adapters.memory import MemoryQueue, MemoryStore
-from app.core.budget import Budget
-from app.core.errors import Withdrawn
-from app.core.job import Person, Source
-from app.core.policy import Role
-from app.core.ports import GitHub
-from app.core.pull import IssueText, Pull
-from app.core.redact import Redactor
-from app.core.run import Commit, PullRequest, Run
+from app.core.errors import RequestWithdrawn
+from app.core.policy.authorization import Role
+from app.core.policy.budget import Budget
+from app.core.ports.github import GitHub
+from app.core.run.job import Person, Source
+from app.core.run.pull_requests import IssueText, PullRequest
+from app.core.run.run import Commit, OpenedPullRequest, Run
+from app.core.safety.redact import Redactor
+from app.runs.context import Options, RunContext
+from app.runs.intake.recheck import check_still_wanted
 from app.runs.progress import Progress
-from app.runs.recheck import check_still_wanted
-from app.runs.work import Options, Work
 from tests.runs.test_lease import ports
 from tests.runs.test_publish import undrawn
 from tests.text.runs import JOB
 
-PULL = Pull(13, "Mend it", "", "", "vibecode/12-x", "a" * 40, "main", is_ours=True)
+PULL = PullRequest(13, "Mend it", "", "", "vibecode/12-x", "a" * 40, "main", is_ours=True)
 BRANCH: Final[dict[str, Any]] = {"branch": "vibecode/12-x", "commits": (Commit("a" * 40, "Mend it"),)}
 ISSUE = replace(JOB, number=12, is_pull_request=False, source=Source.LABEL, sender=Person("ada", 7))
 
@@ -32,7 +32,7 @@ class There:
 
     roles: dict[str, Role] = field(default_factory=lambda: {"ada": Role.WRITE, "mona": Role.WRITE})
     text: IssueText | None = field(default_factory=lambda: IssueText("A typo", "", is_open=True))
-    found: Pull = PULL
+    found: PullRequest = PULL
     heads: list[str | None] = field(default_factory=list)
     unseen: int = 0
     looks: int = 0
@@ -49,7 +49,7 @@ class There:
         self.unseen -= 1
         return None if self.unseen >= 0 else self.text
 
-    async def pull(self, _: int) -> Pull:
+    async def pull(self, _: int) -> PullRequest:
         return self.found
 
     async def head(self, _: str) -> str | None:
@@ -63,9 +63,9 @@ async def check(there: There, run: Run) -> Run:
     assert held is not None
     world = ports(store)
     progress = Progress(held, store=store, clock=world.clock, redactor=Redactor(()), draw=undrawn, every_s=0)
-    work = Work(world, Options(Budget(1, 1, 1, 1)), cast(GitHub, there), progress, Redactor(()))
-    await check_still_wanted(work)
-    return work.run
+    ctx = RunContext(world, Options(Budget(1, 1, 1, 1)), cast(GitHub, there), progress, Redactor(()))
+    await check_still_wanted(ctx)
+    return ctx.run
 
 
 async def test_a_run_that_is_still_wanted_goes_on() -> None:
@@ -98,7 +98,7 @@ ENDS: Final[dict[str, tuple[There, dict[str, Any], str]]] = {
     "locked": (There(text=IssueText("A typo", "", is_open=True, is_locked=True)), {}, "The conversation was locked"),
     "pull request closed": (
         There(found=replace(PULL, is_open=False)),
-        {"pull_request": PullRequest(13, "", "a" * 40)},
+        {"pull_request": OpenedPullRequest(13, "", "a" * 40)},
         "#13 was closed",
     ),
     "pull request merged": (
@@ -113,5 +113,5 @@ ENDS: Final[dict[str, tuple[There, dict[str, Any], str]]] = {
 @pytest.mark.parametrize("what", ENDS)
 async def test_a_run_ends_when_what_it_stands_on_is_taken_back(what: str) -> None:
     there, fields, words = ENDS[what]
-    with pytest.raises(Withdrawn, match=words):
+    with pytest.raises(RequestWithdrawn, match=words):
         await check(there, replace(Run(ISSUE), **fields))

@@ -7,10 +7,18 @@ from typing import Any, cast
 import pytest
 
 from app.adapters.memory import MemoryStore
-from app.core.delivery import DeliveryAttempt, LogPage
 from app.core.errors import GitHubError
-from app.core.ports import Ports
-from app.runs.redelivery import EVERY, MAX_ASKED, MAX_ATTEMPTS, MAX_PENDING, PAGES_AT_ONCE, REFUSED_WAITS, ask_again
+from app.core.inbound.delivery import DeliveryAttempt, LogPage
+from app.core.ports.bundle import Ports
+from app.runs.background.redelivery import (
+    EVERY,
+    MAX_ASKED,
+    MAX_ATTEMPTS,
+    MAX_PENDING,
+    PAGES_AT_ONCE,
+    REFUSED_WAITS,
+    request_redeliveries,
+)
 
 AT = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
 PAGE = 100
@@ -69,7 +77,7 @@ class _Ports:
 
 async def rounds(github: GitHubLog, store: Records, count: int, *, apart: timedelta = timedelta(seconds=10)) -> None:
     for _ in range(count):
-        await ask_again(github.ports(store), is_due=False)
+        await request_redeliveries(github.ports(store), is_due=False)
         github.at += apart
 
 
@@ -167,5 +175,5 @@ async def test_a_place_that_github_forgot_is_looked_for_anew() -> None:
             raise GitHubError("Invalid cursor", status=422) from error
 
     cast("Any", github).delivery_log = forgetful
-    await ask_again(ports)
+    await request_redeliveries(ports)
     assert github.asked == ["the oldest"]

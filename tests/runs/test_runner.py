@@ -10,24 +10,24 @@ from typing import Any, cast
 import pytest
 
 from app.adapters.memory import MemoryQueue, MemoryStore
-from app.core.budget import Budget
 from app.core.errors import (
     GitHubError,
     LeaseLost,
     LimitReached,
     OutsideError,
+    RequestWithdrawn,
     RetryLater,
     Stopped,
     StoreError,
     UserError,
-    Withdrawn,
 )
-from app.core.job import Command, Person, Source, Verb
-from app.core.ports import Ports
-from app.core.run import Conclusion, Run, Status
+from app.core.policy.budget import Budget
+from app.core.ports.bundle import Ports
+from app.core.run.job import Command, Person, Source, Verb
+from app.core.run.run import Conclusion, Run, Status
+from app.runs.context import Options
 from app.runs.retry import MAX_WAITS
 from app.runs.runner import MAX_LOST_WORKERS, carry_out
-from app.runs.work import Options
 from tests.runs.test_lease import Hourglass
 from tests.text.runs import JOB
 
@@ -95,7 +95,7 @@ async def carry(error: BaseException, **fields: Any) -> tuple[Run, GitHub, BaseE
         (GitHubError("GitHub refused.", status=422), Conclusion.FAILURE, "outside"),
         (OutsideError("Not to be had."), Conclusion.FAILURE, "outside"),
         (Stopped("ada"), Conclusion.CANCELLED, ""),
-        (Withdrawn("The issue was closed."), Conclusion.CANCELLED, ""),
+        (RequestWithdrawn("The issue was closed."), Conclusion.CANCELLED, ""),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
@@ -124,7 +124,7 @@ async def test_an_outage_is_waited_for_longer_each_time(waits: int, delay_s: flo
     run, github, left = await carry(GitHubError("GitHub is away.", status=503), waits=waits)
 
     assert isinstance(left, RetryLater)
-    assert (str(left), left.delay_s, left.works, left.steps_aside) == ("GitHub is away.", delay_s, False, False)
+    assert (str(left), left.delay_s, left.works, left.yields_thread) == ("GitHub is away.", delay_s, False, False)
     assert (run.conclusion, run.waits) == (None, waits + 1)
     assert run.handed_back == 1, "the attempt ended in order"
     assert "GitHub is away." in run.message
@@ -143,10 +143,10 @@ async def test_an_outage_that_does_not_end_fails_the_run() -> None:
 
 
 async def test_what_is_waited_for_on_purpose_counts_as_no_outage() -> None:
-    run, github, left = await carry(RetryLater("its turn", 7.0, works=True, steps_aside=True))
+    run, github, left = await carry(RetryLater("its turn", 7.0, works=True, yields_thread=True))
 
     assert isinstance(left, RetryLater)
-    assert (left.delay_s, left.works, left.steps_aside) == (7.0, True, True)
+    assert (left.delay_s, left.works, left.yields_thread) == (7.0, True, True)
     assert (run.waits, run.waited_s, run.handed_back, run.lost_workers) == (0, 7.0, 1, 0)
     assert run.wake_at is not None
     assert run.wake_at - Hourglass().now() < timedelta(seconds=7.1)

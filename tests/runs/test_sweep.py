@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from app.adapters.memory import MemoryStore
-from app.core.allowance import Allowance
 from app.core.errors import GitHubError
-from app.core.ports import Listing, Ports
-from app.core.triggers import Recent
-from app.runs.sweep import AT_ONCE, EVERY, LOOK_BACK, MAX_FAILURES, sweep
+from app.core.inbound.triggers import RecentActivity
+from app.core.policy.rate_allowance import Allowance
+from app.core.ports.bundle import Ports
+from app.core.ports.github import Listing
+from app.runs.background.sweep import AT_ONCE, EVERY, LOOK_BACK, MAX_FAILURES, sweep
 
 AT = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
 PAGE = 100
@@ -102,7 +103,7 @@ class Repository:
     reader: Reader
     repo: str
 
-    async def recent(self, since: datetime, etag: str = "") -> Recent | None:
+    async def recent(self, since: datetime, etag: str = "") -> RecentActivity | None:
         world = self.reader.world
         self.reader._send()
         if (error := world.fails.pop(self.repo, None)) is not None:
@@ -111,7 +112,7 @@ class Repository:
         if etag == "unchanged":
             return None
         world.read_anew.append(self.repo)
-        return Recent(etag="unchanged")
+        return RecentActivity(etag="unchanged")
 
 
 async def test_every_repository_is_looked_at_once_a_round() -> None:

@@ -6,16 +6,17 @@ from typing import Any, Final, cast
 import pytest
 
 from app.adapters.memory import MemoryQueue, MemoryStore
-from app.core.budget import Budget
-from app.core.job import Command, Job, Mode, Person, Source, Verb, job_id
-from app.core.policy import Role
-from app.core.ports import GitHub
-from app.core.redact import Redactor
-from app.core.run import Conclusion, PullRequest, Run, Status
-from app.runs import checks, failed_checks, follow
+from app.core.policy.authorization import Role
+from app.core.policy.budget import Budget
+from app.core.ports.github import GitHub
+from app.core.run.job import Command, Job, Mode, Person, Source, Verb, job_id
+from app.core.run.run import Conclusion, OpenedPullRequest, Run, Status
+from app.core.safety.redact import Redactor
+from app.runs.context import Options, RunContext
+from app.runs.follow_up import ci_failures, review_comments
+from app.runs.intake import adoption
+from app.runs.intake.threads import find_earlier, find_open, reuse_comment
 from app.runs.progress import Progress
-from app.runs.thread import find_earlier, find_open, take_comment
-from app.runs.work import Options, Work
 from tests.runs.test_lease import ports
 from tests.runs.test_publish import undrawn
 from tests.text.runs import JOB
@@ -29,7 +30,7 @@ class People:
     async def permission(self, _: Person) -> Role:
         return Role.WRITE
 
-    async def pull_request(self, _: str) -> PullRequest | None:
+    async def pull_request(self, _: str) -> OpenedPullRequest | None:
         return None
 
     @property
@@ -68,13 +69,13 @@ async def add_crowd(store: MemoryStore, **fields: Any) -> None:
         await add(store, a_job("other", number=number), **fields)
 
 
-async def open_at(store: MemoryStore, job: Job) -> Work:
+async def open_at(store: MemoryStore, job: Job) -> RunContext:
     await MemoryQueue(store).put(Run(job))
     held = await store.acquire(job.id, worker="one", ttl_s=30)
     assert held is not None
     world = ports(store)
     progress = Progress(held, store=store, clock=world.clock, redactor=Redactor(()), draw=undrawn, every_s=0)
-    return Work(world, Options(Budget(1, 1, 1, 1)), cast(GitHub, People()), progress, Redactor(()))
+    return RunContext(world, Options(Budget(1, 1, 1, 1)), cast(GitHub, People()), progress, Redactor(()))
 
 
 DONE: Final[dict[str, Any]] = {"status": Status.COMPLETED, "conclusion": Conclusion.FAILURE, "comment_id": 55}
@@ -85,9 +86,9 @@ async def test_a_retry_finds_its_run_among_the_runs_of_a_busy_repository() -> No
     failed = await add(store, a_job("1"), **DONE)
     await add_crowd(store)
 
-    work = await open_at(store, a_job("2", Verb.RETRY))
+    ctx = await open_at(store, a_job("2", Verb.RETRY))
 
-    assert await find_earlier(work) == failed
+    assert await find_earlier(ctx) == failed
 
 
 async def test_a_retry_on_the_pull_request_finds_the_run_of_the_issue() -> None:
@@ -95,11 +96,11 @@ async def test_a_retry_on_the_pull_request_finds_the_run_of_the_issue() -> None:
     failed = await add(store, a_job("1"), branch=BRANCH, **DONE)
     await add_crowd(store, branch="vibecode/other")
 
-    work = await open_at(store, a_job("2", Verb.RETRY, number=13, is_pull_request=True))
+    ctx = await open_at(store, a_job("2", Verb.RETRY, number=13, is_pull_request=True))
 
-    assert await find_earlier(work, BRANCH) == failed
-    assert await find_earlier(work) is None
-    assert await follow.find_before(work, BRANCH) == (failed,)
+    assert await find_earlier(ctx, BRANCH) == failed
+    assert await find_earlier(ctx) is None
+    assert await adoption.find_before(ctx, BRANCH) == (failed,)
 
 
 async def test_more_answers_than_a_page_holds_hide_no_run_in_their_thread() -> None:
@@ -128,36 +129,38 @@ async def test_the_same_comment_is_used_after_many_runs_elsewhere() -> None:
     await add(store, a_job("2", sender=Person("mona", 8)), **{**DONE, "comment_id": 66})
     await add_crowd(store, **{**DONE, "comment_id": 77})
 
-    work = await open_at(store, a_job("3", Verb.RETRY))
-    await take_comment(work, of_work=True)
+    ctx = await open_at(store, a_job("3", Verb.RETRY))
+    await reuse_comment(ctx, of_work=True)
 
-    assert work.run.comment_id == 55
+    assert ctx.run.comment_id == 55
 
 
 async def test_what_is_said_while_a_run_is_at_work_is_heard_in_a_busy_repository() -> None:
     store = MemoryStore()
     wish = replace(a_job("2", number=13, is_pull_request=True), command=Command(Verb.START, instruction="Add a test"))
-    work = await open_at(store, a_job("1", number=13, is_pull_request=True))
-    await work.progress.save(stages=())
+    ctx = await open_at(store, a_job("1", number=13, is_pull_request=True))
+    await ctx.progress.save(stages=())
     await add(store, wish)
     await add_crowd(store)
 
-    taken = await follow._take_in(work)
+    taken = await review_comments._collect(ctx)
 
     assert [job.id for job in taken] == [wish.id]
-    assert [heard.text for heard in work.run.heard] == ["Add a test"]
+    assert [heard.text for heard in ctx.run.heard] == ["Add a test"]
 
 
 async def test_who_answers_for_a_branch_is_found_in_a_busy_repository() -> None:
     store = MemoryStore()
-    asked = await add(store, a_job("1"), branch=BRANCH, head_sha="c" * 40, pull_request=PullRequest(13, "", ""), **DONE)
+    asked = await add(
+        store, a_job("1"), branch=BRANCH, head_sha="c" * 40, pull_request=OpenedPullRequest(13, "", ""), **DONE
+    )
     look = a_job("5", number=13, source=Source.CHECKS, branch=BRANCH, head_sha="c" * 40, mode=Mode.FIX_CI)
     looked = await add(store, look, status=Status.COMPLETED, conclusion=Conclusion.NEUTRAL)
     for _ in range(4):
         await add_crowd(store)
 
-    work = await open_at(store, replace(look, id=job_id(JOB.repo, 13, Source.CHECKS, "6")))
+    ctx = await open_at(store, replace(look, id=job_id(JOB.repo, 13, Source.CHECKS, "6")))
 
-    assert await checks._before(work) == (asked, 0)
-    assert [run.id for run in await failed_checks.find_looks(store, 13, look)] == [work.run.id, looked.id]
-    assert await failed_checks._find_number(work, look) == 13
+    assert await ci_failures._before(ctx) == (asked, 0)
+    assert [run.id for run in await ci_failures.find_check_runs_seen(store, 13, look)] == [ctx.run.id, looked.id]
+    assert await ci_failures._find_number(ctx, look) == 13

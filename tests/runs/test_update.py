@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.runs.update import is_update
+from app.runs.follow_up.update_branch import is_update
 
 
 @pytest.mark.parametrize(

@@ -9,19 +9,21 @@ from typing import Final, cast
 import pytest
 
 from app.adapters.memory import MemoryQueue, MemoryStore
-from app.core.authorization import Action
-from app.core.budget import Budget
 from app.core.errors import Refused
-from app.core.job import Command, Job, Person, Source, Verb, job_id
 from app.core.parsed import YamlFile
-from app.core.policy import Role
-from app.core.ports import GitHub, Ports
-from app.core.redact import Redactor
-from app.core.run import Run
-from app.runs import admit, answer, recheck, thumbs, who
+from app.core.policy.authorization import Action, Role
+from app.core.policy.budget import Budget
+from app.core.ports.bundle import Ports
+from app.core.ports.github import GitHub
+from app.core.run.job import Command, Job, Person, Source, Verb, job_id
+from app.core.run.run import Run
+from app.core.safety.redact import Redactor
+from app.runs import control_commands
+from app.runs.background import reactions
+from app.runs.context import Options, RunContext
+from app.runs.intake import admission, authorization, recheck
+from app.runs.intake.threads import find_open
 from app.runs.progress import Progress
-from app.runs.thread import find_open
-from app.runs.work import Options, Work
 from tests.runs.test_lease import Hourglass
 from tests.runs.test_publish import undrawn
 from tests.text.runs import JOB
@@ -53,7 +55,7 @@ class Json:
         return YamlFile(json.loads(data), {})
 
 
-async def open_as(person: Person, role: Role, verb: Verb = Verb.START) -> Work:
+async def open_as(person: Person, role: Role, verb: Verb = Verb.START) -> RunContext:
     """A job of this person's, in a thread where Ada's run is open. Its repository's file was read before."""
     store = MemoryStore()
     world = cast(
@@ -67,47 +69,47 @@ async def open_as(person: Person, role: Role, verb: Verb = Verb.START) -> Work:
     assert held is not None
     progress = Progress(held, store=store, clock=world.clock, redactor=Redactor(()), draw=undrawn, every_s=0)
     github = cast(GitHub, People(role))
-    work = Work(world, Options(Budget(1, 1, 1, 1)), github, progress, Redactor(()))
-    work.config = await who.read_config(world, github)
-    return work
+    ctx = RunContext(world, Options(Budget(1, 1, 1, 1)), github, progress, Redactor(()))
+    ctx.config = await authorization.read_config(world, github)
+    return ctx
 
 
-async def start(work: Work) -> None:
-    role = await who.role_of(work)
-    admit.check_has_role(work.run.job, role)
-    await who.check(work, role)
+async def start(ctx: RunContext) -> None:
+    role = await authorization.role_of(ctx)
+    admission.check_has_role(ctx.run.job, role)
+    await authorization.check_request(ctx, role)
 
 
-async def approve_by_reaction(work: Work) -> None:
-    if not await thumbs._may_approve(work.ports, work.github, work.run.job.sender):
+async def approve_by_reaction(ctx: RunContext) -> None:
+    if not await reactions._may_approve(ctx.ports, ctx.github, ctx.run.job.sender):
         raise Refused("no")
 
 
-async def stop(work: Work) -> None:
-    await answer._stoppable(work, work.run.job, await find_open(work))
+async def stop(ctx: RunContext) -> None:
+    await control_commands._stoppable(ctx, ctx.run.job, await find_open(ctx))
 
 
-async def add_budget(work: Work) -> None:
-    await answer.grant_to_open(work)
+async def add_budget(ctx: RunContext) -> None:
+    await control_commands.grant_to_open_run(ctx)
 
 
-async def steer(work: Work) -> None:
-    if not await who.may(work, work.run.job.sender, Action.STEER):
+async def steer(ctx: RunContext) -> None:
+    if not await authorization.may_request(ctx, ctx.run.job.sender, Action.STEER):
         raise Refused("no")
 
 
-async def go_on(work: Work) -> None:
-    if not await recheck.may_still(work, work.run.job.sender):
+async def go_on(ctx: RunContext) -> None:
+    if not await recheck.may_still(ctx, ctx.run.job.sender):
         raise Refused("no")
 
 
-async def see_ones_place(work: Work) -> None:
-    role = await who.role_of(work)
-    if not await who.may_start(work.ports, JOB.repo, work.run.job.sender, role):
+async def see_ones_place(ctx: RunContext) -> None:
+    role = await authorization.role_of(ctx)
+    if not await authorization.may_start(ctx.ports, JOB.repo, ctx.run.job.sender, role):
         raise Refused("no")
 
 
-WHERE: Final[dict[str, tuple[Verb, Callable[[Work], Awaitable[None]]]]] = {
+WHERE: Final[dict[str, tuple[Verb, Callable[[RunContext], Awaitable[None]]]]] = {
     "start": (Verb.START, start),
     "plan": (Verb.PLAN, start),
     "retry": (Verb.RETRY, start),
@@ -140,17 +142,17 @@ WHERE: Final[dict[str, tuple[Verb, Callable[[Work], Awaitable[None]]]]] = {
 )
 async def test_the_answer_is_the_same_everywhere(person: Person, role: Role, may: bool, where: str) -> None:
     verb, do = WHERE[where]
-    work = await open_as(person, role, verb)
+    ctx = await open_as(person, role, verb)
     if may:
-        await do(work)
+        await do(ctx)
         return
     with pytest.raises(Refused):
-        await do(work)
+        await do(ctx)
 
 
 async def test_whoever_started_a_run_may_stop_it_without_a_role() -> None:
-    work = await open_as(Person("ada", 7), Role.NONE, Verb.STOP)
-    assert [run.id for run in await answer._stoppable(work, work.run.job, await find_open(work))] == [JOB.id]
+    ctx = await open_as(Person("ada", 7), Role.NONE, Verb.STOP)
+    assert [run.id for run in await control_commands._stoppable(ctx, ctx.run.job, await find_open(ctx))] == [JOB.id]
 
 
 @pytest.mark.parametrize(
@@ -166,9 +168,9 @@ async def test_whoever_started_a_run_may_stop_it_without_a_role() -> None:
 async def test_only_who_may_not_start_anything_is_answered_once_an_hour(
     person: Person, role: Role, is_muted: bool
 ) -> None:
-    work = await open_as(person, role, Verb.STATUS)
-    assert not await admit.is_flooding(work)
-    assert await admit.is_flooding(work) is is_muted
+    ctx = await open_as(person, role, Verb.STATUS)
+    assert not await admission.is_flooding(ctx)
+    assert await admission.is_flooding(ctx) is is_muted
 
 
 def a_comment_to_nobody(job: Job) -> Job:
@@ -187,7 +189,7 @@ def a_comment_to_nobody(job: Job) -> Job:
 async def test_what_is_not_said_to_the_bot_counts_from_those_who_may(
     person: Person, role: Role, is_ignored: bool
 ) -> None:
-    work = await open_as(person, role)
-    assert not await admit.is_nobodys(work)
-    await work.progress.save(job=a_comment_to_nobody(work.run.job))
-    assert await admit.is_nobodys(work) is is_ignored
+    ctx = await open_as(person, role)
+    assert not await admission.is_from_an_outsider(ctx)
+    await ctx.progress.save(job=a_comment_to_nobody(ctx.run.job))
+    assert await admission.is_from_an_outsider(ctx) is is_ignored

@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from app.core.conversation import Usage
-from app.core.job import Job, Person, Source, job_id
-from app.core.plan import Plan, Step
-from app.core.run import Commit, Conclusion, Cost, Failure, PullRequest, Run, Stage, StageRecord, Status
-from app.core.verification import SuiteRun, Verdict, Verification
+from app.core.run.job import Job, Person, Source, job_id
+from app.core.run.plan import Plan, Step
+from app.core.run.run import Commit, Conclusion, Cost, Failure, OpenedPullRequest, Run, Stage, StageRecord, Status
+from app.core.run.verification import SuiteRun, Verdict, Verification
 
 AT = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
 JOB = Job(
@@ -40,7 +40,7 @@ DONE = replace(
     conclusion=Conclusion.SUCCESS,
     percent=100,
     steps_done=2,
-    pull_request=PullRequest(13, "https://github.com/acme/greeter/pull/13", "abcdef1234"),
+    pull_request=OpenedPullRequest(13, "https://github.com/acme/greeter/pull/13", "abcdef1234"),
     verification=Verification(
         Verdict.PROVEN,
         (

@@ -3,20 +3,20 @@ from dataclasses import replace
 import pytest
 from inline_snapshot import snapshot
 
-from app.core.job import Mode, Source
-from app.core.plan import Plan, Step
-from app.core.pull import Diagnosis
-from app.core.records import Reason, Waiting
-from app.core.run import Conclusion, Failure, Run, Status
+from app.core.ports.queue import Waiting, WaitReason
+from app.core.run.job import Mode, Source
+from app.core.run.plan import Plan, Step
+from app.core.run.pull_requests import Diagnosis
+from app.core.run.run import Conclusion, Failure, Run, Status
 from app.text.comment import (
     MAX_CHARS,
+    describe_status,
     is_silent,
     marker_for,
     marker_of,
     render_comment,
     render_help,
-    render_place,
-    standing,
+    render_queue_position,
 )
 from tests.text.runs import DONE, FAILED, JOB, WORKING
 
@@ -219,16 +219,16 @@ Say `/vibecode approve`, or give this comment a 👍, and I carry plan `a1b2c3d4
 @pytest.mark.parametrize(
     ("reason", "at_work", "words"),
     [
-        (Reason.THREAD, 1, "another run is at work here."),
-        (Reason.REPO, 1, "acme/greeter has 1 run at work, as many as it may."),
-        (Reason.INSTALLATION, 8, "this installation has 8 runs at work, as many as it may."),
-        (Reason.SANDBOXES, 20, "20 of 20 sandboxes of this deployment are in use."),
-        (Reason.WORKERS, 0, "all workers are busy."),
-        (Reason.DISK, 0, "the disks of all workers are full. It starts once an operator has freed space."),
+        (WaitReason.THREAD, 1, "another run is at work here."),
+        (WaitReason.REPO, 1, "acme/greeter has 1 run at work, as many as it may."),
+        (WaitReason.INSTALLATION, 8, "this installation has 8 runs at work, as many as it may."),
+        (WaitReason.SANDBOXES, 20, "20 of 20 sandboxes of this deployment are in use."),
+        (WaitReason.WORKERS, 0, "all workers are busy."),
+        (WaitReason.DISK, 0, "the disks of all workers are full. It starts once an operator has freed space."),
     ],
 )
-def test_a_run_that_waits_says_where_and_why(reason: Reason, at_work: int, words: str) -> None:
-    assert render_place(Waiting("an id", 2, reason, at_work), JOB) == f"Queued at position 2: {words}"
+def test_a_run_that_waits_says_where_and_why(reason: WaitReason, at_work: int, words: str) -> None:
+    assert render_queue_position(Waiting("an id", 2, reason, at_work), JOB) == f"Queued at position 2: {words}"
 
 
 def test_what_is_found_out_about_failed_checks_is_said_in_a_comment_of_the_pull_requests_own() -> None:
@@ -255,6 +255,6 @@ def test_nothing_is_said_of_failed_checks_before_something_is_known() -> None:
 
 def test_a_model_without_a_price_is_not_said_to_cost_nothing() -> None:
     free = replace(WORKING, cost=replace(WORKING.cost, usd=0.0, is_priced=False), budget_usd=2.0)
-    for words in (render_comment(free, ""), standing(free)):
+    for words in (render_comment(free, ""), describe_status(free)):
         assert "price not known" in words
         assert "$" not in words

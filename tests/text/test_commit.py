@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.core.job import Person, Source
+from app.core.run.job import Person, Source
 from app.text.commit import compose_message
 from tests.text.runs import JOB
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from app.core.job import Heard, Person, Place, Source
-from app.core.plan import Plan, Step
-from app.core.pull import Diagnosis
-from app.core.run import Commit, Conclusion, Run, Stage, StageRecord, Status
-from app.core.verification import SuiteRun, Verdict, Verification
-from app.text.comment import render_comment, render_stopped, standing
+from app.core.run.job import DiffPosition, Feedback, Person, Source
+from app.core.run.plan import Plan, Step
+from app.core.run.pull_requests import Diagnosis
+from app.core.run.run import Commit, Conclusion, Run, Stage, StageRecord, Status
+from app.core.run.verification import SuiteRun, Verdict, Verification
+from app.text.comment import describe_status, render_comment, render_stopped
 from app.text.commit import compose_message, reword, subject_of, title_of
 from app.text.pull_request import render_pull_request, render_reply
 from tests.text.github import alive
@@ -24,7 +24,7 @@ URL = "https://bot.example/jobs/1"
 
 def _saying(run: Run, words: str) -> Run:
     """The run, with these words wherever it has words that are not ours."""
-    heard = Heard("an id", Source.REMARK, Person(words, 9), words, 5, Place(words, 3, words), 0, words)
+    heard = Feedback("an id", Source.REMARK, Person(words, 9), words, 5, DiffPosition(words, 3, words), 0, words)
     return replace(
         run,
         job=replace(run.job, sender=Person(words, 7), title=words),
@@ -56,7 +56,7 @@ TEXTS: dict[str, Callable[[str], str]] = {
     "waits": lambda words: render_comment(_saying(WAITS, words), URL),
     "nothing to do": lambda words: render_comment(_saying(NEUTRAL, words), URL),
     "stop": lambda words: render_stopped([_saying(STOPPED, words)]),
-    "standing": lambda words: standing(_saying(WORKING, words)),
+    "standing": lambda words: describe_status(_saying(WORKING, words)),
     "pull request": lambda words: render_pull_request(_saying(DONE, words), URL)[1],
     "reply": lambda words: render_reply(_saying(DONE, words), _saying(DONE, words).heard[0]),
     "reply, no commit": lambda words: render_reply(_saying(DONE, words), _saying(DONE, words).heard[1]),

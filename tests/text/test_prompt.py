@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from inline_snapshot import snapshot
 
-from app.core.plan import Plan, Step
-from app.core.policy import Caps
+from app.core.policy.changes import CommitLimits
+from app.core.run.plan import Plan, Step
 from app.text.prompt import (
     MAX_EVIDENCE_CHARS,
     MAX_FILE_CHARS,
@@ -237,6 +237,6 @@ have changed, and keep the rest of it where it still does what is asked for.
 
 
 def test_the_limits_that_the_model_is_told_are_the_gates() -> None:
-    caps = Caps()
+    caps = CommitLimits()
     told = f"at most {caps.files} files, {caps.file_bytes >> 20} MiB each and {caps.total_bytes >> 20} MiB in all"
     assert told in instructions()

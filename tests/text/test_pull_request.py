@@ -4,7 +4,7 @@ from datetime import timedelta
 from inline_snapshot import snapshot
 
 from app.text.pull_request import render_pull_request
-from app.text.render import clock_time, duration, money, spent
+from app.text.render import clock_time, format_duration, format_spent, format_usd
 from tests.text.runs import AT, DONE, WORKING
 
 
@@ -68,18 +68,22 @@ def test_unfinished_work_says_so_and_how_to_go_on() -> None:
 
 
 def test_small_sums_keep_their_digits() -> None:
-    assert [money(0), money(0.0042), money(1.5)] == ["$0.00", "$0.0042", "$1.50"]
+    assert [format_usd(0), format_usd(0.0042), format_usd(1.5)] == ["$0.00", "$0.0042", "$1.50"]
 
 
 def test_durations_are_said_in_words() -> None:
-    assert duration(AT, None) == ""
-    assert duration(AT, AT.replace(minute=3, second=5)) == "3 min 5 s"
+    assert format_duration(AT, None) == ""
+    assert format_duration(AT, AT.replace(minute=3, second=5)) == "3 min 5 s"
 
 
 def test_what_no_price_is_known_for_costs_no_dollars() -> None:
-    assert [spent(0.0, False), spent(0.0, False, 2.0)] == ["price not known"] * 2
-    assert spent(0.03, False, 2.0) == "at least $0.03 (price not known)"
-    assert [spent(0.03, True), spent(0.03, True, 2.0), spent(0.0, True)] == ["$0.03", "$0.03 of $2.00", "$0.00"]
+    assert [format_spent(0.0, False), format_spent(0.0, False, 2.0)] == ["price not known"] * 2
+    assert format_spent(0.03, False, 2.0) == "at least $0.03 (price not known)"
+    assert [format_spent(0.03, True), format_spent(0.03, True, 2.0), format_spent(0.0, True)] == [
+        "$0.03",
+        "$0.03 of $2.00",
+        "$0.00",
+    ]
 
 
 def test_a_pull_request_by_a_model_without_a_price_says_so() -> None:

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from app.core.document import decode, encode
-from app.core.job import Command, Verb
-from app.core.plan import Plan
-from app.core.run import Conclusion, Run
+from app.core.run.codec import decode, encode
+from app.core.run.job import Command, Verb
+from app.core.run.plan import Plan
+from app.core.run.run import Conclusion, Run
 from app.text.comment import render_comment
 from app.text.summary import summarize
 from tests.text.runs import DONE, FAILED, JOB, WORKING

@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from app.core.conversation import Usage
-from app.core.job import Command, Job, Person, Source, Verb
-from app.core.plan import Plan, Step
-from app.core.run import Commit, Conclusion, Cost, Failure, Kind, PullRequest, Run, Stage, StageRecord, Status
-from app.core.verification import SuiteRun, Verdict, Verification
+from app.core.run.job import Command, Job, Person, Source, Verb
+from app.core.run.plan import Plan, Step
+from app.core.run.run import Commit, Conclusion, Cost, Failure, Kind, OpenedPullRequest, Run, Stage, StageRecord, Status
+from app.core.run.verification import SuiteRun, Verdict, Verification
 
 T0 = datetime(2026, 11, 22, 15, 2, 37, tzinfo=UTC)
 ID = "acme~greeter~12~comment~99"
@@ -106,7 +106,7 @@ def ended() -> Run:
         message="Opened pull request #13.",
         steps_done=3,
         verification=Verification(Verdict.PROVEN, suites, "9f" * 20, ("tests/test_greet.py",)),
-        pull_request=PullRequest(13, "https://github.com/acme/greeter/pull/13", "5f0c1d2e" * 5),
+        pull_request=OpenedPullRequest(13, "https://github.com/acme/greeter/pull/13", "5f0c1d2e" * 5),
         step_summaries=("It says hello now.", "A test checks it.", "The changelog mentions it."),
         ended_at=at(84),
         updated_at=at(84),

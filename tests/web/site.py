@@ -14,13 +14,13 @@ from starlette.types import ASGIApp
 
 from app.adapters.memory import MemoryQueue, MemoryStore
 from app.core.errors import GitHubError, StoreError
-from app.core.job import Person
-from app.core.links import key_of
-from app.core.policy import Role
-from app.core.records import Page
-from app.core.run import Run, Status
-from app.web.access import Access, digest_of
+from app.core.policy.authorization import Role
+from app.core.ports.store import Page
+from app.core.run.job import Person
+from app.core.run.links import key_of
+from app.core.run.run import Run, Status
 from app.web.app import WebOptions, create_app
+from app.web.auth import Access, digest_of
 from tests.web.sample import T0
 
 SECRET = SecretStr("a secret for links")

@@ -9,62 +9,62 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from app.core.delivery import BadSignature, Seal
-from app.web.body import MAX_BODY_BYTES, MAX_KEPT_BYTES, ROOM_BYTES, SMALL_BYTES, Body, Fate, Room
+from app.core.inbound.delivery import BadSignature, SignatureVerifier
+from app.web.body import MAX_BODY_BYTES, MAX_KEPT_BYTES, ROOM_BYTES, SMALL_BYTES, Body, BodyMemory, BodyState
 from tests.payloads import SECRET, headers, payload, signature
-from tests.web.test_connection import delivery, served
+from tests.web.test_server import delivery, served
 from tests.web.wire import Wire, connect, request
 
 MB = 1_000_000
 
 
-def body_in(room: Room, *, is_ours: bool = True) -> Body:
-    return Body(Seal([SecretStr(SECRET)]), room, is_ours=is_ours)
+def body_in(room: BodyMemory, *, is_ours: bool = True) -> Body:
+    return Body(SignatureVerifier([SecretStr(SECRET)]), room, is_ours=is_ours)
 
 
 @given(st.lists(st.binary(max_size=100)))
 def test_what_is_ours_is_kept_as_it_came(parts: list[bytes]) -> None:
     whole = b"".join(parts)
-    with body_in(Room()) as body:
+    with body_in(BodyMemory()) as body:
         for part in parts:
             body.add(part)
         body.check(signature(whole))
-        assert (bytes(body.kept), body.length, body.fate) == (whole, len(whole), Fate.KEPT)
+        assert (bytes(body.kept), body.length, body.fate) == (whole, len(whole), BodyState.KEPT)
 
 
 def test_what_is_not_ours_is_sealed_and_not_kept() -> None:
-    with body_in(Room(), is_ours=False) as body:
+    with body_in(BodyMemory(), is_ours=False) as body:
         body.add(b"x" * MB)
         body.check(signature(b"x" * MB))
         with pytest.raises(BadSignature):
             body.check(signature(b"y" * MB))
-        assert (bytes(body.kept), body.fate) == (b"", Fate.NOT_OURS)
+        assert (bytes(body.kept), body.fate) == (b"", BodyState.NOT_OURS)
 
 
 def test_too_large_a_body_is_let_go_at_once() -> None:
-    room = Room()
+    room = BodyMemory()
     with body_in(room) as body:
         body.add(b"x" * MAX_KEPT_BYTES)
         assert room.free_bytes == ROOM_BYTES - MAX_KEPT_BYTES + SMALL_BYTES
         body.add(b"x")
-        assert (bytes(body.kept), body.fate, room.free_bytes) == (b"", Fate.TOO_LARGE, ROOM_BYTES)
+        assert (bytes(body.kept), body.fate, room.free_bytes) == (b"", BodyState.TOO_LARGE, ROOM_BYTES)
         body.check(signature(b"x" * (MAX_KEPT_BYTES + 1)))
     assert room.free_bytes == ROOM_BYTES
 
 
 def test_large_bodies_share_their_room_and_small_ones_need_none() -> None:
-    room = Room(SMALL_BYTES)
+    room = BodyMemory(SMALL_BYTES)
     with body_in(room) as first, body_in(room) as second, body_in(room) as small:
         first.add(b"x" * 2 * SMALL_BYTES)
         second.add(b"x" * SMALL_BYTES)
         second.add(b"x")
         small.add(b"x" * SMALL_BYTES)
-        assert [each.fate for each in (first, second, small)] == [Fate.KEPT, Fate.NO_ROOM, Fate.KEPT]
+        assert [each.fate for each in (first, second, small)] == [BodyState.KEPT, BodyState.NO_ROOM, BodyState.KEPT]
     assert room.free_bytes == SMALL_BYTES
 
 
 def test_a_body_that_breaks_off_gives_its_room_back() -> None:
-    room = Room()
+    room = BodyMemory()
 
     def break_off() -> None:
         with body_in(room) as body:

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from app.web.openapi import SCHEMAS
+from app.web.api.openapi import SCHEMAS
 from tests.web.sample import ended
 from tests.web.site import OPERATOR, Site, bearer
-from tests.web.test_jobs import faults
+from tests.web.test_runs import faults
 
 AT = "/api/repos/acme/greeter/branches/"
 RUNS = "vibecode/12-the-greeting-has-a-typo"

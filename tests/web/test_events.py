@@ -8,10 +8,10 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from app.core.run import Kind
+from app.core.run.run import Kind
+from app.web.api.events import Events
+from app.web.api.views import Documents
 from app.web.app import WebOptions
-from app.web.events import Events
-from app.web.status import Documents
 from tests.web.sample import ID, at, at_work, ended, queued
 from tests.web.site import OPERATOR, SECRET, Site, serving
 

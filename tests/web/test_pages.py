@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from inline_snapshot import snapshot
 
-from app.core.run import Run
+from app.core.run.run import Run
 from app.web.app import WebOptions
 from tests.web.sample import ID, at_work, ended, failed, queued
 from tests.web.site import OPERATOR, SECRET, Site, key

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from app.core.job import Mode, Source, Verb
+from app.core.run.job import Mode, Source, Verb
 from tests.web.site import OPERATOR, Site
 
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.core.links import setup_url
+from app.core.run.links import setup_url
 from app.web.app import WebOptions
 from app.web.setup import Credentials, SetupOptions
 from tests.web.site import OPERATOR, SECRET, Site, serving

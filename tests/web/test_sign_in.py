@@ -2,8 +2,8 @@ from urllib.parse import quote
 
 import pytest
 
-from app.web.access import COOKIE
 from app.web.app import WebOptions
+from app.web.auth import COOKIE
 from tests.web.sample import ID
 from tests.web.site import TOKEN, Site
 

@@ -17,9 +17,10 @@ from starlette.types import Message, Scope
 
 from app.adapters.memory import MemoryStore
 from app.core.errors import StoreError, UserError
-from app.core.known import Known, encode
-from app.core.records import Store, Waiting, WorkerState
-from app.core.run import Run, Status
+from app.core.policy.repo_config import CachedConfig, encode_cached
+from app.core.ports.queue import Waiting, WorkerState
+from app.core.ports.store import Store
+from app.core.run.run import Run, Status
 from app.web.body import MAX_BODY_BYTES, MAX_KEPT_BYTES
 from app.web.webhook import routes
 from tests.payloads import NAMES, SECRET, Json, headers, payload, signature
@@ -150,7 +151,7 @@ async def test_what_only_the_repositorys_file_names_is_heard_once_a_worker_told_
     with TestClient(app(queue, store=store)) as github:
         assert "ignored" in deliver(github, "issues.labeled", {"label.name": "robot"}).json()
         assert "ignored" in deliver(github, "issue_comment.created", by_a_bot).json()
-        await store.note("file acme/greeter", encode(Known("robot", ("renovate[bot]",))))
+        await store.note("file acme/greeter", encode_cached(CachedConfig("robot", ("renovate[bot]",))))
         assert deliver(github, "issues.labeled", {"label.name": "Robot"}).status_code == 202
         assert deliver(github, "issue_comment.created", by_a_bot).status_code == 202
         assert "ignored" in deliver(github, "issues.labeled", {"label.name": "bug"}).json()

@@ -11,31 +11,32 @@ from urllib.parse import quote, urlencode
 
 from pydantic import SecretStr
 
-from app.adapters.github.address import api_url, is_cloud, repo_path
-from app.adapters.github.answers import (
+from app.adapters.github.client.address import api_url, is_cloud, repo_path
+from app.adapters.github.client.api import PER_PAGE, Api, ApiConnection
+from app.adapters.github.client.idempotency import or_none
+from app.adapters.github.client.meter import Meter
+from app.adapters.github.client.responses import (
     Anything,
     Attempt,
     Attempts,
+    Content,
+    Contents,
     HookConfig,
     Installations,
     Registered,
     Repositories,
 )
-from app.adapters.github.api import PER_PAGE, Api, Connection
-from app.adapters.github.meter import Meter
-from app.adapters.github.once import or_none
-from app.adapters.github.pace import Pace
-from app.adapters.github.pull_answers import Content, Contents
+from app.adapters.github.client.retry import Retry
+from app.adapters.github.client.tokens import READ, READ_ALL, SEE, AppAuth, InstallationAuth, Tokens, give_back
+from app.adapters.github.client.write_limits import WriteLimiter
 from app.adapters.github.reader import GithubkitReader, read_cursor
 from app.adapters.github.repository import GithubkitRepository, Reach
-from app.adapters.github.retry import Retry
-from app.adapters.github.teams import Teams
-from app.adapters.github.tokens import READ, READ_ALL, SEE, AppAuth, InstallationAuth, Tokens, give_back
+from app.adapters.github.team_reviews import Teams
 from app.adapters.tls import tls_context
-from app.core.allowance import Allowance
-from app.core.delivery import DeliveryAttempt, LogPage
-from app.core.ports import GitHub, Listing, Reader
-from app.core.registration import AppInfo, HookInfo, InstallationInfo
+from app.core.inbound.delivery import DeliveryAttempt, LogPage
+from app.core.policy.rate_allowance import Allowance
+from app.core.ports.github import GitHub, Listing, Reader
+from app.core.ports.registration import AppInfo, HookInfo, InstallationInfo
 
 _DELIVERIES: Final = "/app/hook/deliveries"
 
@@ -61,16 +62,16 @@ class GithubkitApp:
         server_url: str = "https://github.com",
         timeout_s: float = 15.0,
         retry: Retry | None = None,
-        pace: Callable[[int], Pace] | None = None,
+        pace: Callable[[int], WriteLimiter] | None = None,
     ) -> None:
         self.optional: Mapping[str, str] = {}
         """Permissions that are used, beside those that all work takes, where an installation has granted them."""
         self._app_id = app_id
         self._server_url = server_url.rstrip("/")
         self._auth = AppAuth(app_id, private_key)
-        self._connection = Connection(api_url(server_url), timeout_s, retry or Retry(), tls_context())
-        self._new_pace = pace or ((lambda _: Pace()) if is_cloud(server_url) else None)
-        self._paces: dict[int, Pace] = {}
+        self._connection = ApiConnection(api_url(server_url), timeout_s, retry or Retry(), tls_context())
+        self._new_pace = pace or ((lambda _: WriteLimiter()) if is_cloud(server_url) else None)
+        self._paces: dict[int, WriteLimiter] = {}
 
     @asynccontextmanager
     async def open(self, installation_id: int, repo: str, *, unsure_s: float = 0.0) -> AsyncIterator[GitHub]:
@@ -79,9 +80,9 @@ class GithubkitApp:
         async with self._connection.open(self._auth) as app:
             tokens = Tokens(app, installation_id, repo, optional=self.optional)
             async with self._connection.open(InstallationAuth(tokens), pace, repo) as api:
-                sight = self._connection.retry.sight(unsure_s)
+                visibility = self._connection.retry.visibility(unsure_s)
                 reach = Reach(api, app, tokens, Teams(self._connection, tokens, repo, pace))
-                yield GithubkitRepository(repo, app_id=self._app_id, reach=reach, sight=sight)
+                yield GithubkitRepository(repo, app_id=self._app_id, reach=reach, visibility=visibility)
 
     @asynccontextmanager
     async def read(self, installation_id: int, allowance: Allowance) -> AsyncIterator[Reader]:
@@ -96,8 +97,8 @@ class GithubkitApp:
 
     def _readable(self, api: Api, app: Api, tokens: Tokens, repo: str) -> GitHub:
         reach = Reach(api.of(repo), app, tokens, Teams(self._connection, tokens, repo, None))
-        sight = self._connection.retry.sight(0.0)
-        return GithubkitRepository(repo, app_id=self._app_id, reach=reach, sight=sight)
+        visibility = self._connection.retry.visibility(0.0)
+        return GithubkitRepository(repo, app_id=self._app_id, reach=reach, visibility=visibility)
 
     async def installed(self, cursor: str = "") -> Listing[int]:
         """A page of installations. See the port."""
@@ -185,7 +186,7 @@ class GithubkitApp:
         async with self._connection.open(self._auth) as app:
             await app.call("POST", f"{_DELIVERIES}/{attempt_id}/attempts", Anything)
 
-    def _pace(self, installation_id: int) -> Pace | None:
+    def _pace(self, installation_id: int) -> WriteLimiter | None:
         """The installation's limiter. Those that would hold nothing back are forgotten first."""
         if self._new_pace is None:
             return None

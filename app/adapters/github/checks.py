@@ -8,21 +8,21 @@ import logging
 import re
 from typing import Final
 
-from app.adapters.github.address import repo_path
-from app.adapters.github.answers import (
+from app.adapters.github.client.address import repo_path
+from app.adapters.github.client.api import PER_PAGE, Api
+from app.adapters.github.client.responses import (
     Anything,
     CheckRun,
     CheckRuns,
     CheckSuites,
     CombinedStatus,
-    Status,
+    StatusResponse,
     WorkflowJob,
 )
-from app.adapters.github.api import PER_PAGE, Api
 from app.core.errors import GitHubError, RepositoryGone
-from app.core.escape import last_lines
-from app.core.pull import FAILED_STATES, STATUS_APP, Check, Suite
-from app.core.terminal import plain
+from app.core.run.pull_requests import FAILED_STATES, STATUS_APP, Check, CheckSuiteState
+from app.core.safety.escape import last_lines
+from app.core.safety.terminal import plain
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +47,11 @@ class GithubkitChecks:
         runs = (await self._api.call("GET", path, CheckRuns, params=params)).check_runs
         return (*map(_check, runs), *await self._statuses(sha))
 
-    async def suites(self, sha: str) -> tuple[Suite, ...]:
+    async def suites(self, sha: str) -> tuple[CheckSuiteState, ...]:
         path = f"{self._path}/commits/{sha}/check-suites"
         found = await self._api.call("GET", path, CheckSuites, params={"per_page": PER_PAGE})
         return tuple(
-            Suite(
+            CheckSuiteState(
                 (each.app.name or each.app.slug or "") if each.app is not None else "",
                 (each.conclusion or "") if each.status == "completed" else "",
             )
@@ -107,7 +107,7 @@ def _check(run: CheckRun) -> Check:
     return Check(run.id, run.name, app, conclusion, run.html_url or "", text[:MAX_TEXT_CHARS], run.completed_at)
 
 
-def _status(status: Status) -> Check:
+def _status(status: StatusResponse) -> Check:
     conclusion = "failure" if status.state in FAILED_STATES else "success" if status.state == "success" else ""
     text = _plain((status.description or "").encode())[:MAX_TEXT_CHARS]
     url = status.target_url or ""

@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
-from app.adapters.github.address import path_part, repo_path
-from app.adapters.github.answers import Comparison, CreatedCommit, GitCommit, GitObject, Ref
-from app.adapters.github.api import Api, GraphQLUnavailable, is_unclear
-from app.adapters.github.sight import Sight
+from app.adapters.github.client.address import path_part, repo_path
+from app.adapters.github.client.api import Api, GraphQLUnavailable, is_unclear
+from app.adapters.github.client.read_lag import ReadVisibility
+from app.adapters.github.client.responses import Comparison, CreatedCommit, GitCommit, GitObject, Ref
 from app.core.errors import GitHubError, HeadMoved
-from app.core.policy import SUBMODULE, Change
-from app.core.run import Commit
+from app.core.policy.changes import SUBMODULE, Change
+from app.core.run.run import Commit
 
 _PLAIN: Final = "100644"
 _ABSENT: Final = "000000"
@@ -31,12 +31,19 @@ class Branch:
     """One branch of one repository."""
 
     def __init__(
-        self, api: Api, repo: str, name: str, *, bot: Callable[[], Awaitable[str]], sight: Sight, merged: str = ""
+        self,
+        api: Api,
+        repo: str,
+        name: str,
+        *,
+        bot: Callable[[], Awaitable[str]],
+        visibility: ReadVisibility,
+        merged: str = "",
     ) -> None:
         """`bot` tells the login that the App commits under; `merged` is the second parent of what is committed."""
         self._merged = merged
         self._bot = bot
-        self._sight = sight
+        self._visibility = visibility
         self._api = api
         self._repo = repo
         self._name = name
@@ -72,7 +79,7 @@ class Branch:
         except GitHubError as error:
             if not _may_have_landed(error):
                 raise
-            self._sight.doubt()
+            self._visibility.doubt()
         if (landed := await self._landed(expected_head, message, changes)) is not None:
             return landed
         try:
@@ -161,7 +168,7 @@ class Branch:
         Raises:
             HeadMoved: the branch's head is another commit than this one of ours.
         """
-        head = await self._sight.find(partial(self._moved_head, expected_head))
+        head = await self._visibility.find(partial(self._moved_head, expected_head))
         if head is None:
             return None
         found = await self._read(head)
@@ -182,8 +189,8 @@ class Branch:
         if head == expected_head:
             return
         if head is None or await self._is_behind(head, expected_head):
-            self._sight.doubt()
-            head = await self._sight.find(partial(self._head_if, expected_head))
+            self._visibility.doubt()
+            head = await self._visibility.find(partial(self._head_if, expected_head))
         if head != expected_head:
             raise self._moved(expected_head)
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode
 
-from app.adapters.github.answers import Repositories
-from app.adapters.github.api import Api
-from app.adapters.github.meter import Meter
-from app.core.ports import GitHub, Listing
+from app.adapters.github.client.api import Api
+from app.adapters.github.client.meter import Meter
+from app.adapters.github.client.responses import Repositories
+from app.core.ports.github import GitHub, Listing
 
 
 def read_cursor(cursor: str) -> dict[str, str | int]:

@@ -8,37 +8,38 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from app.adapters.github.activity import Activity
-from app.adapters.github.address import path_part, repo_path
-from app.adapters.github.answers import (
+from app.adapters.github.activity import RepositoryActivity, find_labelled
+from app.adapters.github.branch_rules import find_rules
+from app.adapters.github.client.address import path_part, repo_path
+from app.adapters.github.client.api import Api
+from app.adapters.github.client.errors import workflows_missing
+from app.adapters.github.client.idempotency import is_taken, look_then_create, or_none
+from app.adapters.github.client.read_lag import ReadVisibility
+from app.adapters.github.client.responses import (
     Anything,
     CollaboratorPermission,
-    Comment,
+    CommentResponse,
     Comments,
     ComparedCommit,
     Comparison,
+    PullResponse,
+    PullsResponse,
     Ref,
     Registered,
-    Repository,
+    RepositoryResponse,
 )
-from app.adapters.github.api import Api
+from app.adapters.github.client.tokens import READ, Tokens
 from app.adapters.github.commits import Branch
-from app.adapters.github.labels import find_labelled
-from app.adapters.github.once import is_taken, look_then_create, or_none
-from app.adapters.github.pull_answers import Pull, Pulls
-from app.adapters.github.pulls import GithubkitPulls
-from app.adapters.github.refusal import workflows_missing
-from app.adapters.github.rules import find_rules
-from app.adapters.github.sight import Sight
-from app.adapters.github.teams import Teams
-from app.adapters.github.tokens import READ, Tokens
+from app.adapters.github.pull_requests import GithubkitPullRequests
+from app.adapters.github.team_reviews import Teams
 from app.core.errors import GitHubError
-from app.core.events import Installation
-from app.core.job import Person, Remark, read_job_key
-from app.core.policy import BRANCH_PREFIX, Change, Role
-from app.core.rules import Rule
-from app.core.run import Commit, PullRequest
-from app.core.triggers import Labelled, Recent
+from app.core.inbound.events import Installation
+from app.core.inbound.triggers import LabelledIssue, RecentActivity
+from app.core.policy.authorization import Role
+from app.core.policy.branch_rules import BranchRule
+from app.core.policy.changes import BRANCH_PREFIX, Change
+from app.core.run.job import Person, Remark, read_job_key
+from app.core.run.run import Commit, OpenedPullRequest
 
 _PER_PAGE: Final = 100
 _REMARK_PAGES: Final = 3
@@ -59,7 +60,7 @@ class Reach:
 class GithubkitRepository:
     """Implements the port `GitHub`."""
 
-    def __init__(self, repo: str, *, app_id: str, reach: Reach, sight: Sight) -> None:
+    def __init__(self, repo: str, *, app_id: str, reach: Reach, visibility: ReadVisibility) -> None:
         api, app, tokens = reach.api, reach.app, reach.tokens
         self._repo = repo
         self._path = repo_path(repo)
@@ -67,10 +68,12 @@ class GithubkitRepository:
         self._api = api
         self._app = app
         self._tokens = tokens
-        self._sight = sight
+        self._visibility = visibility
         self._bot_login = ""
         self._default_branch = ""
-        self.pulls = GithubkitPulls(api, repo, bot=self.login, sight=sight, comment=self.put_comment, teams=reach.teams)
+        self.pulls = GithubkitPullRequests(
+            api, repo, bot=self.login, visibility=visibility, comment=self.put_comment, teams=reach.teams
+        )
 
     @property
     def repo(self) -> str:
@@ -112,9 +115,9 @@ class GithubkitRepository:
 
         async def create() -> int:
             path = f"{self._path}/issues/{number}/comments"
-            return (await self._api.call("POST", path, Comment, body={"body": body})).id
+            return (await self._api.call("POST", path, CommentResponse, body={"body": body})).id
 
-        return await look_then_create(edit_own, create, self._sight.of("comment", number, marker))
+        return await look_then_create(edit_own, create, self._visibility.of("comment", number, marker))
 
     async def remarks(self, number: int) -> tuple[Remark, ...]:
         said = [comment.remark async for comment in self._comments(number, _REMARK_PAGES)]
@@ -122,13 +125,13 @@ class GithubkitRepository:
 
     async def default_branch(self) -> str:
         if not self._default_branch:
-            self._default_branch = (await self._api.call("GET", self._path, Repository)).default_branch
+            self._default_branch = (await self._api.call("GET", self._path, RepositoryResponse)).default_branch
         return self._default_branch
 
     async def head(self, branch: str, *, unlike: str = "") -> str | None:
         there = self._branch(branch)
-        sight = self._sight.of("branch", branch)
-        moved = await sight.find(partial(there.head_unlike, unlike)) if unlike else None
+        visibility = self._visibility.of("branch", branch)
+        moved = await visibility.find(partial(there.head_unlike, unlike)) if unlike else None
         return moved or await there.head()
 
     async def create_branch(self, branch: str, sha: str) -> bool:
@@ -148,9 +151,9 @@ class GithubkitRepository:
         there = self._branch(branch)
         head = await there.head()
         if head is None:  # it may have been made just now
-            sight = self._sight.of("branch", branch)
-            sight.doubt()
-            head = await sight.find(there.head)
+            visibility = self._visibility.of("branch", branch)
+            visibility.doubt()
+            head = await visibility.find(there.head)
         if head != sha:
             return
         try:
@@ -159,7 +162,7 @@ class GithubkitRepository:
             if error.status not in {404, 422} or "does not exist" not in str(error):
                 raise
 
-    async def rules(self, branch: str, sha: str) -> tuple[Rule, ...]:
+    async def rules(self, branch: str, sha: str) -> tuple[BranchRule, ...]:
         return await find_rules(self._api, self._repo, branch, sha)
 
     async def may_change_workflows(self) -> bool:
@@ -176,52 +179,56 @@ class GithubkitRepository:
         compared = await self._api.call("GET", path, Comparison)
         return tuple(_compared(commit) for commit in compared.commits)
 
-    async def recent(self, since: datetime, etag: str = "") -> Recent | None:
+    async def recent(self, since: datetime, etag: str = "") -> RecentActivity | None:
         about = Installation(id=await self.installation())
-        return await Activity(self._api, self.repo, about, since).find(etag)
+        return await RepositoryActivity(self._api, self.repo, about, since).find(etag)
 
-    async def labelled(self, label: str, since: datetime | None = None) -> tuple[Labelled, ...]:
+    async def labelled(self, label: str, since: datetime | None = None) -> tuple[LabelledIssue, ...]:
         return await find_labelled(self._api, self._path, label, since=since, bot=self.login)
 
-    async def pull_request(self, branch: str, *, is_open: bool = True) -> PullRequest | None:
+    async def pull_request(self, branch: str, *, is_open: bool = True) -> OpenedPullRequest | None:
         params = {"state": "open" if is_open else "all", "head": f"{self.repo.partition('/')[0]}:{branch}"}
-        pulls = await self._api.call("GET", f"{self._path}/pulls", Pulls, params=params)
+        pulls = await self._api.call("GET", f"{self._path}/pulls", PullsResponse, params=params)
         # GitHub ignores a filter that it cannot read, and then lists every pull request.
         return next((_pull_request(pull) for pull in pulls.root if pull.head.ref == branch), None)
 
-    async def issue_pull_request(self, number: int, *, is_open: bool = True) -> PullRequest | None:
+    async def issue_pull_request(self, number: int, *, is_open: bool = True) -> OpenedPullRequest | None:
         params = {"state": "open" if is_open else "all", "sort": "created", "direction": "desc"}
         prefix, bot = f"{BRANCH_PREFIX}{number}-", await self.login()
-        async for page in self._api.pages(f"{self._path}/pulls", Pulls, params=params):
+        async for page in self._api.pages(f"{self._path}/pulls", PullsResponse, params=params):
             for pull in page.root:
                 if pull.head.ref.startswith(prefix) and pull.user is not None and pull.user.login == bot:
                     return _pull_request(pull)
         return None
 
-    async def put_pull_request(self, *, branch: str, base: str, title: str, body: str, is_draft: bool) -> PullRequest:
-        async def update() -> PullRequest | None:
+    async def put_pull_request(
+        self, *, branch: str, base: str, title: str, body: str, is_draft: bool
+    ) -> OpenedPullRequest:
+        async def update() -> OpenedPullRequest | None:
             found = await self.pull_request(branch)
             if found is None:
                 return None
             path = f"{self._path}/pulls/{found.number}"
-            return _pull_request(await self._api.call("PATCH", path, Pull, body={"title": title, "body": body}))
+            return _pull_request(await self._api.call("PATCH", path, PullResponse, body={"title": title, "body": body}))
 
-        async def create() -> PullRequest:
+        async def create() -> OpenedPullRequest:
             wanted = {"title": title, "head": branch, "base": base, "body": body, "draft": is_draft}
             return _pull_request(await self._open_pull(wanted))
 
-        return await look_then_create(update, create, self._sight.of("pull request", branch))
+        return await look_then_create(update, create, self._visibility.of("pull request", branch))
 
     async def read_token(self) -> SecretStr:
         return (await self._tokens.mint(READ)).token
 
     def _branch(self, name: str, merged: str = "") -> Branch:
-        sight = self._sight.of("branch", name)
-        return Branch(self._api, self._repo, name, bot=self.login, sight=sight, merged=merged)
+        visibility = self._visibility.of("branch", name)
+        return Branch(self._api, self._repo, name, bot=self.login, visibility=visibility, merged=merged)
 
     async def _edit(self, comment_id: int, body: str, *, is_urgent: bool) -> int | None:
         path = f"{self._path}/issues/comments/{comment_id}"
-        comment = await or_none(self._api.call("PATCH", path, Comment, body={"body": body}, is_urgent=is_urgent))
+        comment = await or_none(
+            self._api.call("PATCH", path, CommentResponse, body={"body": body}, is_urgent=is_urgent)
+        )
         return None if comment is None else comment.id
 
     async def _own_comment(self, number: int, marker: str) -> int | None:
@@ -230,7 +237,7 @@ class GithubkitRepository:
                 return comment.id
         return None
 
-    async def _comments(self, number: int, max_pages: int) -> AsyncIterator[Comment]:
+    async def _comments(self, number: int, max_pages: int) -> AsyncIterator[CommentResponse]:
         for page in range(1, max_pages + 1):
             params = {"per_page": _PER_PAGE, "page": page}
             comments = await self._api.call("GET", f"{self._path}/issues/{number}/comments", Comments, params=params)
@@ -239,26 +246,26 @@ class GithubkitRepository:
             if len(comments.root) < _PER_PAGE:
                 break
 
-    async def _is_own(self, comment: Comment) -> bool:
+    async def _is_own(self, comment: CommentResponse) -> bool:
         if (via := comment.performed_via_github_app) is not None:
             return self._app_id in {str(via.id), via.client_id}
         if comment.user is None or comment.user.type != "Bot":
             return False
         return comment.user.login == await self.login()
 
-    async def _open_pull(self, wanted: Mapping[str, object]) -> Pull:
+    async def _open_pull(self, wanted: Mapping[str, object]) -> PullResponse:
         path = f"{self._path}/pulls"
         try:
-            return await self._api.call("POST", path, Pull, body=wanted)
+            return await self._api.call("POST", path, PullResponse, body=wanted)
         except GitHubError as error:
             # Private repositories of free accounts have no drafts.
             if error.status != 422 or "Draft pull requests are not supported" not in str(error):
                 raise
-        return await self._api.call("POST", path, Pull, body={**wanted, "draft": False})
+        return await self._api.call("POST", path, PullResponse, body={**wanted, "draft": False})
 
 
-def _pull_request(pull: Pull) -> PullRequest:
-    return PullRequest(pull.number, pull.html_url, pull.head.sha, pull.draft)
+def _pull_request(pull: PullResponse) -> OpenedPullRequest:
+    return OpenedPullRequest(pull.number, pull.html_url, pull.head.sha, pull.draft)
 
 
 def _compared(found: ComparedCommit) -> Commit:

@@ -12,15 +12,15 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from app.adapters.model.client import Client, answered, estimate, is_openai, is_strict, shorten
 from app.core.conversation import (
-    Answer,
+    AssistantMessage,
     Conversation,
     Instructions,
     Message,
     Reply,
-    Said,
     ToolCall,
     ToolResult,
     ToolSpec,
+    UserMessage,
 )
 from app.core.conversation import Usage as Tokens
 from app.core.errors import ModelError
@@ -31,7 +31,7 @@ class _Function(BaseModel):
     arguments: JsonValue = ""
 
 
-class _Call(BaseModel):
+class _ChatToolCall(BaseModel):
     id: str | None = None
     function: _Function
 
@@ -39,7 +39,7 @@ class _Call(BaseModel):
 class _Message(BaseModel):
     content: str | list[dict[str, JsonValue]] | None = None
     refusal: str | None = None
-    tool_calls: list[_Call] | None = None
+    tool_calls: list[_ChatToolCall] | None = None
 
 
 class _Choice(BaseModel):
@@ -47,20 +47,20 @@ class _Choice(BaseModel):
     finish_reason: str | None = None
 
 
-class _Details(BaseModel):
+class _ChatTokenDetails(BaseModel):
     cached_tokens: int | None = None
 
 
-class _Usage(BaseModel):
+class _ChatUsage(BaseModel):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
-    prompt_tokens_details: _Details | None = None
+    prompt_tokens_details: _ChatTokenDetails | None = None
 
 
 class _Completion(BaseModel):
     choices: list[_Choice]
     model: str | None = None
-    usage: _Usage | None = None
+    usage: _ChatUsage | None = None
 
 
 class ChatModel(Client):
@@ -114,11 +114,11 @@ def _message(message: Message) -> dict[str, object]:
     match message:
         case Instructions(text):
             return {"role": "system", "content": text}
-        case Said(text):
+        case UserMessage(text):
             return {"role": "user", "content": text}
-        case Answer(text, ()):
+        case AssistantMessage(text, ()):
             return {"role": "assistant", "content": text}
-        case Answer(text, calls):
+        case AssistantMessage(text, calls):
             return {"role": "assistant", "content": text or None, "tool_calls": [_call(call) for call in calls]}
         case ToolResult(call_id, text):
             return {"role": "tool", "tool_call_id": call_id, "content": text}
@@ -156,7 +156,7 @@ def parse(text: str, body: Mapping[str, object], position: int) -> Reply:
     if choice.finish_reason == "content_filter" and not calls:
         raise ModelError("The model's server held the answer back: content_filter. Put the request in other words.")
     return Reply(
-        answer=Answer(_words(message.content), calls),
+        answer=AssistantMessage(_words(message.content), calls),
         usage=_tokens(completion.usage) or estimate(len(json.dumps(body)), len(text)),
         model=completion.model or str(body["model"]),
         cut=choice.finish_reason == "length",
@@ -169,7 +169,7 @@ def _words(content: str | list[dict[str, JsonValue]] | None) -> str:
     return content or ""
 
 
-def _calls(calls: list[_Call], position: int) -> tuple[ToolCall, ...]:
+def _calls(calls: list[_ChatToolCall], position: int) -> tuple[ToolCall, ...]:
     read: dict[str, ToolCall] = {}
     for index, call in enumerate(calls):
         key = call.id if call.id and call.id not in read else f"call_{position}_{index}"
@@ -180,7 +180,7 @@ def _calls(calls: list[_Call], position: int) -> tuple[ToolCall, ...]:
     return tuple(read.values())
 
 
-def _tokens(usage: _Usage | None) -> Tokens | None:
+def _tokens(usage: _ChatUsage | None) -> Tokens | None:
     if usage is None or usage.prompt_tokens is None:
         return None
     cached = (usage.prompt_tokens_details and usage.prompt_tokens_details.cached_tokens) or 0

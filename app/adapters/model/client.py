@@ -21,7 +21,7 @@ import httpx2
 from openai import APIError, AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 from pydantic import SecretStr
 
-from app.adapters.model import failure
+from app.adapters.model import errors
 from app.adapters.model.prices import price
 from app.core.conversation import Reply, ToolSpec, Usage
 from app.core.errors import ModelError
@@ -82,9 +82,9 @@ class Client:
                         path, content=content, cast_to=str, options={"headers": {"Content-Type": "application/json"}}
                     )
             except (APIError, TimeoutError) as error:
-                if "include" in body and isinstance(error, APIError) and failure.is_about_encrypted_content(error):
+                if "include" in body and isinstance(error, APIError) and errors.is_about_encrypted_content(error):
                     raise EncryptedContentRefused from error
-                wait_s = failure.wait_s(error, attempt)
+                wait_s = errors.wait_s(error, attempt)
                 if wait_s is None:
                     raise self._translate(error, str(body["model"])) from error
                 log.warning("model is asked again: %s, attempt %d, in %.1f s", type(error).__name__, attempt, wait_s)
@@ -94,12 +94,12 @@ class Client:
     def _translate(self, error: APIError | TimeoutError, model: str) -> ModelError:
         parts = urlsplit(self.url)
         url = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
-        sentence = failure.explain(error, model=model, url=url, timeout_s=self._timeout_s)
+        sentence = errors.explain(error, model=model, url=url, timeout_s=self._timeout_s)
         key = self._api_key.get_secret_value()
         return ModelError(
             sentence.replace(key, "…") if key else sentence,
-            is_passing=failure.is_passing(error),
-            retry_after_s=failure.retry_after_s(error),
+            is_passing=errors.is_passing(error),
+            retry_after_s=errors.retry_after_s(error),
         )
 
     async def priced(self, reply: Reply, asked: str) -> Reply:

@@ -13,15 +13,15 @@ from pydantic import BaseModel, JsonValue, SecretStr, ValidationError
 
 from app.adapters.model.client import Client, EncryptedContentRefused, answered, estimate, is_strict, shorten
 from app.core.conversation import (
-    Answer,
+    AssistantMessage,
     Conversation,
     Instructions,
     Message,
     Reply,
-    Said,
     ToolCall,
     ToolResult,
     ToolSpec,
+    UserMessage,
 )
 from app.core.conversation import Usage as Tokens
 from app.core.errors import ModelError
@@ -39,14 +39,14 @@ _PASSING: Final = {"server_error", "rate_limit_exceeded"}
 Item = dict[str, JsonValue]
 
 
-class _Details(BaseModel):
+class _ResponseTokenDetails(BaseModel):
     cached_tokens: int | None = None
 
 
-class _Usage(BaseModel):
+class _ResponseUsage(BaseModel):
     input_tokens: int | None = None
     output_tokens: int | None = None
-    input_tokens_details: _Details | None = None
+    input_tokens_details: _ResponseTokenDetails | None = None
 
 
 class _Reason(BaseModel):
@@ -59,7 +59,7 @@ class _Response(BaseModel):
     output: list[Item]
     status: str | None = None
     model: str | None = None
-    usage: _Usage | None = None
+    usage: _ResponseUsage | None = None
     incomplete_details: _Reason | None = None
     error: _Reason | None = None
 
@@ -138,12 +138,12 @@ def _items(message: Message) -> list[Item]:
     match message:
         case Instructions():
             return []
-        case Said(text):
+        case UserMessage(text):
             return [{"type": "message", "role": "user", "content": text}]
-        case Answer() if message.raw:
+        case AssistantMessage() if message.raw:
             items: list[Item] = json.loads(message.raw)
             return items
-        case Answer(text, calls):
+        case AssistantMessage(text, calls):
             said: list[Item] = [{"type": "message", "role": "assistant", "content": text}] if text else []
             return said + [
                 {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
@@ -174,7 +174,9 @@ def parse(text: str, body: Mapping[str, object]) -> Reply:
         is_passing = response.error is not None and response.error.code in _PASSING
         raise ModelError(f"The model's server gave up on the answer: {why}. Try again.", is_passing=is_passing)
     return Reply(
-        answer=Answer("\n".join(said), tuple(calls), json.dumps(_sent_back(response.output), ensure_ascii=False)),
+        answer=AssistantMessage(
+            "\n".join(said), tuple(calls), json.dumps(_sent_back(response.output), ensure_ascii=False)
+        ),
         usage=_tokens(response.usage) or estimate(len(json.dumps(body)), len(text)),
         model=response.model or str(body["model"]),
         cut=response.status == "incomplete",
@@ -227,7 +229,7 @@ def _part(part: Item) -> Item:
     return {"type": "output_text", "text": part.get("text"), "annotations": part.get("annotations") or []}
 
 
-def _tokens(usage: _Usage | None) -> Tokens | None:
+def _tokens(usage: _ResponseUsage | None) -> Tokens | None:
     if usage is None or usage.input_tokens is None:
         return None
     cached = (usage.input_tokens_details and usage.input_tokens_details.cached_tokens) or 0

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from app.core.errors import ParseError, ParserStopped
-from app.core.parsed import Fault, YamlFile
+from app.core.parsed import SyntaxFault, YamlFile
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _CLOSE_S: Final = 5.0
 _START: Final = "import sys; sys.path[:] = sys.argv[1:]; from app.adapters.parsers.program import main; main()"
 
 
-class _Answer(BaseModel):
+class _ParserReply(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     value: JsonValue = None
@@ -45,7 +45,7 @@ class _Yaml(BaseModel):
     lines: dict[str, int]
 
 
-_FAULTS: Final = TypeAdapter(tuple[Fault, ...] | None)
+_FAULTS: Final = TypeAdapter(tuple[SyntaxFault, ...] | None)
 _YAML: Final = TypeAdapter(_Yaml)
 _BOOL: Final = TypeAdapter(bool)
 _JSON: Final[TypeAdapter[JsonValue]] = TypeAdapter(JsonValue)
@@ -65,7 +65,7 @@ class ConfinedParsers:
         self._control: socket.socket | None = None
         self._is_closed = False
 
-    async def syntax_faults(self, path: str, data: bytes) -> tuple[Fault, ...] | None:
+    async def syntax_faults(self, path: str, data: bytes) -> tuple[SyntaxFault, ...] | None:
         """See the port."""
         if len(data) > _MAX_JUDGED_BYTES:
             return None
@@ -119,7 +119,7 @@ class ConfinedParsers:
             ):  # it may not have been this text that ended it
                 raw = await self._exchange(request)
         try:
-            answer = _Answer.model_validate_json(raw)
+            answer = _ParserReply.model_validate_json(raw)
             self._note(answer.is_filtered)
             if answer.problem is not None:
                 raise ParseError(answer.problem, answer.line)

@@ -36,7 +36,7 @@ from dataclasses import asdict
 from typing import Final
 
 from app.adapters.parsers import documents, syntax
-from app.adapters.seccomp import ALLOW, Rule, compile_filter, confine_this_process, fail_with
+from app.adapters.seccomp import ALLOW, SeccompRule, compile_filter, confine_this_process, fail_with
 from app.core.errors import ParseError
 
 PARSERS: Final[Mapping[str, Callable[..., object]]] = {
@@ -75,9 +75,9 @@ def main() -> None:
 
 def _program() -> bytes | None:
     """The seccomp filter, None for an architecture that there is no table for."""
-    rules = [Rule(call, fail_with(), argument=2, any_of=_PROT_EXEC) for call in ("mmap", "mprotect")]
+    rules = [SeccompRule(call, fail_with(), argument=2, any_of=_PROT_EXEC) for call in ("mmap", "mprotect")]
     try:
-        return compile_filter([*rules, *(Rule(call, ALLOW) for call in _NEEDED)], default=fail_with())
+        return compile_filter([*rules, *(SeccompRule(call, ALLOW) for call in _NEEDED)], default=fail_with())
     except LookupError:
         return None
 

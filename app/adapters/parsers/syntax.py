@@ -17,7 +17,7 @@ from typing import Final
 
 from tree_sitter import Language, Node, Parser, Tree
 
-from app.core.parsed import Fault
+from app.core.parsed import SyntaxFault
 
 MAX_BYTES: Final = 512 * 1024
 MAX_FAULTS: Final = 20
@@ -59,7 +59,7 @@ _NAMED_FAULTS: Final = (
 )
 
 
-def check(path: str, data: bytes) -> tuple[Fault, ...] | None:
+def check(path: str, data: bytes) -> tuple[SyntaxFault, ...] | None:
     """The first faults of a file, at most `MAX_FAULTS`, in order; None when it cannot be judged."""
     language = language_of(path)
     if not language or len(data) > MAX_BYTES or _is_template(language, path, data):
@@ -114,7 +114,7 @@ def _parse(language: str, data: bytes) -> Tree | None:
         return None
 
 
-def _tree_faults(language: str, data: bytes) -> tuple[Fault, ...] | None:
+def _tree_faults(language: str, data: bytes) -> tuple[SyntaxFault, ...] | None:
     tree = _parse(language, data)
     if tree is None:
         return None
@@ -124,7 +124,7 @@ def _tree_faults(language: str, data: bytes) -> tuple[Fault, ...] | None:
         point = node.start_point
         source = lines[point.row].strip() if point.row < len(lines) else ""
         message = f"`{node.type}` is missing" if node.is_missing else f"cannot be read: {_excerpt(node, data)}"
-        found.append(Fault(point.row + 1, point.column + 1, message, source[:200]))
+        found.append(SyntaxFault(point.row + 1, point.column + 1, message, source[:200]))
         if len(found) == MAX_FAULTS:
             break
     return tuple(found)
@@ -146,7 +146,7 @@ def _excerpt(node: Node, data: bytes) -> str:
     return f"`{first[:60]}`" if first else "what stands here"
 
 
-def _python_faults(data: bytes, *, is_broken: bool) -> tuple[Fault, ...]:
+def _python_faults(data: bytes, *, is_broken: bool) -> tuple[SyntaxFault, ...]:
     """Indentation and what else tree-sitter lets pass; of a broken file, what it names less well."""
     try:
         with warnings.catch_warnings():
@@ -155,7 +155,7 @@ def _python_faults(data: bytes, *, is_broken: bool) -> tuple[Fault, ...]:
     except SyntaxError as error:
         agreed = _AGREED_FAULTS + (_NAMED_FAULTS if is_broken else ())
         if isinstance(error, IndentationError) or error.msg.startswith(agreed):
-            return (Fault(error.lineno or 1, error.offset or 1, error.msg, (error.text or "").strip()[:200]),)
+            return (SyntaxFault(error.lineno or 1, error.offset or 1, error.msg, (error.text or "").strip()[:200]),)
     except (ValueError, RecursionError, MemoryError):
         return ()  # NUL bytes, an unknown encoding, depths beyond this interpreter
     return ()

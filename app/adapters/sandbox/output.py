@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from app.core.machine import CommandTimeout, ExecResult
+from app.core.ports.sandbox import CommandTimeout, ExecResult
 
 _MARKER: Final = "[... {} bytes left out ...]\n"
 _MARKER_BYTES: Final = 48

@@ -7,7 +7,7 @@ planted, it leads nowhere but into the machine.
 from collections.abc import Sequence
 from typing import Final
 
-from app.core.machine import ExecResult
+from app.core.ports.sandbox import ExecResult
 
 NOT_A_FILE: Final = 44
 """How `READ` and `WRITE` say that the path is taken by something that is no regular file, or by nothing."""
