@@ -80,7 +80,7 @@ def show_end(console: Console, run: Run, diff: str = "") -> None:
     if diff:
         console.print(Syntax(diff, "diff", background_color="default", word_wrap=console.is_terminal))
     if run.verification is not None and run.verification.runs:
-        table = Table("tests run by the harness on", "exit code", "seconds", title=run.verification.runs[-1].command)
+        table = Table("tests run on", "exit code", "seconds", title=run.verification.runs[-1].command)
         for suite in run.verification.runs:
             table.add_row(suite.on, str(suite.exit_code), f"{suite.seconds:.1f}")
         console.print(table)

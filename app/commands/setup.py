@@ -104,7 +104,7 @@ def _invite(settings: Settings, link: str, console: Console) -> None:
         console.print(f"GitHub will deliver to {hook}", highlight=False, soft_wrap=True)
         return
     console.print(
-        f"GitHub cannot reach {hook}: the App is made with its webhook off.\n"
+        f"GitHub cannot reach {hook}: the App is created with its webhook off.\n"
         "To have it on from the start, end this with Ctrl-C and say --public-url https://YOUR-HOST; a tunnel to "
         f"port {settings.port} will do (cloudflared, ngrok, tailscale funnel).",
         style="yellow",
@@ -115,7 +115,7 @@ def _invite(settings: Settings, link: str, console: Console) -> None:
 
 def _tell_what_is_next(settings: Settings, made: Credentials, console: Console) -> None:
     path = settings.data_dir / APP_FILE
-    console.print(f"\n✓ {made.slug} is made. Its keys are in {path}, for this account alone.", style="green")
+    console.print(f"\n✓ {made.slug} was created. Its keys are in {path}, for this account alone.", style="green")
     hook = f"{settings.public_address}/webhook"
     steps = [
         f"Install it on the repositories that it may work on:\n     {made.install_url}",

@@ -237,7 +237,7 @@ async def _answer_or_admit(ctx: RunContext) -> tuple[Conclusion, str] | None:
         return Conclusion.NEUTRAL, "Answered"
     if not await is_accepted_sender(ctx):
         await ctx.progress.save(is_muted=True)
-        raise Refused(f"Bots may ask only where `bots` of `{PATH}` names them.")
+        raise Refused(f"Commands from bots are ignored unless `bots` in `{PATH}` lists them.")
     if await is_from_an_outsider(ctx) or await is_flooding(ctx):
         await ctx.progress.save(is_muted=True)
     await ctx.react("eyes")

@@ -21,8 +21,8 @@ _HEADLINES: Final = {
     Conclusion.NEUTRAL: "💬 Nothing to do",
     Conclusion.CANCELLED: "⏹️ Stopped",
     Conclusion.SKIPPED: "🚫 Not started",
-    Conclusion.TIMED_OUT: "⌛ Over budget",
-    Conclusion.ACTION_REQUIRED: "✋ Waiting for you",
+    Conclusion.TIMED_OUT: "⌛ Budget exceeded",
+    Conclusion.ACTION_REQUIRED: "✋ Needs your approval",
 }
 
 
@@ -50,7 +50,7 @@ def is_silent(run: Run) -> bool:
 def headline(run: Run) -> str:
     """The run's state in a few words."""
     if run.is_handed_over:
-        return "📬 Handed over"
+        return "📬 Draft opened"
     if run.superseded_by:
         return "📋 Plan superseded"
     if run.conclusion is not None:

@@ -33,7 +33,7 @@ async def endless_model(scene: Scene) -> None:
     run = await scene.labelled(await scene.bot.issue())
     assert run.conclusion is Conclusion.TIMED_OUT
     assert run.cost.turns == 8 == len(scene.model.requests)
-    scene.assert_told("⌛ Over budget", "8 of 8 turns", "**Mend the greeting**")
+    scene.assert_told("⌛ Budget exceeded", "8 of 8 turns", "**Mend the greeting**")
     (pull,) = scene.bot.pull_requests()
     assert pull.is_draft, "What was done is not handed over as unfinished."
 
@@ -68,7 +68,7 @@ async def floods_of_words(scene: Scene) -> None:
     run = await scene.labelled(await scene.bot.issue())
     assert run.conclusion is Conclusion.TIMED_OUT, run.conclusion
     assert run.cost.usage.total_tokens < 60_000 + 60_000, f"{run.cost.usage.total_tokens:,} tokens"
-    scene.assert_told("⌛ Over budget", "of 60,000 tokens", "price of the model is not known")
+    scene.assert_told("⌛ Budget exceeded", "of 60,000 tokens", "model's price is unknown")
 
 
 @attack("budgets")
@@ -106,7 +106,7 @@ async def long_commands(scene: Scene) -> None:
     seconds = time.monotonic() - began
     assert run.conclusion is Conclusion.TIMED_OUT, run.conclusion
     assert seconds < 150, f"Four seconds were allowed, {seconds:.0f} were taken."
-    scene.assert_told("⌛ Over budget", "minutes")
+    scene.assert_told("⌛ Budget exceeded", "minutes")
 
 
 @attack(
@@ -118,7 +118,7 @@ async def generous_repository(scene: Scene) -> None:
     run = await scene.labelled(await scene.bot.issue())
     assert run.conclusion is Conclusion.TIMED_OUT, f"{run.conclusion}: {run.message}"
     assert len(scene.model.requests) <= 2, f"{len(scene.model.requests)} turns were paid."
-    scene.assert_told("⌛ Over budget", "$0.00")
+    scene.assert_told("⌛ Budget exceeded", "$0.00")
 
 
 @attack("budgets", MAX_USD="0.03", MODEL=_EXPENSIVE)
@@ -129,7 +129,7 @@ async def dollars(scene: Scene) -> None:
     assert run.conclusion is Conclusion.TIMED_OUT, f"{run.conclusion}: {run.message}"
     assert run.cost.is_priced
     assert run.cost.usd < 0.06, f"${run.cost.usd:.4f} were spent of $0.03."
-    scene.assert_told("⌛ Over budget", "of $0.03")
+    scene.assert_told("⌛ Budget exceeded", "of $0.03")
 
 
 @attack("budgets")

@@ -196,7 +196,7 @@ async def role_taken_away_before_the_pull_request(scene: Scene) -> None:
     run = await _let_go(scene, begun)
     words = "`maintainer` may no longer start runs here, so this one ended."
     await _assert_withdrawn(scene, run, words, commits=1)
-    scene.assert_told(words, "What is done stays on the branch")
+    scene.assert_told(words, "Finished work is on the branch")
 
 
 @attack("continuing")
@@ -384,4 +384,4 @@ async def stopped_in_a_commit(scene: Scene) -> None:
     assert run.conclusion is Conclusion.CANCELLED, f"{run.conclusion}: {run.failure or run.message}"
     assert [commit.sha for commit in run.commits] == ([head] if head else []), "The run does not know what is there."
     assert head, "GitHub made nothing."
-    scene.assert_told(f"What is done stays on the branch `{run.branch}`", head[:7])
+    scene.assert_told(f"Finished work is on the branch `{run.branch}`", head[:7])

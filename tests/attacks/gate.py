@@ -267,14 +267,14 @@ async def nothing_but_protected(scene: Scene) -> None:
 async def link_out_of_the_tree(scene: Scene) -> None:
     """Links to the host of whoever checks the branch out."""
     await _assert_refused(
-        scene, shell("mkdir -p a/b; ln -s ../../../../../etc/passwd a/b/c"), words="leads out of the repository"
+        scene, shell("mkdir -p a/b; ln -s ../../../../../etc/passwd a/b/c"), words="points outside the repository"
     )
 
 
 @attack("gate")
 async def absolute_link(scene: Scene) -> None:
     """A link to an absolute path."""
-    await _assert_refused(scene, shell("ln -s /etc/passwd notes.txt"), words="leads out of the repository")
+    await _assert_refused(scene, shell("ln -s /etc/passwd notes.txt"), words="points outside the repository")
 
 
 @attack("gate")
@@ -289,7 +289,7 @@ async def link_to_a_place_in_git(scene: Scene) -> None:
 async def submodule_entry(scene: Scene) -> None:
     """A repository within the repository, which git adds as a submodule."""
     nest = "git init -q vendor && cd vendor && git -c user.name=e -c user.email=e commit -q --allow-empty -m x"
-    await _assert_refused(scene, shell(nest), words="a submodule or something odd")
+    await _assert_refused(scene, shell(nest), words="which is not published")
 
 
 @attack("gate")
@@ -301,13 +301,13 @@ async def gits_own_names(scene: Scene) -> None:
         scene.persuade(shell(plant))
         await scene.labelled(await scene.bot.issue(f"Number {number}"))
         scene.assert_not_in(await scene.published(), "EVIL")
-    scene.assert_told("is one I do not publish")
+    scene.assert_told("are not published")
 
 
 @attack("gate")
 async def backslashes_and_dots(scene: Scene) -> None:
     """Names that climb out of the tree where the backslash parts folders."""
-    await _assert_refused(scene, shell("echo x > '..\\..\\evil.bat'"), words="is one I do not publish")
+    await _assert_refused(scene, shell("echo x > '..\\..\\evil.bat'"), words="are not published")
 
 
 # -------------------------------------------------------------------------------------------------------------- secrets

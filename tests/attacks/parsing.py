@@ -130,7 +130,7 @@ async def a_file_in_ten_thousand_folders(scene: Scene) -> None:
     scene.assert_in(scene.heard(), "placed")
     assert run.conclusion is Conclusion.FAILURE
     assert run.attempt == 1, "A worker was lost."
-    scene.assert_told("is too long or in too many folders")
+    scene.assert_told("is too long or nested too deeply")
 
 
 @attack("parsing", files={".github/vibecode.yml": "plan: auto\nprotected: ['*a*a*a*a*a*a*b']\n"})

@@ -60,7 +60,7 @@ def test_without_a_file_it_takes_write(role: Role) -> None:
 
 def test_a_refusal_says_who_may_instead() -> None:
     refused = authorize(Person("eve", 3), Action.START, Role.READ, FILE)
-    with pytest.raises(Refused, match="`@eve` has the role `read` here, and I work for people with one of: maintain"):
+    with pytest.raises(Refused, match="`@eve` has the role `read` here, but controlling runs takes one of: maintain"):
         refused.check()
     authorize(Person("ada", 1), Action.START, Role.ADMIN, FILE).check()
 

@@ -34,7 +34,7 @@ def test_dollars_that_are_used_up_end_the_run() -> None:
         (
             "usd",
             "The budget is used up: $2.00 of $2.00. "
-            "What is done is kept; `/vibecode budget +2` goes on with two dollars more.",
+            "Finished work is kept. `/vibecode budget +2` adds two dollars and resumes.",
         )
     )
 
@@ -44,7 +44,7 @@ def test_minutes_that_are_used_up_end_the_run() -> None:
         (
             "minutes",
             "The budget is used up: 30 of 30 minutes. "
-            "What is done is kept; `/vibecode retry` goes on from the last good step.",
+            "Finished work is kept; `/vibecode retry` resumes after the last completed step.",
         )
     )
 
@@ -57,8 +57,8 @@ def test_tokens_stand_in_for_dollars_when_the_price_is_not_known() -> None:
     assert limit_reached(cost(tokens=1_200_000, is_priced=False)) == snapshot(
         (
             "tokens",
-            "The budget is used up: 1,200,000 of 1,000,000 tokens. The price of the model is not known, so dollars "
-            "cannot be held to. What is done is kept; `/vibecode retry` goes on from the last good step.",
+            "The budget is used up: 1,200,000 of 1,000,000 tokens. The model's price is unknown, so a dollar limit "
+            "can't be enforced. Finished work is kept; `/vibecode retry` resumes after the last completed step.",
         )
     )
 
@@ -81,6 +81,6 @@ def test_the_model_is_told_nothing_while_there_is_plenty() -> None:
 
 def test_the_model_is_told_of_the_nearest_limit() -> None:
     assert wrap_up(BUDGET, cost(usd=1.75, turns=95), 0.0) == snapshot(
-        "The budget is nearly used up: 95 of 100 turns. Begin nothing new. Bring what you have into a state that "
-        "works, check it, and finish."
+        "The budget is almost used up: 95 of 100 turns. Start nothing new. Get what you have into a working state, "
+        "check it, and finish."
     )

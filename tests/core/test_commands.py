@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.core.inbound.commands import COMMANDS, OPTIONS, parse
 from app.core.run.job import UNSAID, Command, Verb
 
-NEXT_LINE: Final = " If it was meant as an instruction, put it on the line after `/vibecode`."
+NEXT_LINE: Final = " If you meant it as an instruction, put it on the line after `/vibecode`."
 
 
 def start(instruction: str = "", *, base: str | None = None, model: str | None = None, draft: bool = False) -> Command:
@@ -107,7 +107,7 @@ def test_an_instruction_that_opens_with_a_verb_goes_on_the_next_line() -> None:
 
 def test_of_two_commands_neither_is_carried_out() -> None:
     for first in ("status", "fix the typo", "plan a dark mode"):
-        assert problem(f"/vibecode {first}\n\n/vibecode stop").startswith("There is more than one command")
+        assert problem(f"/vibecode {first}\n\n/vibecode stop").startswith("This comment has more than one command")
     assert parse("/vibecode stop\n/vibecode stop") == Command(Verb.STOP)
     assert parse("/vibecode stop\n> /vibecode plan\n\n`/vibecode retry`") == Command(Verb.STOP)
 
@@ -151,7 +151,7 @@ def test_another_word_is_no_command(word: str) -> None:
     ],
 )
 def test_a_slip_never_starts_a_run(slip: str, meant: str) -> None:
-    assert f"did you mean `/vibecode {meant}`?" in problem(f"/vibecode {slip}")
+    assert f"Did you mean `/vibecode {meant}`?" in problem(f"/vibecode {slip}")
 
 
 @pytest.mark.parametrize("verb", [verb for verb in Verb if verb not in {Verb.START, *UNSAID}])
@@ -176,10 +176,10 @@ def test_no_single_slip_of_the_finger_starts_a_run(verb: Verb, data: st.DataObje
 @pytest.mark.parametrize(
     ("comment", "said"),
     [
-        ("/vibecode stop the animation", "`/vibecode stop` stands alone on its line." + NEXT_LINE),
-        ("/vibecode help me", "`/vibecode help` stands alone on its line." + NEXT_LINE),
-        ("/vibecode --base dev stop", "`/vibecode stop` takes no options. `/vibecode help` shows them all."),
-        ("/vibecode --draft --draft", "`--draft` is there twice."),
+        ("/vibecode stop the animation", "`/vibecode stop` must be on a line of its own." + NEXT_LINE),
+        ("/vibecode help me", "`/vibecode help` must be on a line of its own." + NEXT_LINE),
+        ("/vibecode --base dev stop", "`/vibecode stop` takes no options. See `/vibecode help` for all commands."),
+        ("/vibecode --draft --draft", "`--draft` is given twice."),
     ],
 )
 def test_a_mistake_is_answered_with_what_was_meant_to_be_said(comment: str, said: str) -> None:
@@ -189,15 +189,15 @@ def test_a_mistake_is_answered_with_what_was_meant_to_be_said(comment: str, said
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("--bass dev", "There is no option `--bass`; did you mean `--base`?"),
-        ("--branch dev", "There is no option `--branch`; did you mean `--base`?"),
-        ("--plan", "There is no option `--plan`; did you mean `/vibecode plan`?"),
-        ("--fast", "There is no option `--fast`."),
-        ("-h", "There is no option `--h`."),
-        ("--base", "`--base` needs a branch's name after it."),
-        ("--base a..b", "`--base` needs a branch's name after it; `a..b` is none."),
-        ("--base 'dev", "`--base` needs a branch's name after it."),
-        ("--model \u00e9", "`--model` needs a model's name after it; `?` is none."),
+        ("--bass dev", "Unknown option `--bass`. Did you mean `--base`?"),
+        ("--branch dev", "Unknown option `--branch`. Did you mean `--base`?"),
+        ("--plan", "Unknown option `--plan`. Did you mean `/vibecode plan`?"),
+        ("--fast", "Unknown option `--fast`."),
+        ("-h", "Unknown option `--h`."),
+        ("--base", "`--base` needs a branch's name."),
+        ("--base a..b", "`--base` needs a branch's name; `a..b` is not one."),
+        ("--base 'dev", "`--base` needs a branch's name."),
+        ("--model \u00e9", "`--model` needs a model's name; `?` is not one."),
         ("--draft=no", "`--draft` takes no value."),
     ],
 )
@@ -215,9 +215,7 @@ def test_an_amount_that_is_none_adds_nothing(amount: str) -> None:
 
 
 def test_a_strangers_word_comes_back_without_its_markup() -> None:
-    assert problem("/vibecode --`@everyone`[x](http://e.vil)").startswith(
-        "There is no option `--everyonexhttp//e.vil`."
-    )
+    assert problem("/vibecode --`@everyone`[x](http://e.vil)").startswith("Unknown option `--everyonexhttp//e.vil`.")
 
 
 def test_every_verb_has_a_row_of_help_that_is_itself_readable() -> None:

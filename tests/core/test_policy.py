@@ -166,7 +166,7 @@ def test_what_would_lie_in_the_place_of_a_protected_file_is_held_back() -> None:
 
 
 def test_new_names_that_are_one_file_elsewhere_are_refused() -> None:
-    with pytest.raises(Refused, match="one file where case does not count"):
+    with pytest.raises(Refused, match="the same file on case-insensitive"):
         inspect((Change("a/Read.me", REGULAR), Change("A/read.me", SYMLINK, b"x")))
     renamed = (Change("readme.md", ABSENT, b"", REGULAR), Change("README.md", REGULAR))
     assert inspect(renamed).passed == renamed
@@ -211,24 +211,24 @@ def test_deleting_a_protected_path_is_held_back_too() -> None:
     ],
 )
 def test_odd_paths_are_refused(path: str) -> None:
-    with pytest.raises(Refused, match="do not publish"):
+    with pytest.raises(Refused, match="not published"):
         inspect((Change(path, REGULAR, b""),))
 
 
 @pytest.mark.parametrize("target", [b"/etc/passwd", b"../../up", b"a/../../../up"])
 def test_links_that_leave_the_tree_are_refused(target: bytes) -> None:
-    with pytest.raises(Refused, match="leads out"):
+    with pytest.raises(Refused, match="points outside"):
         inspect((Change("docs/link", SYMLINK, target),))
 
 
 @pytest.mark.parametrize("target", [b".git/config", b"../.GIT/hooks", b"a/.git ./x"])
 def test_links_into_gits_own_folder_are_refused(target: bytes) -> None:
-    with pytest.raises(Refused, match="git's own"):
+    with pytest.raises(Refused, match=r"into `\.git`"):
         inspect((Change("docs/link", SYMLINK, target),))
 
 
 def test_submodules_are_refused() -> None:
-    with pytest.raises(Refused, match="submodule"):
+    with pytest.raises(Refused, match="has mode 160000"):
         inspect((Change("vendor", "160000"),))
 
 
@@ -334,7 +334,7 @@ def test_a_file_with_a_secret_in_its_name_is_held_back() -> None:
 def test_a_name_cannot_end_the_code_it_is_shown_in() -> None:
     with pytest.raises(Refused) as caught:
         inspect((Change("a` [b](c) `d", "160000"),))
-    assert str(caught.value).startswith("``a` [b](c) `d`` has the mode")
+    assert str(caught.value).startswith("``a` [b](c) `d`` has mode")
 
 
 @pytest.mark.parametrize("piece", [b"eyJ-", b"://a:", b"' + ", b'"    ', b"sk-", b"token='a"])

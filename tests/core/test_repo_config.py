@@ -51,8 +51,8 @@ def test_every_key_is_read() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("\ntset: pytest\n", "line 2: there is no key `tset`. Did you mean `test`?"),
-        ("budget:\n  usd: 1\n  usdd: 3\n", "line 3: there is no key `budget.usdd`. Did you mean `usd`?"),
+        ("\ntset: pytest\n", "line 2: unknown key `tset`. Did you mean `test`?"),
+        ("budget:\n  usd: 1\n  usdd: 3\n", "line 3: unknown key `budget.usdd`. Did you mean `usd`?"),
         ("test: pytest\nbudget:\n  usd: -1\n", "line 3: `budget.usd`: Input should be greater than 0"),
         ("roles: [owner]\n", "line 1: `roles`: Input should be 'read'"),
         ("test: [\n", "line 2, could not be read: expected the node content, but found '<stream end>'."),

@@ -23,7 +23,7 @@ async def test_the_plan_label_plans_and_touches_nothing(bot: Bot) -> None:
 
     assert (planned.conclusion, planned.needs) == (Conclusion.ACTION_REQUIRED, "approval")
     (comment,) = bot.comments(issue)
-    assert "✋ Waiting for you" in comment.body
+    assert "✋ Needs your approval" in comment.body
     assert "- [ ] Say hello with two l" in comment.body
     assert f"plan `{planned.approval}`" in comment.body
     assert await bot.github.head(REPO, planned.branch) is None
@@ -180,7 +180,7 @@ async def test_approving_before_the_plan_is_there_asks_again(bot: Bot) -> None:
 
     assert early.failure is not None
     assert (early.conclusion, early.failure.message) == (Conclusion.SKIPPED, TOO_EARLY)
-    assert "✋ Waiting for you" in bot.comments(issue)[0].body
+    assert "✋ Needs your approval" in bot.comments(issue)[0].body
     assert bot.pull_requests() == []
     assert (await bot.comment(issue, "/vibecode approve")).conclusion is Conclusion.SUCCESS
 
@@ -208,8 +208,8 @@ async def test_an_outsiders_approval_is_refused_and_buries_nothing(bot: Bot) -> 
 
     assert refused.conclusion is Conclusion.SKIPPED
     plan_comment, answer = bot.comments(issue)
-    assert "✋ Waiting for you" in plan_comment.body
-    assert "I work for people with one of" in answer.body
+    assert "✋ Needs your approval" in plan_comment.body
+    assert "controlling runs takes one of" in answer.body
     assert len(bot.model.requests) == 1
 
     assert (await bot.comment(issue, "/vibecode approve")).conclusion is Conclusion.SUCCESS

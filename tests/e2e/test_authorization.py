@@ -20,9 +20,9 @@ async def test_who_triages_and_labels_is_told_who_can(bot: Bot) -> None:
 
     assert run.conclusion is Conclusion.SKIPPED
     (comment,) = bot.comments(issue)
-    assert "has the role `triage` here, and I work for people with one of: write, maintain, admin" in comment.body
-    assert "put the label on or comment `/vibecode`" in comment.body
-    assert "`roles` and `people` in `.github/vibecode.yml` change who may" in comment.body
+    assert "has the role `triage` here, but controlling runs takes one of: write, maintain, admin" in comment.body
+    assert "apply the label or comment `/vibecode`" in comment.body
+    assert "`roles` and `people` in `.github/vibecode.yml` set who can" in comment.body
     assert [reaction.content for reaction in issue.reactions] == ["eyes", "confused"]
     assert bot.model.requests == []
 

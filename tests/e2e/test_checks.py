@@ -95,7 +95,7 @@ async def test_what_fails_twice_is_mended_on_the_same_pull_request(bot: Bot) -> 
     assert "[x] End with a full stop" in said(bot, pull)
     assert pull.title == "Mend the greeting, with a full stop"
     assert "Closes #1" in pull.body
-    assert "Asked for by maintainer" in pull.body
+    assert "Requested by maintainer" in pull.body
     (newest, _) = await bot.github.log(REPO, f"main..{pull.head}")
     assert "Co-authored-by: maintainer" in newest.message
 

@@ -63,12 +63,12 @@ async def test_help_is_for_everybody_and_says_what_can_be_said(bot: Bot) -> None
 @pytest.mark.parametrize(
     ("said", "answer"),
     [
-        ("/vibecode stpo", "There is no command `stpo`; did you mean `/vibecode stop`?"),
-        ("/vibecode budget 2", "Say how many dollars to add, at most 1,000: `/vibecode budget +2` or `+2.50`."),
-        ("/vibecode --branch dev fix it", "There is no option `--branch`; did you mean `--base`?"),
-        ("/vibecode stop the animation", "`/vibecode stop` stands alone on its line."),
-        ("/vibecode 👍", "did you mean `/vibecode approve`?"),
-        ("/vibecode fix it\n\n/vibecode stop", "There is more than one command in this comment, and I did nothing."),
+        ("/vibecode stpo", "Unknown command `stpo`. Did you mean `/vibecode stop`?"),
+        ("/vibecode budget 2", "Give the number of dollars to add, at most 1,000: `/vibecode budget +2` or `+2.50`."),
+        ("/vibecode --branch dev fix it", "Unknown option `--branch`. Did you mean `--base`?"),
+        ("/vibecode stop the animation", "`/vibecode stop` must be on a line of its own."),
+        ("/vibecode 👍", "Did you mean `/vibecode approve`?"),
+        ("/vibecode fix it\n\n/vibecode stop", "This comment has more than one command, so none was run."),
     ],
 )
 async def test_a_slip_is_answered_with_what_was_meant(bot: Bot, said: str, answer: str) -> None:
@@ -118,7 +118,7 @@ async def test_the_pull_request_is_a_place_to_say_it_too(bot: Bot) -> None:
     (pull,) = bot.pull_requests()
     asked = await bot.settled(await bot.say(pull, "/vibecode status"))
     helped = await bot.settled(await bot.say(pull, "/vibecode help"))
-    assert asked.summary == f"The last run here is done: #{pull.number}."
+    assert asked.summary == f"The last run finished: #{pull.number}."
     assert "`/vibecode budget +2`" in helped.summary
 
     bot.model.says(plan("Greet louder"), shell("sleep 600"))

@@ -67,8 +67,8 @@ async def test_a_run_of_work_ends_in_one_message(
 @pytest.mark.parametrize(
     ("words", "by", "text"),
     [
-        ("/vibecode", "outsider", "I work for people with one of: write, maintain, admin"),
-        ("/vibecode stpo", "maintainer", "did you mean `/vibecode stop`?"),
+        ("/vibecode", "outsider", "controlling runs takes one of: write, maintain, admin"),
+        ("/vibecode stpo", "maintainer", "Did you mean `/vibecode stop`?"),
         ("/vibecode retry", "maintainer", "There is no run here that could go on"),
         ("/vibecode approve", "maintainer", "No plan waits"),
         ("/vibecode stop", "maintainer", "Nothing is running here."),
@@ -111,8 +111,8 @@ async def test_over_budget_says_how_to_go_on(tmp_path: Path) -> None:
         issue = await bot.issue()
         run, given = await asked(bot, issue, "/vibecode")
 
-        assert "⌛ Over budget" in only(bot, issue).body
-        assert "`/vibecode retry` goes on" in only(bot, issue).body
+        assert "⌛ Budget exceeded" in only(bot, issue).body
+        assert "`/vibecode retry` resumes it" in only(bot, issue).body
         assert (given, await conclusion_in_api(bot, run)) == (UNDONE, "timed_out")
 
 
@@ -145,7 +145,7 @@ async def test_answers_do_not_pile_up_and_leave_the_work_alone(bot: Bot) -> None
 
     work, answer = bot.comments(issue)
     assert "💬 Nothing to do" in work.body
-    assert "The last run here had nothing to do." in answer.body
+    assert "The last run made no changes." in answer.body
 
 
 async def test_no_second_pull_request_is_opened_beside_one_that_is_open(bot: Bot) -> None:

@@ -174,7 +174,7 @@ async def test_a_review_that_requests_changes_is_one_run_with_an_answer_in_each_
     }
     (settled,), (declined,) = said["Good day is better."], said["Is this a good name?"]
     assert f"Done in {head[:7]}." in settled
-    assert "Nothing was changed for this." in declined
+    assert "No change made." in declined
     assert len(bot.comments(pull)) == 1
 
 

@@ -27,7 +27,7 @@ async def test_the_turn_limit_ends_a_run_and_hands_over_what_is_done(tmp_path: P
         assert pull.is_draft
         assert "**Unfinished.** 1 of 2 steps are done" in pull.body
         assert "Says hello!" in await bot.show_diff(pull.head)
-        assert "⌛ Over budget" in bot.comments(issue)[0].body
+        assert "⌛ Budget exceeded" in bot.comments(issue)[0].body
 
 
 async def test_dollars_hold_and_a_bigger_budget_goes_on_where_it_ended(tmp_path: Path) -> None:

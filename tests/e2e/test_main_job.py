@@ -104,7 +104,7 @@ async def test_an_outsider_is_told_no_and_nothing_is_spent(bot: Bot) -> None:
     assert run.cost.turns == 0
     (comment,) = bot.comments(issue)
     assert "🚫 Not started" in comment.body
-    assert "I work for people with one of: write, maintain, admin" in comment.body
+    assert "controlling runs takes one of: write, maintain, admin" in comment.body
     assert "@outsider" not in comment.body.replace("`@outsider`", ""), "nobody is notified by being refused"
 
 
@@ -115,7 +115,7 @@ async def test_an_outsider_cannot_stop_a_run(bot: Bot) -> None:
     refused = await bot.comment(issue, "/vibecode stop", by="outsider")
 
     assert refused.failure is not None
-    assert "I work for people with one of: write, maintain, admin" in refused.failure.message
+    assert "controlling runs takes one of: write, maintain, admin" in refused.failure.message
     assert (await bot.work())[0].conclusion is Conclusion.SUCCESS
 
 
@@ -254,7 +254,7 @@ async def test_a_plan_waits_for_its_approval_and_is_then_carried_out(bot: Bot) -
     issue = await bot.issue()
     planned = await bot.comment(issue, "/vibecode plan")
     assert planned.conclusion is Conclusion.ACTION_REQUIRED
-    assert "Say `/vibecode approve`" in bot.comments(issue)[0].body
+    assert "comment `/vibecode approve` or react with 👍" in bot.comments(issue)[0].body
 
     run = await bot.comment(issue, "/vibecode approve")
     assert run.conclusion is Conclusion.SUCCESS
@@ -298,4 +298,4 @@ async def test_a_mistake_in_the_repositorys_file_is_posted_with_its_line(bot: Bo
 
     assert run.conclusion is Conclusion.SKIPPED
     (comment,) = bot.comments(issue)
-    assert "line 1: there is no key `tset`. Did you mean `test`?" in comment.body
+    assert "line 1: unknown key `tset`. Did you mean `test`?" in comment.body

@@ -196,4 +196,4 @@ async def test_a_lost_command_starts_nothing_once_the_issue_says_something_else(
     run = await bot.settled(run_id)
 
     assert run.cost.turns == 0
-    assert "I learned of this command late" in bot.comments(issue)[0].body
+    assert "This command was received late" in bot.comments(issue)[0].body

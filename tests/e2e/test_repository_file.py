@@ -16,7 +16,7 @@ async def test_a_mistake_is_answered_once_with_its_line_and_key(bot: Bot) -> Non
 
     assert run.conclusion is Conclusion.SKIPPED
     (comment,) = bot.comments(issue)
-    assert "`.github/vibecode.yml`, line 3: there is no key `budget.dollars`" in comment.body
+    assert "`.github/vibecode.yml`, line 3: unknown key `budget.dollars`" in comment.body
     assert "Known keys: usd, minutes, usd_per_day" in comment.body
     assert [reaction.content for reaction in issue.reactions] == ["eyes", "confused"]
 

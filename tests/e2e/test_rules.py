@@ -42,27 +42,27 @@ async def refused(bot: Bot) -> str:
     [
         ("creation", {}, "it restricts who creates branches (`creation`)"),
         ("update", {}, "it restricts who updates branches (`update`)"),
-        ("pull_request", {}, "it wants every change through a pull request"),
-        ("required_status_checks", {}, "it wants checks to have passed before anything is pushed"),
+        ("pull_request", {}, "it requires a pull request for every change"),
+        ("required_status_checks", {}, "it requires status checks to pass before a push"),
         (
             "branch_name_pattern",
             {"operator": "starts_with", "pattern": "feature/"},
-            "it wants branches named like `feature/` (starts with)",
+            "it requires branches named like `feature/` (starts with)",
         ),
         (
             "commit_message_pattern",
             {"operator": "regex", "pattern": r"^(feat|fix)(\(.+\))?: "},
-            r"it wants commit messages like `^(feat|fix)(\(.+\))?: ` (regex)",
+            r"it requires commit messages like `^(feat|fix)(\(.+\))?: ` (regex)",
         ),
         (
             "commit_author_email_pattern",
             {"operator": "ends_with", "pattern": "@acme.example"},
-            "it wants commit authors with addresses like `@acme.example`",
+            "it requires commit authors with addresses like `@acme.example`",
         ),
         (
             "commit_message_pattern",
             {"operator": "contains", "pattern": "Co-authored-by", "negate": True},
-            "it wants no commit messages like `Co-authored-by`",
+            "it requires no commit messages like `Co-authored-by`",
         ),
     ],
 )
@@ -91,7 +91,7 @@ async def test_rules_that_the_bot_satisfies_or_bypasses_are_in_nobodys_way(bot: 
 async def test_signatures_that_this_server_does_not_make_are_found_early(bot: Bot) -> None:
     bot.github.world.is_signing = False
     rule(bot, "required_signatures")
-    assert "it wants signed commits, and this server does not sign the App's" in await refused(bot)
+    assert "it requires signed commits, and this server doesn't sign the App's commits" in await refused(bot)
 
 
 async def test_a_branch_named_as_the_folder_of_ours_is_named(bot: Bot) -> None:

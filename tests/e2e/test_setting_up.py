@@ -121,7 +121,7 @@ async def test_one_click_makes_the_app_and_its_keys_are_kept_and_never_shown(
         done = await browser.press()
         assert await screen.ends() == 0
 
-    assert "vibecoder is made" in done.text
+    assert "vibecoder was created" in done.text
     assert f"{github.url}/github-apps/vibecoder/installations/new" in screen.said
     assert "vibecoder doctor" in screen.said
     kept = tmp_path / "data" / "app.json"

@@ -54,7 +54,7 @@ async def test_a_stop_ends_a_command_that_hangs_and_names_what_is_kept(bot: Bot)
         "Stopped by maintainer.",
         f"`{stopped.branch}`",
         f"{commit.sha[:7]} Mend the greeting",
-        "`/vibecode retry` goes on from there",
+        "`/vibecode retry` resumes from there",
     ):
         assert words in story(bot, issue)
     assert f"- {commit.sha[:7]} Mend the greeting" in bot.comments(issue)[1].body
@@ -91,7 +91,7 @@ async def test_a_stop_ends_what_waits_for_its_turn_before_it_begins(tmp_path: Pa
             assert run.stages == ()
             assert since_asked(answered, run) <= STOPS_WITHIN
         assert bot.model.requests == []
-        assert "Stopped (2 of 2). It had not begun." in answered.summary
+        assert "Stopped (2 of 2). It hadn't started." in answered.summary
 
 
 async def test_a_stop_where_nothing_runs_says_what_is(bot: Bot) -> None:
@@ -105,7 +105,7 @@ async def test_a_stop_where_nothing_runs_says_what_is(bot: Bot) -> None:
     done = await bot.comment(issue, "/vibecode stop")
     (pull,) = bot.pull_requests()
     assert done.failure is not None
-    assert done.failure.message == f"Nothing is running here. The last run here is done: #{pull.number}."
+    assert done.failure.message == f"Nothing is running here. The last run finished: #{pull.number}."
 
 
 # ------------------------------------------------------------------------------------------------------------ retry
@@ -172,7 +172,7 @@ async def test_a_retry_where_nothing_failed_says_what_is(bot: Bot) -> None:
     waits = await bot.comment(issue, "/vibecode retry")
     assert waits.failure is not None
     assert waits.failure.message == (
-        "There is nothing to go on with. A plan waits for approval here: `/vibecode approve` carries it out."
+        "There is nothing to go on with. A plan is waiting for approval: comment `/vibecode approve`."
     )
 
 
@@ -188,7 +188,7 @@ async def test_a_status_redraws_the_comment_and_says_where_the_run_stands(bot: B
     asked = await bot.comment(issue, "/vibecode status", by="outsider")
 
     assert len(bot.comments(issue)[0].history) > before
-    assert asked.summary.startswith("A run is at work here, 40 %. Step 1 of 1: Mend the greeting")
+    assert asked.summary.startswith("A run is in progress (40 %). Step 1 of 1: Mend the greeting")
     assert bot.comments(issue)[1].body.endswith(f"{asked.summary}\n")
     await bot.comment(issue, "/vibecode stop")
 
@@ -227,7 +227,7 @@ async def test_a_run_that_dollars_ended_goes_on_with_more(tmp_path: Path) -> Non
         await bot.label(issue)
         (over,) = await bot.work()
         assert over.conclusion is Conclusion.TIMED_OUT
-        assert "`/vibecode budget +2` goes on with two dollars more" in story(bot, issue)
+        assert "`/vibecode budget +2` adds two dollars and resumes" in story(bot, issue)
 
         bot.model.forget()
         bot.model.says(*POLISH)
@@ -262,7 +262,7 @@ async def test_a_budget_where_no_run_needs_one_says_what_is(bot: Bot) -> None:
     (pull,) = bot.pull_requests()
     told = await bot.comment(issue, "/vibecode budget +2")
     assert told.failure is not None
-    assert told.failure.message == f"There is nothing to go on with. The last run here is done: #{pull.number}."
+    assert told.failure.message == f"There is nothing to go on with. The last run finished: #{pull.number}."
 
 
 async def test_dollars_are_added_by_those_who_may(bot: Bot) -> None:
@@ -274,7 +274,7 @@ async def test_dollars_are_added_by_those_who_may(bot: Bot) -> None:
     await let_go(bot, begun)
 
     assert refused.failure is not None
-    assert "I work for people with one of: write, maintain, admin" in refused.failure.message
+    assert "controlling runs takes one of: write, maintain, admin" in refused.failure.message
     assert (await bot.work())[0].granted_usd == 0
 
 
@@ -308,7 +308,7 @@ async def test_a_tap_opens_the_pull_request_from_what_is_there_and_another_goes_
     assert (opened.conclusion, pull.head, pull.is_draft) == (Conclusion.NEUTRAL, begun.branch, True)
     assert "**Unfinished.** 1 of 2 steps are done" in pull.body
     assert len(bot.model.requests) == asked_before, "nothing is paid for it"
-    assert f"📬 Handed over · #{pull.number}" in story(bot, issue)
+    assert f"📬 Draft opened · #{pull.number}" in story(bot, issue)
 
     bot.model.says(*POLISH)
     run = await bot.settled(await tap(bot, opened, "retry"))

@@ -74,13 +74,13 @@ async def test_the_second_of_a_thread_waits_says_so_and_goes_on_in_the_same_comm
     first = await say(bot, issue, "/vibecode")
     await at_work(bot, first)
     second = await say(bot, issue, "/vibecode")
-    await reads(bot, issue, "🕐 Queued", "position 1", "another run is at work here")
+    await reads(bot, issue, "🕐 Queued", "position 1", "another run is in progress here")
     shown = bot.comments(issue)
     assert len(shown) == 2
     progress = (await bot.api.get(f"/api/jobs/{second}/progress")).json()
     assert progress["status"] == "queued"
     assert progress["queue"] == {"position": 1, "reason": "thread"}
-    assert progress["message"] == "Queued at position 1: another run is at work here."
+    assert progress["message"] == "Queued at position 1: another run is in progress here."
 
     one = await let_go(bot, first)
     two = await bot.settled(second)
@@ -117,7 +117,7 @@ async def test_those_over_a_repositorys_cap_wait_in_order_and_move_up(bot: Bot) 
     runs = [await say(bot, issue, "/vibecode") for issue in issues]
     await at_work(bot, runs[0])
     await at_work(bot, runs[1])
-    why = "acme/greeter has 2 runs at work, as many as it may"
+    why = "acme/greeter has 2 runs in progress, which is its limit"
     await reads(bot, issues[2], "position 1", why)
     await reads(bot, issues[3], "position 2", why)
 
@@ -174,7 +174,7 @@ async def test_a_stranger_does_not_get_the_bot_to_write_while_it_waits(bot: Bot)
     comment, _ = await bot.github.comment(REPO, issue.number, "/vibecode", by="stranger")
     strangers = job_id(REPO, issue.number, Source.COMMENT, str(comment.id))
     third = await say(bot, issue, "/vibecode")
-    await reads(bot, issue, "position 2", "another run is at work here")
+    await reads(bot, issue, "position 2", "another run is in progress here")
 
     assert len(bot.comments(issue)) == 2
     await let_go(bot, first)

@@ -134,7 +134,7 @@ def _check_threads(world: World) -> list[Finding]:
     for pull in world.github.pull_requests(REPO):
         for first, *rest in world.github.pulls.threads(REPO, pull.number):
             replies = [each.body for each in rest if each.author == BOT]
-            if len(replies) != 1 or "I did not get to this" in replies[0]:
+            if len(replies) != 1 or "Not reached:" in replies[0]:
                 findings.append(
                     Finding("doubled" if replies[1:] else "missing", f"answers to {first.body!r}: {replies}")
                 )

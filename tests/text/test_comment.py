@@ -41,7 +41,7 @@ Step 2 of 2: Say so in the README
 
 </details>
 
-<sub>$0.03 · 6 turns · 12,500 tokens · some-model · branch `vibecode/12-the-greeting-has-a-typo` · [live](https://bot.example/jobs/1) · `/vibecode stop` ends it</sub>
+<sub>$0.03 · 6 turns · 12,500 tokens · some-model · branch `vibecode/12-the-greeting-has-a-typo` · [live](https://bot.example/jobs/1) · `/vibecode stop` stops it</sub>
 """)
 
 
@@ -59,7 +59,7 @@ The greeting lacked an l.
 
 **Tests pass**, and the changed tests fail without the change.
 
-| run by the harness on | exit code | seconds |
+| tests run on | exit code | seconds |
 |---|---|---|
 | base | 0 | 1.2 |
 | base with the new tests | 1 | 1.3 |
@@ -131,7 +131,7 @@ boom
 
 </details>
 
-<sub>$0.03 · 6 turns · 12,500 tokens · some-model · branch `vibecode/12-the-greeting-has-a-typo` · `/vibecode retry` goes on</sub>
+<sub>$0.03 · 6 turns · 12,500 tokens · some-model · branch `vibecode/12-the-greeting-has-a-typo` · `/vibecode retry` resumes it</sub>
 """)
 
 
@@ -158,20 +158,20 @@ Nothing is running here.
 
 def test_the_help_lists_every_command() -> None:
     assert render_help() == snapshot("""\
-| say | and I |
+| command | effect |
 |---|---|
 | `/vibecode [options] [instruction]` | start on an issue; on the bot's pull request: follow up |
 | `/vibecode plan [instruction]` | plan only, then wait |
-| `/vibecode approve` | carry out the plan that waits here |
-| `/vibecode stop` | stop the run here, and those that wait; what is done stays on the branch |
-| `/vibecode retry` | go on from the last good step, or start over when there is none |
-| `/vibecode status` | say where the run stands, and redraw its comment |
-| `/vibecode budget +2` | add two dollars for the run here; one that ran out goes on |
+| `/vibecode approve` | approve the pending plan |
+| `/vibecode stop` | stop the run in progress and any queued ones; finished work stays on the branch |
+| `/vibecode retry` | resume after the last completed step, or start over if there is none |
+| `/vibecode status` | show the run's status and refresh its comment |
+| `/vibecode budget +2` | add two dollars to the run's budget; a run that ran out resumes |
 | `/vibecode help` | show these commands |
 
-Options stand before the instruction:
+Options go before the instruction:
 `--base BRANCH`: start from this branch and open the pull request against it;
-`--model NAME`: have this model do the work;
+`--model NAME`: use this model;
 `--draft`: open the pull request as a draft.
 """)
 
@@ -198,11 +198,11 @@ def test_a_plan_that_waits_says_how_to_approve_and_how_to_change_it() -> None:
     waits = replace(waits, conclusion=Conclusion.ACTION_REQUIRED, approval="a1b2c3d4e5f6")
     assert render_comment(waits, "") == snapshot("""\
 <!-- vibecoder:run=cf4374eeb09ab7f5 --> <!-- vibecoder:ended -->
-### ✋ Waiting for you
+### ✋ Needs your approval
 
 It lacks an l.
 
-Say `/vibecode approve`, or give this comment a 👍, and I carry plan `a1b2c3d4e5f6` out. `/vibecode plan` with what is to be different changes it.
+To approve plan `a1b2c3d4e5f6`, comment `/vibecode approve` or react with 👍. To change it, comment `/vibecode plan` with what should be different.
 
 **Mend the greeting**
 
@@ -219,12 +219,12 @@ Say `/vibecode approve`, or give this comment a 👍, and I carry plan `a1b2c3d4
 @pytest.mark.parametrize(
     ("reason", "at_work", "words"),
     [
-        (WaitReason.THREAD, 1, "another run is at work here."),
-        (WaitReason.REPO, 1, "acme/greeter has 1 run at work, as many as it may."),
-        (WaitReason.INSTALLATION, 8, "this installation has 8 runs at work, as many as it may."),
+        (WaitReason.THREAD, 1, "another run is in progress here."),
+        (WaitReason.REPO, 1, "acme/greeter has 1 run in progress, which is its limit."),
+        (WaitReason.INSTALLATION, 8, "this installation has 8 runs in progress, which is its limit."),
         (WaitReason.SANDBOXES, 20, "20 of 20 sandboxes of this deployment are in use."),
         (WaitReason.WORKERS, 0, "all workers are busy."),
-        (WaitReason.DISK, 0, "the disks of all workers are full. It starts once an operator has freed space."),
+        (WaitReason.DISK, 0, "all workers are out of disk space. The run starts when an operator frees some."),
     ],
 )
 def test_a_run_that_waits_says_where_and_why(reason: WaitReason, at_work: int, words: str) -> None:

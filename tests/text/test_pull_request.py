@@ -23,7 +23,7 @@ The greeting lacked an l.
 
 **Tests pass**, and the changed tests fail without the change.
 
-| run by the harness on | exit code | seconds |
+| tests run on | exit code | seconds |
 |---|---|---|
 | base | 0 | 1.2 |
 | base with the new tests | 1 | 1.3 |
@@ -55,7 +55,7 @@ On head:
 
 Closes #12
 
-<sub>Asked for by ada · $0.03 · 6 turns · some-model · [how it was made](https://bot.example/jobs/1)</sub>
+<sub>Requested by ada · $0.03 · 6 turns · some-model · [run details](https://bot.example/jobs/1)</sub>
 """,
         )
     )
@@ -88,7 +88,7 @@ def test_what_no_price_is_known_for_costs_no_dollars() -> None:
 
 def test_a_pull_request_by_a_model_without_a_price_says_so() -> None:
     _, body = render_pull_request(replace(DONE, cost=replace(DONE.cost, usd=0.0, is_priced=False), budget_usd=2.0), "")
-    assert "<sub>Asked for by ada · price not known · 6 turns · some-model</sub>" in body
+    assert "<sub>Requested by ada · price not known · 6 turns · some-model</sub>" in body
 
 
 def test_a_moment_to_come_is_never_said_too_early() -> None:

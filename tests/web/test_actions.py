@@ -77,12 +77,12 @@ async def test_each_key_is_a_request_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("verb", "about", "why"),
     [
-        ("approve", at_work(), "No plan waits for approval in this run. A run is at work here"),
-        ("approve", ended(), "No plan waits for approval in this run. The last run here is done: #13."),
-        ("retry", at_work(), "There is nothing to go on with. A run is at work here"),
-        ("retry", ended(), "There is nothing to go on with. The last run here is done: #13."),
-        ("budget", ended(), "No run waits for money here. The last run here is done: #13."),
-        ("budget", WAITS, "No run waits for money here. A plan waits for approval here"),
+        ("approve", at_work(), "No plan waits for approval in this run. A run is in progress"),
+        ("approve", ended(), "No plan waits for approval in this run. The last run finished: #13."),
+        ("retry", at_work(), "There is nothing to go on with. A run is in progress"),
+        ("retry", ended(), "There is nothing to go on with. The last run finished: #13."),
+        ("budget", ended(), "No run waits for money here. The last run finished: #13."),
+        ("budget", WAITS, "No run waits for money here. A plan is waiting for approval"),
         ("pull-request", at_work(), "The run is still open, and opens its pull request itself."),
         ("pull-request", ended(), "Its pull request is there: #13."),
         ("pull-request", replace(STOPPED, commits=()), "The run left nothing on a branch."),

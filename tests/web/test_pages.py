@@ -62,7 +62,7 @@ async def test_a_page_tells_a_run_from_beginning_to_end() -> None:
             "Skip to content",
             "vibecoder",
             "acme/greeter#12",
-            "· asked by ada ·",
+            "· requested by ada ·",
             "2026-11-22 15:02 UTC",
             "The greeting has a typo",
             "Done",
@@ -109,7 +109,7 @@ async def test_a_page_tells_a_run_from_beginning_to_end() -> None:
             "How it was checked",
             "Proven",
             "All checks pass, and the new or changed tests fail without the change.",
-            "Written from exit codes, not by the model.",
+            "Based on exit codes, not on the model's claims.",
             "passed",
             "on base",
             "pytest -q",
@@ -155,7 +155,7 @@ async def test_a_page_tells_a_run_from_beginning_to_end() -> None:
             "clone: main at 1a2b3c4d",
             "0:02",
             "sandbox: a fresh machine is up",
-            "Minutes and seconds are counted from the request.",
+            "Times are relative to the request.",
             "Status as JSON",
         ]
     )
@@ -163,7 +163,7 @@ async def test_a_page_tells_a_run_from_beginning_to_end() -> None:
 
 async def test_a_failed_run_says_where_and_what_to_do() -> None:
     text = " ".join(Words(await page_of(failed())).said)
-    assert "It ended early in stage steps" in text
+    assert "The run ended early in stage steps" in text
     assert "The sandbox is gone; comment /vibecode retry." in text
     assert "exit 137" in text
     assert "two files were left out" in text

@@ -43,18 +43,18 @@ COMMANDS: Final = (
         Verb.START, "/vibecode [options] [instruction]", "start on an issue; on the bot's pull request: follow up"
     ),
     CommandHelp(Verb.PLAN, "/vibecode plan [instruction]", "plan only, then wait"),
-    CommandHelp(Verb.APPROVE, "/vibecode approve", "carry out the plan that waits here"),
+    CommandHelp(Verb.APPROVE, "/vibecode approve", "approve the pending plan"),
     CommandHelp(
-        Verb.STOP, "/vibecode stop", "stop the run here, and those that wait; what is done stays on the branch"
+        Verb.STOP, "/vibecode stop", "stop the run in progress and any queued ones; finished work stays on the branch"
     ),
-    CommandHelp(Verb.RETRY, "/vibecode retry", "go on from the last good step, or start over when there is none"),
-    CommandHelp(Verb.STATUS, "/vibecode status", "say where the run stands, and redraw its comment"),
-    CommandHelp(Verb.BUDGET, "/vibecode budget +2", "add two dollars for the run here; one that ran out goes on"),
+    CommandHelp(Verb.RETRY, "/vibecode retry", "resume after the last completed step, or start over if there is none"),
+    CommandHelp(Verb.STATUS, "/vibecode status", "show the run's status and refresh its comment"),
+    CommandHelp(Verb.BUDGET, "/vibecode budget +2", "add two dollars to the run's budget; a run that ran out resumes"),
     CommandHelp(Verb.HELP, "/vibecode help", "show these commands"),
 )
 OPTIONS: Final = {
     "--base BRANCH": "start from this branch and open the pull request against it",
-    "--model NAME": "have this model do the work",
+    "--model NAME": "use this model",
     "--draft": "open the pull request as a draft",
 }
 """How each option is written, and what it does. They stand before the instruction."""
@@ -87,12 +87,12 @@ _INVISIBLE: Final = re.compile("[\u200b-\u200f\u2060\ufe0f\ufeff]")
 """What phones and copying leave in a line, and nobody sees."""
 
 _OPTIONS_ARE: Final = f"The options are {', '.join(f'`{option}`' for option in OPTIONS)}."
-_NEXT_LINE: Final = "If it was meant as an instruction, put it on the line after `/vibecode`."
+_NEXT_LINE: Final = "If you meant it as an instruction, put it on the line after `/vibecode`."
 _TWO: Final = (
-    "There is more than one command in this comment, and I did nothing. Say one in each comment; `/vibecode` that is "
-    "only spoken of goes in quotes or in `code`."
+    "This comment has more than one command, so none was run. Use one command per comment; to mention `/vibecode` "
+    "without running it, quote it or put it in `code`."
 )
-_SEE_HELP: Final = "`/vibecode help` shows them all."
+_SEE_HELP: Final = "See `/vibecode help` for all commands."
 
 
 def parse(comment: str) -> Command | None:
@@ -169,7 +169,7 @@ def _verb(word: str, rest: str) -> Verb | None:
         case Verb.START:
             return verb if _is_filler(rest) else None
     if not _is_filler(rest):
-        raise UserError(f"`/vibecode {verb}` stands alone on its line. {_NEXT_LINE}")
+        raise UserError(f"`/vibecode {verb}` must be on a line of its own. {_NEXT_LINE}")
     return verb
 
 
@@ -192,7 +192,7 @@ def _refuse_slip(word: str, rest: str) -> None:
     )
     if is_slip:
         usage = next(entry.usage for entry in COMMANDS if entry.verb is meant).removesuffix(" [instruction]")
-        raise UserError(f"There is no command {_shown(word)}; did you mean `{usage}`? {_NEXT_LINE}")
+        raise UserError(f"Unknown command {_shown(word)}. Did you mean `{usage}`? {_NEXT_LINE}")
 
 
 def _nearest(word: str) -> Verb | None:
@@ -209,7 +209,8 @@ def _usd(amount: str) -> float:
     usd = float(match[1].replace(",", ".")) if match else 0.0
     if not 0 < usd <= MAX_ADD_USD:
         raise UserError(
-            f"Say how many dollars to add, at most {MAX_ADD_USD:,.0f}: `/vibecode budget +2` or `+2.50`. {_NEXT_LINE}"
+            f"Give the number of dollars to add, at most {MAX_ADD_USD:,.0f}: `/vibecode budget +2` or `+2.50`. "
+            f"{_NEXT_LINE}"
         )
     return usd
 
@@ -222,7 +223,7 @@ def _take_options(line: str, options: dict[str, str]) -> str:
         if not name:
             break
         if name in options:
-            raise UserError(f"`--{name}` is there twice.")
+            raise UserError(f"`--{name}` is given twice.")
         options[name], line = _option_value(name, line, has_equals=option["equals"] is not None)
     return line
 
@@ -234,22 +235,22 @@ def _option_value(name: str, line: str, *, has_equals: bool) -> tuple[str, str]:
     if name == "draft":
         return name, line
     if name not in {"base", "model"}:
-        raise UserError(f"There is no option {_shown('--' + name)}{_hint(name) or '.'} {_OPTIONS_ARE} {_NEXT_LINE}")
+        raise UserError(f"Unknown option {_shown('--' + name)}{_hint(name) or '.'} {_OPTIONS_ARE} {_NEXT_LINE}")
     match = _VALUE.match(line)
     value = next((group for group in match.groups() if group is not None), "") if match else ""
     if match and (is_branch(value) if name == "base" else _MODEL.fullmatch(value)):
         return value, line[match.end() :]
     kind = "a branch's name" if name == "base" else "a model's name"
-    raise UserError(f"`--{name}` needs {kind} after it{f'; {_shown(value)} is none' if value else ''}. {_OPTIONS_ARE}")
+    raise UserError(f"`--{name}` needs {kind}{f'; {_shown(value)} is not one' if value else ''}. {_OPTIONS_ARE}")
 
 
 def _hint(name: str) -> str:
     """What an option was meant to be, or the command that it is."""
     if name in _VERBS:
-        return f"; did you mean `/vibecode {name}`?"
+        return f". Did you mean `/vibecode {name}`?"
     near = difflib.get_close_matches(name, ("base", "model", "draft"), n=1, cutoff=0.7) if len(name) <= 12 else []
     meant = _OPTIONS_MEANT.get(name) or next(iter(near), "")
-    return f"; did you mean `--{meant}`?" if meant else ""
+    return f". Did you mean `--{meant}`?" if meant else ""
 
 
 def _shown(word: str) -> str:

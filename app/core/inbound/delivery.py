@@ -47,7 +47,9 @@ def signing_keys(secrets: Sequence[SecretStr]) -> tuple[bytes, ...]:
     """
     found = tuple(secret.get_secret_value().encode() for secret in secrets)
     if not found or any(not key.strip() for key in found):
-        raise UserError("The webhook secret is empty. Give the App a random one, and this program the same.")
+        raise UserError(
+            "The webhook secret is empty. Set the same random secret in the App's settings and in this program."
+        )
     return found
 
 

@@ -289,14 +289,13 @@ def checks_job(repo: str, number: int | None, key: str, *, branch: str, head_sha
 
 
 LABEL_MISSED: Final = (
-    "I learned of the label late, and the issue has changed since, so I do not know what was asked for. "
-    "Put the label on again, or say `/vibecode`."
+    "The label event was received late and the issue has changed since, so no run was started. Remove the label and "
+    "apply it again, or comment `/vibecode`."
 )
 
 
 COMMAND_MISSED: Final = (
-    "I learned of this command late, and the thread has changed since, so I do not know what was asked for. "
-    "Say it again."
+    "This command was received late and the thread has changed since, so it was not run. Comment the command again."
 )
 
 

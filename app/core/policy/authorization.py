@@ -88,7 +88,7 @@ class Decision:
 _ALLOWED: Final = Decision()
 
 
-_NO_BOT: Final = Decision("Bots may ask only where `bots` of `.github/vibecode.yml` names them.")
+_NO_BOT: Final = Decision("Commands from bots are ignored unless `bots` in `.github/vibecode.yml` lists them.")
 
 
 _FOR_EVERYBODY: Final = frozenset({Action.ASK, Action.STOP_OWN})
@@ -109,9 +109,9 @@ def authorize(person: Person, action: Action, role: Role, config: Rules) -> Deci
     if role is not Role.NONE and (role.value in config.roles or _is_named(person, config.people)):
         return _ALLOWED
     return Decision(
-        f"{code('@' + person.login)} has the role {code(role)} here, and I work for people with one of: "
-        f"{', '.join(config.roles)}. One of them can put the label on or comment `/vibecode`. `roles` and `people` in "
-        "`.github/vibecode.yml` change who may."
+        f"{code('@' + person.login)} has the role {code(role)} here, but controlling runs takes one of: "
+        f"{', '.join(config.roles)}. Someone with one of these roles can apply the label or comment `/vibecode`. "
+        "`roles` and `people` in `.github/vibecode.yml` set who can."
     )
 
 

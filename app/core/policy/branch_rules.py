@@ -12,9 +12,9 @@ from app.core.safety.escape import code
 _ALWAYS: Final = {
     "creation": "it restricts who creates branches",
     "update": "it restricts who updates branches",
-    "pull_request": "it wants every change through a pull request, also those to the branch that one is opened from",
-    "required_status_checks": "it wants checks to have passed before anything is pushed",
-    "required_signatures": "it wants signed commits, and this server does not sign the App's",
+    "pull_request": "it requires a pull request for every change, even on the branch a pull request is opened from",
+    "required_status_checks": "it requires status checks to pass before a push",
+    "required_signatures": "it requires signed commits, and this server doesn't sign the App's commits",
 }
 _PATTERNS: Final = {
     "branch_name_pattern": "branches named like",
@@ -65,7 +65,7 @@ def describe(rule: BranchRule) -> str:
         return f"the ruleset {code(rule.ruleset)} does not allow it: {_ALWAYS[rule.kind]} ({code(rule.kind)})"
     wanted = "no " if rule.is_negated else ""
     what = f"{wanted}{_PATTERNS[rule.kind]} {code(rule.pattern)} ({rule.operator.replace('_', ' ')})"
-    return f"the ruleset {code(rule.ruleset)} does not allow it: it wants {what} ({code(rule.kind)})"
+    return f"the ruleset {code(rule.ruleset)} does not allow it: it requires {what} ({code(rule.kind)})"
 
 
 def fits_literally(rule: BranchRule, text: str) -> bool | None:

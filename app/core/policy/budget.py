@@ -7,7 +7,7 @@ from app.core.errors import LimitReached
 from app.core.run.run import Cost
 
 WRAP_UP_AT: Final = 0.85
-RAISED: Final = "The budget was raised meanwhile. You need not hurry: carry the task out as it was given."
+RAISED: Final = "The budget was increased. There is no need to wrap up early: complete the task as given."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ def wrap_up(budget: Budget, cost: Cost, elapsed_s: float) -> str:
     if nearest.share <= WRAP_UP_AT:
         return ""
     return (
-        f"The budget is nearly used up: {nearest.words}. Begin nothing new. "
-        "Bring what you have into a state that works, check it, and finish."
+        f"The budget is almost used up: {nearest.words}. Start nothing new. Get what you have into a working state, "
+        "check it, and finish."
     )
 
 
@@ -71,6 +71,6 @@ def _limits(budget: Budget, cost: Cost, elapsed_s: float) -> tuple[_Limit, ...]:
 
 def _way_on(kind: str, cost: Cost) -> str:
     if kind == "usd":
-        return "What is done is kept; `/vibecode budget +2` goes on with two dollars more."
-    unpriced = "" if cost.is_priced else "The price of the model is not known, so dollars cannot be held to. "
-    return f"{unpriced}What is done is kept; `/vibecode retry` goes on from the last good step."
+        return "Finished work is kept. `/vibecode budget +2` adds two dollars and resumes."
+    unpriced = "" if cost.is_priced else "The model's price is unknown, so a dollar limit can't be enforced. "
+    return f"{unpriced}Finished work is kept; `/vibecode retry` resumes after the last completed step."

@@ -123,8 +123,8 @@ def inspect(
     caps = caps or CommitLimits()
     if len(changes) > caps.files:
         raise Refused(
-            f"The change touches {len(changes)} files, more than {caps.files}. Generated files are better left to "
-            "`.gitignore`; ask for a smaller change."
+            f"The change touches {len(changes)} files, more than {caps.files}. Add generated files to `.gitignore`, or "
+            "ask for a smaller change."
         )
     for change in changes:
         _check_path(change)
@@ -169,7 +169,9 @@ def _check_names(changes: Sequence[Change]) -> None:
         if not change.is_deleted:
             other = there.setdefault(fold_path(change.path), change)
             if other is not change and ABSENT in (other.old_mode, change.old_mode):
-                raise Refused(f"{code(other.path)} and {code(change.path)} are one file where case does not count.")
+                raise Refused(
+                    f"{code(other.path)} and {code(change.path)} are the same file on case-insensitive file systems."
+                )
 
 
 def _check_size(changes: Sequence[Change], caps: CommitLimits) -> None:
@@ -197,7 +199,7 @@ def _check_path(change: Change) -> None:
         or "\N{REPLACEMENT CHARACTER}" in path
     )
     if is_odd:
-        raise Refused(f"The path {code(ascii(path))} is one I do not publish.")
+        raise Refused(f"Paths like {code(ascii(path))} are not published.")
 
 
 def _is_gits_own(part: str) -> bool:
@@ -211,18 +213,18 @@ def _shown(change: Change) -> str:
 
 def _check_mode(change: Change) -> None:
     if change.mode not in MODES:
-        raise Refused(
-            f"{_shown(change)} has the mode {change.mode} (a submodule or something odd). I do not publish those."
-        )
+        raise Refused(f"{_shown(change)} has mode {change.mode}, which is not published.")
     if change.mode == SYMLINK:
         target = change.content.decode("utf-8", "replace")
         depth = 0
         for part in (*PurePosixPath(change.path).parent.parts, *PurePosixPath(target).parts):
             depth += -1 if part == ".." else 1
             if depth < 0 or target.startswith("/"):
-                raise Refused(f"The link {_shown(change)} leads out of the repository. I do not publish such links.")
+                raise Refused(
+                    f"The symbolic link {_shown(change)} points outside the repository, so it is not published."
+                )
         if any(_is_gits_own(elsewhere(part)) for part in PurePosixPath(target).parts):
-            raise Refused(f"The link {_shown(change)} leads to git's own files. I do not publish such links.")
+            raise Refused(f"The symbolic link {_shown(change)} points into `.git`, so it is not published.")
 
 
 def _find_leaks(

@@ -206,7 +206,7 @@ def _explain(file: YamlFile, location: tuple[int | str, ...], message: str, kind
     section = known.get(str(location[0]), RepoConfig) if len(location) > 1 else RepoConfig
     near = difflib.get_close_matches(str(location[-1])[:_MAX_KEY_CHARS], section.model_fields, n=1)
     hint = f" Did you mean `{near[0]}`?" if near else f" Known keys: {', '.join(section.model_fields)}."
-    return f"{where}: there is no key {code(key)}.{hint}"
+    return f"{where}: unknown key {code(key)}.{hint}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,13 +99,13 @@ def read_claim(raw: str) -> dict[str, TreeEntry | None]:
         raise SandboxError("The sandbox's git gave a listing that cannot be read.") from error
     for path in states:
         if len(path) > MAX_PATH_CHARS or path.count("/") > MAX_FOLDERS:
-            raise Refused(f"The path {path[:100]!a}… is too long or in too many folders. I do not publish such paths.")
+            raise Refused(f"The path {path[:100]!a}… is too long or nested too deeply, so it is not published.")
     present = {path for path, state in states.items() if state is not None}
     for path in states:
         if not is_path(path):
-            raise Refused(f"The path {path!a} is one I do not publish.")
+            raise Refused(f"Paths like {path!a} are not published.")
         if path in present and any(folder in present for folder in folders_of(path)):
-            raise Refused(f"The sandbox lists {path!a} in a folder that it lists as a file, too.")
+            raise Refused(f"The sandbox lists {path!a} inside a path that it also lists as a file.")
     return states
 
 

@@ -26,7 +26,7 @@ VERDICT_SENTENCES: Final = {
     Verdict.PROVEN: "The tests pass, and the new ones fail without the change",
     Verdict.PASSING: "The tests pass",
     Verdict.FAILING: "The tests fail",
-    Verdict.UNTESTED: "No tests were found that could be run",
+    Verdict.UNTESTED: "No runnable tests were found",
 }
 
 
