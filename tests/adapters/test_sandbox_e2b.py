@@ -19,6 +19,7 @@ from app.adapters.sandbox.e2b.sandboxes import E2BSandbox, E2BSandboxes
 from app.core.errors import SandboxError, SandboxGone
 from app.core.ports.sandbox import CommandTimeout, Network
 from tests.contract.e2b_server import API_KEY, E2BServer, Edge, e2b_server, page
+from tests.processes import COMMAND_LINES, parent_of
 
 
 @pytest.fixture
@@ -295,7 +296,7 @@ async def test_a_daemon_that_is_to_be_left_is_ended_when_time_runs_out(sandbox: 
 async def test_a_command_that_kills_its_supervisor_is_ended(sandbox: E2BSandbox, generations: int) -> None:
     parent = "$$"
     for _ in range(generations):
-        parent = f"$(ps -o ppid= -p {parent})"
+        parent = parent_of(parent)
     hidden = f"setsid sh -c 'sleep 0.5; touch {sandbox.work_tree}/late' &"
     ended = await sandbox.exec(["sh", "-c", f"{hidden}\nsudo -n kill -9 {parent}; sleep 30"], timeout_s=20)
     assert ended.exit_code == 137
@@ -303,15 +304,16 @@ async def test_a_command_that_kills_its_supervisor_is_ended(sandbox: E2BSandbox,
 
 
 async def test_a_command_cannot_write_its_own_report(sandbox: E2BSandbox) -> None:
-    line = "parent=$(ps -o ppid= -p $$); echo forged >/proc/$(echo $parent)/fd/1; cat /proc/$(echo $parent)/environ"
+    line = f"parent={parent_of('$$')}; echo forged >/proc/$parent/fd/1; cat /proc/$parent/environ"
     ended = await sandbox.exec(["sh", "-c", f"{line}; exit 3"])
     assert ended.exit_code == 3
     assert "VIBECODER" not in ended.output
 
 
 async def test_what_runs_a_command_does_not_show_what_is_run(sandbox: E2BSandbox) -> None:
-    parent, guard = "$(ps -o ppid= -p $$)", "$(ps -o ppid= -p $(ps -o ppid= -p $$))"
-    ended = await sandbox.exec(["sh", "-c", f": needle; ps -o args= -p {parent} -p {guard}; exit 3"])
+    parent = parent_of("$$")
+    shown = f"for each in {parent} {parent_of(parent)}; do tr '\\0\\n' '  ' </proc/$each/cmdline; echo; done"
+    ended = await sandbox.exec(["sh", "-c", f": needle; {shown}; exit 3"])
     assert ended.exit_code == 3
     assert len(ended.output.splitlines()) == 2
     assert "needle" not in ended.output
@@ -375,7 +377,7 @@ async def test_a_blip_before_a_command_begins_is_not_seen(
 
 SLEEP = f"sleep 60.{os.getpid()}"
 """Nobody else's: the stand-in's commands run on this host, beside other suites'."""
-STILL_SLEEPING = f"ps -eo args | grep -c '[s]{SLEEP[1:]}'"
+STILL_SLEEPING = f"{COMMAND_LINES} | grep -c '[s]{SLEEP[1:]}'"
 BLIPS = pytest.mark.parametrize(
     "blip",
     [429, 502, 503, page(502), page(520), Edge.RESET],

@@ -74,9 +74,7 @@ async def forged_test_results(scene: Scene) -> None:
 @attack("machine", SANDBOX="e2b")
 async def forged_reports(scene: Scene) -> None:
     """A command that looks for the one that watches it, to write its report: as root, too."""
-    forge = (
-        "for pid in $(ps -eo pid=); do echo forged > /proc/$pid/fd/1; echo forged > /proc/$pid/fd/3; done 2>/dev/null"
-    )
+    forge = "cd /proc; for pid in [0-9]*; do echo forged > $pid/fd/1; echo forged > $pid/fd/3; done 2>/dev/null"
     await scene.asked(shell(f"({forge}) & wait; exit 3"), shell("echo alive; exit 4"))
     scene.assert_in(scene.heard(), "exit code 3", "exit code 4", "alive")
 

@@ -18,6 +18,7 @@ from app.adapters.sandbox.local.sandboxes import LocalSandboxes
 from app.core.errors import SandboxError
 from app.core.ports.sandbox import CommandTimeout, Network, Sandbox, SandboxProvider
 from tests.contract.e2b_server import API_KEY, e2b_server
+from tests.processes import COMMAND_LINES
 
 KINDS = ["bubblewrap", "unisolated", "e2b-loopback", pytest.param("e2b", marks=pytest.mark.live)]
 
@@ -199,7 +200,7 @@ async def test_a_fork_bomb_ends_with_its_time(isolating: Sandbox) -> None:
     bomb = "f() { [ $1 -gt 4 ] || { f $(($1+1)) & f $(($1+1)) & }; sleep 30; }; f 0"
     with pytest.raises(CommandTimeout):
         await sh(isolating, bomb, timeout_s=1)
-    assert await sh(isolating, "ps -eo args | grep -c '[s]leep 30'") == (1, "0\n")
+    assert await sh(isolating, f"{COMMAND_LINES} | grep -c '[s]leep 30'") == (1, "0\n")
 
 
 async def test_a_cancelled_command_is_dead(sandbox: Sandbox) -> None:

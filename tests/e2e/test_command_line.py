@@ -13,6 +13,7 @@ from app import wiring
 from app.demo.model.scripted import ScriptedModel, say
 from tests.bot import GREETER
 from tests.e2e.turns import MEND, edit, finish, plan
+from tests.processes import command_lines
 
 VIBECODER = Path(sys.executable).with_name("vibecoder")
 
@@ -133,8 +134,7 @@ async def test_sigterm_leaves_nothing_of_the_demo_behind(tmp_path: Path) -> None
 
 def running_in(folder: Path) -> list[str]:
     """The command lines, of all that runs, that name the folder."""
-    listed = subprocess.run(["ps", "-e", "-o", "args="], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if str(folder) in line]
+    return [line for line in command_lines() if str(folder) in line]
 
 
 async def test_failing_tests_are_told_by_the_exit_code(repository: Path) -> None:
