@@ -9,7 +9,7 @@ The exceptions are the control flow: `LimitReached`, `Stopped`, `LeaseLost` come
 `SandboxError` from outside. Whatever leaves the loop, the watcher has kept the conversation as it stands, and another
 worker goes on with it. All that decides anything is in there, and it ends in one of four ways:
 
-    Said, or results            ─▶ the next turn
+    a user message, or results  ─▶ the next turn
     an answer without results   ─▶ its calls: looking is repeated, an ending is heard, and of what may have changed
                                    something the model is told that nobody knows
     an answer without calls     ─▶ the reminder to make one
@@ -17,7 +17,7 @@ worker goes on with it. All that decides anything is in there, and it ends in on
 
 One conversation per task (the plan, each step, each repair), not one for the run: it stays bounded and cheap without
 ever being compressed, and a step can be repeated elsewhere from the plan and the work tree alone. One that grows too
-long all the same is started over, with the task and the model's the final comment.
+long all the same is started over, with the task and the model's last message.
 """
 
 from collections import Counter

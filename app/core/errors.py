@@ -6,8 +6,8 @@
     │   └── CommandFailed    a command of the repository's own file failed; carries its last lines
     ├── LimitReached         a budget ended; what was done is kept and handed over
     ├── Stopped              a person said stop
-    │   ├── TakenAway        the repository was archived, the App uninstalled, and the like
-    │   └── Withdrawn        a role was taken away, the issue or pull request closed, the branch deleted
+    │   └── AccessRevoked    the repository was archived, the App uninstalled, and the like
+    │       └── RequestWithdrawn  a role was taken away, the thread closed, the branch deleted
     ├── LeaseLost            another worker carries this run now; this one may write nothing more
     ├── RetryLater           the run waits, for another system or for what it asked for, and goes on where it stopped
     ├── StoreError           Redis is away or does not answer: nothing can be recorded, and the job is repeated

@@ -1,4 +1,4 @@
-"""How a run ends: what it holds is given back, its final comment are put on record and then said."""
+"""How a run ends: what it holds is given back, and its final comment is recorded, then posted."""
 
 import logging
 from datetime import timedelta
@@ -19,7 +19,7 @@ from app.runs.stages.open_branch import drop_unused
 log = logging.getLogger(__name__)
 
 MAX_COMMENT_DELAY: Final = timedelta(days=3)
-"""How long the final comment are tried."""
+"""How long posting the final comment is tried."""
 EXCERPT_CHARS: Final = 2_000
 GOOD_CONCLUSIONS: Final = frozenset({Conclusion.SUCCESS, Conclusion.NEUTRAL, Conclusion.ACTION_REQUIRED})
 
@@ -49,7 +49,7 @@ async def fail(ctx: RunContext, conclusion: Conclusion, message: str, *, kind: s
 
 
 async def end(ctx: RunContext, conclusion: Conclusion, message: str) -> None:
-    """Clean up, settle what was spent, put the the final comment on record, and say them."""
+    """Clean up, settle what was spent, record the final comment, and post it."""
     if ctx.machine is not None or ctx.run.sandbox_id:
         async with ctx.progress.stage(Stage.CLEANUP, "Cleaning up"):
             await sandbox.clean_up(ctx)
@@ -99,7 +99,7 @@ async def post_final_comment(ctx: RunContext) -> None:
         is_hopeless = ended_at is not None and ctx.ports.clock.now() - ended_at > MAX_COMMENT_DELAY
         if error.is_passing and not is_hopeless:
             raise
-        log.error("last words not said", extra={"reason": str(error)})  # noqa: TRY400 -- no traceback is wanted
+        log.error("final comment not posted", extra={"reason": str(error)})  # noqa: TRY400 -- no traceback is wanted
     await ctx.progress.save(status=Status.COMPLETED)
 
 

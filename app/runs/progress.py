@@ -200,7 +200,7 @@ class Progress:
 
         Raises:
             LimitReached: they are used up.
-            TakenAway: there is no repository to work on any more.
+            AccessRevoked: there is no repository to work on any more.
         """
         if self._gone is not None and self.run.failure is None and self.run.conclusion is None:
             raise AccessRevoked(str(self._gone)) from self._gone

@@ -10,7 +10,7 @@
     cancelled     → handed back to the queue (a deploy)
     anything else → failure, an apology, and raised again: it is a bug
 
-A run is in progress until its final comment are posted. A worker that dies leaves it to the next one.
+A run is in progress until its final comment is posted. A worker that dies leaves it to the next one.
 """
 
 import asyncio

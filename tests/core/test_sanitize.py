@@ -140,7 +140,7 @@ LINKS: Final = ("![[", "![a\\", '](a "', "](((", "[a]:", "[a]: b\n", "\n[a]: b (
 
 @settings(deadline=None)
 @given(st.text() | st.lists(SCRAPS, max_size=30).map("".join), st.integers(0, 60))
-def test_whatever_comes_what_goes_on_is_short_shaped_and_disarmed(text: str, max_chars: int) -> None:
+def test_whatever_comes_what_goes_on_is_short_shaped_and_escaped(text: str, max_chars: int) -> None:
     rest = clean(text, max_chars=max_chars)
     assert len(rest) <= max_chars
     assert not re.search("[\\x00-\\x08\\r\u200b\u202e\U000e0041\ue000\ue001]", rest)

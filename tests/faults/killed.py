@@ -94,7 +94,7 @@ for _name, _method, _path in (
 
 
 async def in_last_words(world: World) -> None:
-    """The worker dies while its final comment are on the way; GitHub has them."""
+    """The worker dies while its final comment is on the way; GitHub has it."""
     waiting = world.github.fails("PATCH", r"/issues/comments/", hangs=True, before=False, times=0)
 
     async def wait_for_it() -> None:

@@ -85,11 +85,11 @@ MAX_DUE: Final = 10_000
 
 
 SCHEDULE: Final = (ARQ_QUEUE, BEGUN, SERVED)
-"""The keys of `line.lua`."""
+"""The keys of `schedule.lua`."""
 
 
 def schedule_arguments(caps: ConcurrencyLimits) -> tuple[str | int, ...]:
-    """What `line.lua` is told first."""
+    """The first arguments of `schedule.lua`."""
     return ARQ_IN_PROGRESS, RUN, caps.per_repo, caps.per_installation, caps.sandboxes
 
 

@@ -1,7 +1,7 @@
 """The queue over arq's keys: one script writes the run and queues its job, in one round trip and all or nothing.
 
 arq's own `enqueue_job` takes three round trips, stamps jobs with the producer's clock and forgets ids when a job ends.
-The worker's half is in `doorbell`, so that the web process imports no arq.
+The worker's half is in `worker`, so that the web process imports no arq.
 """
 
 import json

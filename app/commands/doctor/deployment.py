@@ -183,7 +183,7 @@ async def _try_out(machine: "Sandbox", settings: Settings) -> list[Trouble]:
         fix = "Set SANDBOX to local (with bubblewrap installed) or to e2b."
         return [*troubles, Trouble("The agent's commands run as you, WITHOUT any isolation.", fix, is_warning=True)]
     await machine.set_network(Network())
-    async with _door() as port:
+    async with _listener() as port:
         # where a sandbox is elsewhere there is no loopback of ours, so the world is tried too
         for host, number in (("127.0.0.1", port), ("1.1.1.1", 443)):
             tried = await machine.exec(
@@ -203,7 +203,7 @@ def _leaked(env: str, known: "tuple[SecretStr, ...]") -> list[str]:
 
 
 @asynccontextmanager
-async def _door() -> "AsyncIterator[int]":
+async def _listener() -> "AsyncIterator[int]":
     """A port of this machine's loopback that takes every connection."""
 
     async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -159,7 +159,7 @@ class Run:
     Of its money: `budget_usd` is what it may spend by the rules, 0 where nothing limits it; `granted_usd` what people
     added, `grants` the ids of the commands that did; `carried_usd` of its cost was spent by the runs it goes on with.
     `earlier` is the id of the run that it goes on from. `needs_approval`: a person must approve its plan before it is
-    carried out, bound to `approval` (`core.plan.approval_of`). `previous` is the plan that its own takes the place of.
+    carried out, bound to `approval` (`plan.approval_of`). `previous` is the plan that its own takes the place of.
     `unsure_since`: when a request was last begun that creates something on GitHub and whose answer is not on record.
     `diagnosis` is of failed checks. `is_in_line`: its budget command turned out to be work, and waits its turn.
     `as_of` is the moment whose text it uses, where that is another than its own job's. `requested_by` asked for the

@@ -35,7 +35,7 @@ _END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 
 async def find_reaction_approvals(ports: Ports, *, is_due: bool = False) -> int:
     """Look at the plans whose time it is, or at all when `is_due`; the number of those that a 👍 approved."""
-    if not await ports.store.claim("thumbs", ttl_s=EVERY_S / 2) and not is_due:
+    if not await ports.store.claim("reaction approvals", ttl_s=EVERY_S / 2) and not is_due:
         return 0
     now, put = ports.clock.now(), 0
     for run_id in await ports.store.due(_END_OF_TIME if is_due else now, limit=AT_ONCE):

@@ -44,7 +44,7 @@ def look_after(ports: Ports, *, deployment: str, label: str) -> dict[str, Corout
     return {
         "ask for deliveries": _repeat(ports, request_redeliveries, at_start=partial(request_redeliveries, is_due=True)),
         "kill orphans": _repeat(ports, partial(kill_orphans, deployment=deployment)),
-        "find thumbs": _repeat(ports, find_reaction_approvals),
+        "find reaction approvals": _repeat(ports, find_reaction_approvals),
         "sweep": _repeat(ports, sweep_on),
     }
 

@@ -40,7 +40,7 @@ async def publish_rest(ctx: RunContext) -> None:
 
 
 MARKER: Final = b"<<<<<<< ours"
-"""What `tree.merge` leaves where both sides changed the same lines."""
+"""What `work_tree.merge` leaves where both sides changed the same lines."""
 
 
 class Unpublishable(Exception):
@@ -70,7 +70,7 @@ async def publish(
         Unpublishable: the agent may fix what the gate found; nothing was written.
         Refused: the gate said no; nothing was written.
         LeaseLost: another worker holds the run; nothing was written.
-        Overtaken: somebody pushed changes to the same files; nothing was written.
+        ConcurrentPush: somebody pushed changes to the same files; nothing was written.
     """
     try:
         return await _publish(ctx, subject, body, step, may_fix=may_fix)
@@ -84,7 +84,7 @@ async def _merge_pushed(ctx: RunContext) -> None:
     same name that this run has never written to is left alone: the run takes another name.
 
     Raises:
-        Overtaken: both changed the same files; theirs stand.
+        ConcurrentPush: both changed the same files; theirs stand.
         UserError: the branch was not pushed to but put elsewhere.
     """
     run, job, repos = ctx.run, ctx.run.job, ctx.ports.repos

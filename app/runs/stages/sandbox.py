@@ -57,7 +57,7 @@ async def _reconnect(ctx: RunContext) -> bool:
 
 async def clean_up(ctx: RunContext) -> None:
     """Destroy the sandbox, also one that this attempt did not reach. Where that fails or takes long, the run does not
-    wait: `recover.kill_orphans` does it later."""
+    wait: `recovery.kill_orphans` does it later."""
     machine, ctx.machine = ctx.machine, None
     try:
         async with asyncio.timeout(CLEAN_UP_S):

@@ -70,17 +70,17 @@ done
 """
 """Of `tree paths…`: what is to be removed goes first, so that it is in nobody's way."""
 _RUN_IN_TREES: Final = """
-marker=$1 command=$2 index=$3 show=$4 lay_over=$5 state=$6
+marker=$1 command=$2 index=$3 reset_to=$4 checkout_paths=$5 state=$6
 shift 6
 said=$(
   export GIT_INDEX_FILE="$index" GIT_NO_REPLACE_OBJECTS=1 GIT_CONFIG_COUNT=1
   export GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0="*"
-  { sh -c "$show" sh "$state" && { [ $# = 0 ] || sh -c "$lay_over" sh "$@"; }; } 2>&1
+  { sh -c "$reset_to" sh "$state" && { [ $# = 0 ] || sh -c "$checkout_paths" sh "$@"; }; } 2>&1
 ) && exec sh -c "$command"
 printf '%s%s' "$marker" "$said"
 exit 1
 """
-"""Of `marker command index show checkout_paths state [tree paths…]`: the command's own output alone, or what went
+"""Of `marker command index reset_to checkout_paths state [tree paths…]`: the command's own output alone, or what went
 wrong."""
 _READ_BLOBS: Final = """
 most=$1 total=0 top=0 largest=
