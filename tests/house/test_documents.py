@@ -25,6 +25,13 @@ def test_the_readme_lists_the_commands_as_they_are() -> None:
     assert [row.usage for row in COMMANDS if f"`{row.usage}`" not in readme] == []
 
 
+def test_contributing_names_files_that_there_are() -> None:
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text("utf-8")
+    named = re.findall(r"`([a-z_]+(?:/[a-z_]+)+(?:\.\w+|/)?)`", text)
+    assert len(named) > 50
+    assert [path for path in named if not any((folder / path).exists() for folder in (ROOT, ROOT / "app"))] == []
+
+
 def test_the_help_names_every_command() -> None:
     described = {row.verb for row in COMMANDS}
     assert described == set(Verb) - UNSAID

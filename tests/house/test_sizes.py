@@ -1,6 +1,7 @@
 """The caps of the house: files of at most 500 lines, functions of at most 60, at most 6 arguments."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -59,3 +60,15 @@ def test_no_broad_except_swallows() -> None:
         and not any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
     ]
     assert swallowing == []
+
+
+def test_no_class_name_is_used_twice() -> None:
+    """The embedded GitHub has GitHub's own names for things, as we have."""
+    names = Counter(
+        node.name
+        for path in MODULES
+        if ROOT / "app" / "demo" not in path.parents
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, times in names.items() if times > 1] == []
