@@ -56,7 +56,10 @@ async def find_free_name(ctx: RunContext) -> str:
         head = await ctx.github.head(name)
         if head is None or (number == 1 and await _is_left_over(ctx, name, head)):
             return name
-    raise UserError(f"There are {MAX_NAMES} branches named {code(wanted + '…')} already. Please delete them.")
+    raise UserError(
+        f"There are {MAX_NAMES} branches named {code(wanted + '…')} already. Delete those that aren't needed, then "
+        "comment `/vibecode retry`."
+    )
 
 
 async def _is_left_over(ctx: RunContext, name: str, head: str) -> bool:

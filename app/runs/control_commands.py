@@ -57,7 +57,7 @@ async def _redraw(ctx: RunContext) -> None:
     open_runs = await find_open(ctx, branch)
     run = open_runs[0] if open_runs else await find_earlier(ctx, branch)
     if run is None:
-        raise UserError("Nothing has been started here. `/vibecode` starts a run.")
+        raise UserError("There are no runs here yet. `/vibecode` starts one.")
     if run.comment_id is not None:
         await ctx.draw(run)
     await ctx.progress.change(summary=describe_status(run))
@@ -105,7 +105,7 @@ async def _await_stop(ctx: RunContext, run: Run) -> Run:
                 if change.conclusion is not None:
                     return change
     except TimeoutError as error:
-        raise OutsideError("The run was told to stop and has not ended yet.", is_passing=True) from error
+        raise OutsideError("The run has been asked to stop and hasn't ended yet.", is_passing=True) from error
     return run
 
 
@@ -140,18 +140,16 @@ async def _await_grant(ctx: RunContext, told: Run) -> Run | None:
                 if ctx.run.id in run.grants or run.conclusion is not None:
                     return run
     except TimeoutError as error:
-        raise OutsideError("The run at work does not hear yet.", is_passing=True) from error
+        raise OutsideError("The run in progress hasn't picked up the change yet.", is_passing=True) from error
     return None
 
 
 def _describe_grant(told: Run, heard: Run | None, usd: float) -> str:
     if heard is None:
-        return f"{format_usd(usd)} more for the run that waits here; it has them when it begins."
+        return f"Added {format_usd(usd)} to the queued run."
     if not heard.budget_usd:
-        return "No dollars limit the run at work here."
-    total = (
-        f"It may spend {format_usd(heard.budget_usd + heard.granted_usd)} and has spent {format_usd(heard.cost.usd)}."
-    )
+        return "The run in progress has no dollar limit."
+    total = f"It has spent {format_usd(heard.cost.usd)} of {format_usd(heard.budget_usd + heard.granted_usd)}."
     if heard.granted_usd <= told.granted_usd:
-        return f"I could not add {format_usd(usd)}: the day's dollars are used up. {total}"
-    return f"{format_usd(usd)} more for the run at work here. {total}"
+        return f"Could not add {format_usd(usd)}: today's budget is used up. {total}"
+    return f"Added {format_usd(usd)} to the run in progress. {total}"

@@ -26,7 +26,7 @@ async def retry_later(ctx: RunContext, error: OutsideError) -> RetryLater:
     after_s = max(error.retry_after_s or 0.0, waits_s[min(run.waits, len(waits_s) - 1)])
     is_in_order = not isinstance(error, SandboxGone)
     wake_at = now + timedelta(seconds=after_s)
-    waiting = ctx.redactor.redact(f"Waiting until {clock_time(now, wake_at)}: {error}")
+    waiting = ctx.redactor.redact(f"Retrying at {clock_time(now, wake_at)}: {error}")
     log.warning("run put off", extra={"reason": str(error), "after_s": after_s, "stage": run.stage})
     await ctx.progress.save(
         waits=run.waits + 1,

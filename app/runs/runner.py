@@ -123,7 +123,7 @@ async def _attempt(ctx: RunContext) -> None:
     if run.conclusion is not None:
         await post_final_comment(ctx)
     elif run.lost_workers >= MAX_LOST_WORKERS:
-        words = f"I lost {run.lost_workers} workers on this, so I leave it. `/vibecode retry` tries once more."
+        words = f"Gave up after {run.lost_workers} workers died during this run. `/vibecode retry` tries again."
         await fail(ctx, Conclusion.FAILURE, words, kind="outside")
     else:
         await _walk_ladder(ctx)
@@ -147,7 +147,7 @@ async def _walk_ladder(ctx: RunContext) -> None:
         raise
     except Exception as bug:
         log.exception("bug", extra={"stage": ctx.run.stage})
-        words = f"I ran into a fault of my own (`{type(bug).__name__}`). I am sorry. `/vibecode retry` goes on."
+        words = f"Internal error (`{type(bug).__name__}`). It has been logged. `/vibecode retry` resumes the run."
         await fail(ctx, Conclusion.FAILURE, words, kind="bug")
         raise
     else:
@@ -202,7 +202,7 @@ async def _walk(ctx: RunContext) -> tuple[Conclusion, str]:
     ctx.progress.listen = partial(review_comments.collect_new_feedback, ctx)
     merging = await update_branch.merge_on_github(ctx) if update_branch.is_update_requested(ctx) else None
     if merging is MergeResult.NOTHING:
-        return Conclusion.NEUTRAL, f"{code(ctx.run.branch)} has all of {code(ctx.run.base_ref)} already"
+        return Conclusion.NEUTRAL, f"{code(ctx.run.branch)} is already up to date with {code(ctx.run.base_ref)}"
     await open_branch(ctx)
     await sandbox.open_sandbox(ctx)
     await clone.clone(ctx)
@@ -218,7 +218,7 @@ async def _walk(ctx: RunContext) -> tuple[Conclusion, str]:
         return await approval.wait_for_approval(ctx)
     await steps.carry_out_steps(ctx)
     if ctx.run.head_sha in {"", ctx.run.began_at}:
-        return Conclusion.NEUTRAL, "The work changed nothing"
+        return Conclusion.NEUTRAL, "No changes were needed"
     await verify.verify_work(ctx)
     await publish_rest(ctx)
     await open_pull_request(ctx)
@@ -226,7 +226,7 @@ async def _walk(ctx: RunContext) -> tuple[Conclusion, str]:
     verification = ctx.run.verification
     verdict = verification.verdict if verification is not None else Verdict.UNTESTED
     conclusion = Conclusion.FAILURE if verdict is Verdict.FAILING else Conclusion.SUCCESS
-    return conclusion, f"The work is published. {verify.VERDICT_SENTENCES[verdict]}"
+    return conclusion, f"Published. {verify.VERDICT_SENTENCES[verdict]}"
 
 
 async def _answer_or_admit(ctx: RunContext) -> tuple[Conclusion, str] | None:
@@ -259,11 +259,11 @@ async def _answer_or_admit(ctx: RunContext) -> tuple[Conclusion, str] | None:
 async def _open_from_branch(ctx: RunContext) -> tuple[Conclusion, str]:
     """Open the pull request from what an ended run left on its branch."""
     if not ctx.run.commits:
-        raise UserError("There is nothing on a branch that a pull request could be opened from.")
+        raise UserError("There are no commits to open a pull request from.")
     await open_pull_request(ctx, is_draft=True)
     await check_ci_of_opened(ctx)
-    done = f"{ctx.run.steps_done} of {len(ctx.plan.steps)} steps are done"
-    words = f"A draft from what is on the branch: {done}. `/vibecode retry` goes on."
+    done = f"{ctx.run.steps_done} of {len(ctx.plan.steps)} steps done"
+    words = f"Opened a draft with the commits so far: {done}. `/vibecode retry` resumes the run."
     await ctx.progress.change(summary=words)
     return Conclusion.NEUTRAL, words
 
@@ -274,10 +274,10 @@ async def _hand_over(ctx: RunContext) -> None:
         return
     try:
         for step in ctx.plan.steps[ctx.run.steps_done :][:1]:
-            await publish(ctx, f"Begin: {step.title}", "Unfinished: the budget ended here.")
+            await publish(ctx, f"Begin: {step.title}", "Unfinished: the budget ran out.")
         if ctx.run.commits:
             await open_pull_request(ctx, is_draft=True)
             await check_ci_of_opened(ctx)
     except (UserError, OutsideError, RequestWithdrawn) as error:
         log.warning("not handed over", extra={"reason": str(error)})
-        await ctx.progress.notice(f"The last unfinished step could not be handed over: {error}")
+        await ctx.progress.notice(f"The unfinished step could not be published: {error}")

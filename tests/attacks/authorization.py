@@ -465,7 +465,7 @@ async def changed_after_the_plan(scene: Scene) -> None:
     assert run.conclusion is Conclusion.ACTION_REQUIRED, f"{run.conclusion}: {run.message}"
     assert scene.bot.pull_requests() == []
     assert await scene.published() == ""
-    scene.assert_told("The issue's text changed since the plan was made")
+    scene.assert_told("The issue was edited after the plan was made")
 
 
 @attack("authorization")

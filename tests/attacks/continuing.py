@@ -113,7 +113,7 @@ async def comment_after_the_plan(scene: Scene) -> None:
     await asyncio.sleep(SECOND_S)
     await scene.assert_mended(await scene.bot.comment(issue, "/vibecode approve"))
     scene.assert_not_in(scene.instructed() + scene.heard(), _EVIL)
-    scene.assert_told("since the plan was made")
+    scene.assert_told("edited since it was made")
 
 
 @attack("continuing", files=_EVERYONE)
@@ -131,7 +131,7 @@ async def comment_edited_after_the_plan(scene: Scene) -> None:
     run = await scene.bot.comment(issue, "/vibecode approve")
     assert run.conclusion is Conclusion.ACTION_REQUIRED, f"{run.conclusion}: {run.failure or run.message}"
     assert scene.bot.pull_requests() == []
-    scene.assert_told("changed since the plan was made")
+    scene.assert_told("was edited after the plan was made")
 
 
 @attack("continuing", files=_EVERYONE, is_worker_up=False)
@@ -181,7 +181,7 @@ async def role_taken_away_before_the_push(scene: Scene) -> None:
     begun = await scene.bot.at_work_on(_UNTIL_TOLD)
     scene.github.grant(REPO, "maintainer", "none")
     run = await _let_go(scene, begun)
-    words = "`maintainer` may no longer start runs here, so this one ended."
+    words = "`maintainer` can no longer start runs here, so this run was stopped."
     await _assert_withdrawn(scene, run, words)
     scene.assert_told(words, "Nothing was published yet")
 
@@ -194,7 +194,7 @@ async def role_taken_away_before_the_pull_request(scene: Scene) -> None:
     begun = await scene.bot.at_work_on(_UNTIL_TOLD)
     scene.github.grant(REPO, "maintainer", "read")
     run = await _let_go(scene, begun)
-    words = "`maintainer` may no longer start runs here, so this one ended."
+    words = "`maintainer` can no longer start runs here, so this run was stopped."
     await _assert_withdrawn(scene, run, words, commits=1)
     scene.assert_told(words, "Finished work is on the branch")
 
@@ -209,7 +209,7 @@ async def role_of_the_planner_taken_away(scene: Scene) -> None:
     scene.github.grant(REPO, "leaver", "none")
     run = await scene.bot.comment(issue, "/vibecode approve")
     assert run.conclusion is Conclusion.SKIPPED, f"{run.conclusion}: {run.message}"
-    scene.assert_told("`leaver`, who asked for this plan, may no longer start runs here")
+    scene.assert_told("`leaver`, who requested this plan, can no longer start runs here")
     assert await scene.published() == ""
 
 
@@ -245,7 +245,7 @@ async def issue_closed_unheard(scene: Scene) -> None:
     scene.github.loses()
     await scene.github.upkeep.close(REPO, issue.number, by="maintainer")
     run = await _let_go(scene, begun)
-    await _assert_withdrawn(scene, run, "The issue was closed, so this run ended.")
+    await _assert_withdrawn(scene, run, "The issue was closed, so this run was stopped.")
 
 
 @attack("continuing", RUNS_PER_REPO="1")
@@ -290,7 +290,7 @@ async def issue_deleted_at_work(scene: Scene) -> None:
 async def issue_locked_at_work(scene: Scene) -> None:
     """The conversation is locked while its run is in progress."""
     _, run = await _after_deed(scene, "lock")
-    await _assert_withdrawn(scene, run, "The conversation was locked, so this run ended.")
+    await _assert_withdrawn(scene, run, "The conversation was locked, so this run was stopped.")
 
 
 @attack("continuing")
@@ -303,7 +303,10 @@ async def branch_deleted_at_work(scene: Scene) -> None:
     await scene.github.upkeep.delete_branch(REPO, begun.branch)
     run = await _let_go(scene, begun)
     assert (run.conclusion, run.commits) == (Conclusion.CANCELLED, ()), f"{run.conclusion}: {run.commits}"
-    scene.assert_told(f"The branch `{begun.branch}` was deleted, so this run ended; a retry starts over on a new one.")
+    scene.assert_told(
+        f"The branch `{begun.branch}` was deleted, so this run was stopped. `/vibecode retry` starts over on a new "
+        "branch."
+    )
     scene.model.forget()
     polish = (edit("Says hello.", "Says hello!", "README.md"), finish("Polished."))
     scene.model.says(edit("helo", "hello"), finish("Mended."), *polish)
@@ -327,7 +330,7 @@ async def branch_deleted_before_a_retry(scene: Scene) -> None:
     again = await scene.bot.comment(issue, "/vibecode retry")
     await scene.assert_mended(again)
     assert len(again.commits) == 2
-    scene.assert_told(f"The branch `{begun.branch}` was deleted, so this starts over on a new one.")
+    scene.assert_told(f"The branch `{begun.branch}` was deleted, so this run starts over on a new branch.")
 
 
 @attack("continuing")
@@ -345,7 +348,7 @@ async def pull_request_closed_in_a_follow_up(scene: Scene) -> None:
     assert run.message == "Stopped, because `maintainer` closed the pull request. Reopen it to continue."
     retried = await scene.bot.comment(pull, "/vibecode retry")
     assert retried.conclusion is Conclusion.SKIPPED, f"{retried.conclusion}: {retried.message}"
-    scene.assert_told("This pull request is closed. Reopen it and say that again.")
+    scene.assert_told("This pull request is closed. Reopen it, then comment the command again.")
     assert await scene.github.head(REPO, pull.head) == head, "It was pushed to."
     assert len(scene.bot.pull_requests()) == 1, "Another pull request was opened."
 
@@ -364,7 +367,7 @@ async def pull_request_closed_before_a_retry(scene: Scene) -> None:
     retried = await scene.bot.comment(issue, "/vibecode retry")
     assert retried.conclusion is Conclusion.SKIPPED, f"{retried.conclusion}: {retried.message}"
     assert len(scene.model.requests) == asked, "The model was asked."
-    scene.assert_told(f"#{pull.number}", "was closed, so nothing was started. Reopen it and say that again.")
+    scene.assert_told(f"#{pull.number}", "was closed, so no run was started. Reopen it and comment the command again.")
     assert len(scene.bot.pull_requests()) == 1, "Another pull request was opened."
 
 

@@ -24,7 +24,7 @@ async def _assert_held(scene: Scene, *turns: Turn, named: str, needle: str = "EV
     run = await scene.asked(*turns)
     await scene.assert_mended(run)
     scene.assert_not_in(await scene.published(), needle)
-    scene.assert_told("Held back, because the paths are protected", named)
+    scene.assert_told("Not published because these paths are protected", named)
     return run
 
 
@@ -86,7 +86,7 @@ async def named_by_a_stranger(scene: Scene) -> None:
     run = await scene.labelled(issue)
     await scene.assert_mended(run)
     scene.assert_not_in(await scene.published(), "EVIL")
-    scene.assert_told("Held back, because the paths are protected: `AGENTS.md`")
+    scene.assert_told("Not published because these paths are protected: `AGENTS.md`")
 
 
 @attack("gate", files={"AGENTS.md": "Be kind.\n"})
@@ -97,7 +97,7 @@ async def named_to_be_left_alone(scene: Scene) -> None:
     run = await scene.labelled(issue)
     await scene.assert_mended(run)
     scene.assert_not_in(await scene.published(), "EVIL")
-    scene.assert_told("Held back, because the paths are protected: `AGENTS.md`")
+    scene.assert_told("Not published because these paths are protected: `AGENTS.md`")
 
 
 @attack("gate")
@@ -257,7 +257,7 @@ async def nothing_but_protected(scene: Scene) -> None:
     assert run.conclusion is Conclusion.NEUTRAL, run.conclusion
     assert scene.bot.pull_requests() == []
     assert await scene.published() == ""
-    scene.assert_told("Held back", "`CODEOWNERS`")
+    scene.assert_told("Not published because", "`CODEOWNERS`")
 
 
 # ---------------------------------------------------------------------------------------------------------- odd entries
@@ -318,7 +318,7 @@ async def _assert_left_out(scene: Scene, *turns: Turn, words: str, needle: str =
     run = await scene.asked(*turns)
     await scene.assert_mended(run)
     scene.assert_not_in(await scene.published(), needle)
-    scene.assert_told("Held back, and put back as it was", words)
+    scene.assert_told("Not published and reverted", words)
     await scene.assert_unsaid(needle)
     return run
 
@@ -586,7 +586,7 @@ async def push_between_steps(scene: Scene) -> None:
     assert [commit.sha for commit in history][1] == theirs, "Their commit was overwritten."
     assert [commit.author for commit in run.commits if commit.sha == theirs] == ["colleague"], run.commits
     assert await _blob_in(scene, run, "theirs.txt") == "EVIL\n"
-    scene.assert_told(f"Somebody pushed to `{run.branch}` meanwhile (`{theirs[:7]}`)")
+    scene.assert_told(f"Someone else pushed to `{run.branch}` (`{theirs[:7]}`)")
 
 
 @attack("gate")
@@ -657,7 +657,7 @@ async def protected_paths_in_a_merge(scene: Scene) -> None:
     assert await _blob_in(scene, run, "greet.py") == _RESOLVED
     assert await _blob_in(scene, run, "CODEOWNERS") == "* @acme @ada\n", "What base says was not kept."
     assert await _blob_in(scene, run, ".github/settings.yml") == "private: true\n", "What base says was not kept."
-    scene.assert_told("Held back, because the paths are protected", "`.github/workflows/evil.yml`", "`CODEOWNERS`")
+    scene.assert_told("Not published because these paths are protected", "`.github/workflows/evil.yml`", "`CODEOWNERS`")
 
 
 @attack("gate", files={"CODEOWNERS": "* @acme\n"})

@@ -153,7 +153,7 @@ async def test_an_issue_that_was_edited_since_is_planned_anew_and_asked_about_ag
     assert asked_again.approval != planned.approval
     assert "It should say goodbye." in str(bot.model.requests[-1].body)
     (comment,) = bot.comments(issue)
-    assert "The issue's text changed since the plan was made, so here is the plan again." in comment.body
+    assert "The issue was edited after the plan was made, so here is the plan again." in comment.body
     assert bot.pull_requests() == []
 
     run = await bot.comment(issue, "/vibecode approve")
@@ -166,7 +166,7 @@ async def test_approving_what_is_not_there_is_answered(bot: Bot) -> None:
     run = await bot.comment(issue, "/vibecode approve")
 
     assert (run.conclusion, run.cost.turns) == (Conclusion.SKIPPED, 0)
-    assert "No plan waits for approval here. `/vibecode plan` makes one." in bot.comments(issue)[0].body
+    assert "There is no plan waiting for approval. `/vibecode plan` creates one." in bot.comments(issue)[0].body
 
 
 async def test_approving_before_the_plan_is_there_asks_again(bot: Bot) -> None:

@@ -67,7 +67,7 @@ async def test_what_fails_on_base_too_is_said_and_left_alone(bot: Bot) -> None:
     run = await bot.answered(Source.CHECKS)
 
     assert run.conclusion is Conclusion.NEUTRAL
-    assert "`tests` failed, but on `main` too, so I leave it." in said(bot, pull)
+    assert "`tests` failed. It also fails on `main`, so I made no change." in said(bot, pull)
     assert run.cost.turns == 0
 
 
@@ -77,7 +77,7 @@ async def test_what_passes_when_run_again_is_flaky(bot: Bot) -> None:
     run = await bot.answered(Source.CHECKS)
 
     assert run.conclusion is Conclusion.NEUTRAL
-    assert "`tests` failed, then passed when run again on the same commit" in said(bot, pull)
+    assert "`tests` failed, then passed when re-run on the same commit" in said(bot, pull)
     assert (run.cost.turns, run.lost_workers, run.waits) == (0, 0, 0)
     assert await subjects(bot, pull) == ["Say hello with two l"]
 
@@ -91,7 +91,7 @@ async def test_what_fails_twice_is_mended_on_the_same_pull_request(bot: Bot) -> 
     assert [each.number for each in bot.pull_requests()] == [pull.number]
     assert await subjects(bot, pull) == ["End with a full stop", "Say hello with two l"]
     assert "`tests` failed on" in said(bot, pull)
-    assert "also when run again" in said(bot, pull)
+    assert "also when re-run" in said(bot, pull)
     assert "[x] End with a full stop" in said(bot, pull)
     assert pull.title == "Mend the greeting, with a full stop"
     assert "Closes #1" in pull.body
@@ -129,7 +129,7 @@ async def test_after_so_many_tries_it_is_over_to_people(bot: Bot) -> None:
     run = await bot.answered(Source.CHECKS, times=2)
 
     assert run.conclusion is Conclusion.FAILURE
-    assert "I tried once to mend this, and it still fails. Over to you" in said(bot, pull)
+    assert "Still failing after 1 attempt to fix it." in said(bot, pull)
     assert "E   AssertionError: no full stop" in said(bot, pull)
     assert run.cost.turns == 0
 
@@ -218,7 +218,7 @@ async def test_what_cannot_be_run_again_is_mended_at_once(bot: Bot) -> None:
     run = await bot.answered(Source.CHECKS)
 
     assert run.conclusion is Conclusion.SUCCESS
-    assert "and could not be run again" in said(bot, pull)
+    assert "and could not be re-run" in said(bot, pull)
 
 
 async def test_where_checks_may_not_be_read_it_says_how_to_let_it(bot: Bot) -> None:
@@ -231,7 +231,7 @@ async def test_where_checks_may_not_be_read_it_says_how_to_let_it(bot: Bot) -> N
     run = await bot.answered(Source.CHECKS)
 
     assert run.conclusion is Conclusion.NEUTRAL
-    assert "I may not read checks in this repository" in said(bot, pull)
+    assert "the App doesn't have permission to read checks in this repository" in said(bot, pull)
 
 
 async def test_who_lost_their_role_is_worked_for_no_more(bot: Bot) -> None:
@@ -328,7 +328,7 @@ async def test_a_failure_is_judged_once_however_often_it_is_told(bot: Bot) -> No
     await bot.github.ci.build(REPO, pull.head)
     await bot.work()
 
-    assert said(bot, pull).count("failed, but on `main` too") == 1
+    assert said(bot, pull).count("failed. It also fails on `main`") == 1
 
 
 async def test_pull_requests_of_other_repositories_are_not_ours(bot: Bot) -> None:
@@ -360,16 +360,16 @@ async def test_a_failed_status_of_the_base_branch_is_left_alone(bot: Bot) -> Non
     run = await looked_into(bot)
 
     assert run.conclusion is Conclusion.NEUTRAL
-    assert "`ci/jenkins` failed, but on `main` too" in said(bot, pull)
+    assert "`ci/jenkins` failed. It also fails on `main`" in said(bot, pull)
 
 
 @pytest.mark.parametrize(
     ("conclusion", "words"),
     [
-        ("startup_failure", "`GitHub Actions` could not start the checks of"),
+        ("startup_failure", "`GitHub Actions` failed to start on"),
         ("cancelled", "`GitHub Actions` was cancelled on"),
-        ("stale", "`GitHub Actions` did not finish on"),
-        ("action_required", "until someone approves it"),
+        ("stale", "`GitHub Actions` didn't finish on"),
+        ("action_required", "`GitHub Actions` needs approval or another action on"),
     ],
 )
 async def test_checks_that_did_not_run_to_their_end_are_told_and_cost_nothing(
@@ -381,4 +381,4 @@ async def test_checks_that_did_not_run_to_their_end_are_told_and_cost_nothing(
 
     assert (run.conclusion, run.cost.turns) == (Conclusion.NEUTRAL, 0)
     assert words in said(bot, pull)
-    assert "I changed nothing" not in said(bot, pull)
+    assert "No changes made" not in said(bot, pull)

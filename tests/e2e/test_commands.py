@@ -108,7 +108,7 @@ async def test_a_command_below_sixty_thousand_characters_is_found(bot: Bot) -> N
     issue = await bot.issue()
     run = await bot.comment(issue, "A `log` line > with <!-- all --> of it\n" * 1_500 + "\n/vibecode status")
     assert run.failure is not None
-    assert run.failure.message == "Nothing has been started here. `/vibecode` starts a run."
+    assert run.failure.message == "There are no runs here yet. `/vibecode` starts one."
 
 
 async def test_the_pull_request_is_a_place_to_say_it_too(bot: Bot) -> None:

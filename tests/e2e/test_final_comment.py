@@ -39,7 +39,7 @@ async def conclusion_in_api(bot: Bot, run: Run) -> str:
         (
             (plan("Mend it"), edit("helo", "hello"), write(".github/a.yml", "on: push\n"), finish("Mended.")),
             "success",
-            "Held back, because the paths are protected: `.github/a.yml`",
+            "Not published because these paths are protected: `.github/a.yml`",
             DONE,
         ),
         (
@@ -69,7 +69,7 @@ async def test_a_run_of_work_ends_in_one_message(
     [
         ("/vibecode", "outsider", "controlling runs takes one of: write, maintain, admin"),
         ("/vibecode stpo", "maintainer", "Did you mean `/vibecode stop`?"),
-        ("/vibecode retry", "maintainer", "There is no run here that could go on"),
+        ("/vibecode retry", "maintainer", "There is no run to resume here"),
         ("/vibecode approve", "maintainer", "No plan waits"),
         ("/vibecode stop", "maintainer", "Nothing is running here."),
         ("/vibecode --base nowhere", "maintainer", "nowhere"),
@@ -90,7 +90,7 @@ async def test_a_closed_issue_is_to_be_reopened(bot: Bot) -> None:
     issue.put_state("closed")
     run, given = await asked(bot, issue, "/vibecode")
 
-    assert "This issue is closed. Reopen it and say it again." in only(bot, issue).body
+    assert "This issue is closed. Reopen it, then comment the command again." in only(bot, issue).body
     assert (given, run.conclusion) == (UNDONE, Conclusion.SKIPPED)
 
 
@@ -158,7 +158,7 @@ async def test_no_second_pull_request_is_opened_beside_one_that_is_open(bot: Bot
     assert (given, run.conclusion) == (UNDONE, Conclusion.SKIPPED)
     done, refused = bot.comments(issue)
     assert "✅ Done · #2" in done.body
-    assert "#2 is open for this issue. Say there what is to be different" in refused.body
+    assert "#2 is already open for this issue. Comment `/vibecode …` there to request changes" in refused.body
     assert len(bot.pull_requests()) == 1
 
     bot.pull_requests()[0].put_state("closed")
@@ -170,7 +170,7 @@ async def test_a_pull_request_of_somebody_else_is_left_alone(bot: Bot) -> None:
     pull = await bot.github.pulls.open(REPO, "feature", title="Add a", by="acme")
     run, given = await asked(bot, pull, "/vibecode mend it")
 
-    assert "was not opened by me; I follow up on my own only" in only(bot, pull).body
+    assert "was not opened by me. I only follow up on my own pull requests." in only(bot, pull).body
     assert (given, run.conclusion) == (UNDONE, Conclusion.SKIPPED)
 
 
@@ -180,5 +180,5 @@ async def test_a_pull_request_from_a_fork_is_left_alone(bot: Bot) -> None:
     pull = await bot.github.pulls.open(REPO, "outsider:feature", title="Add a", by="outsider")
     run, given = await asked(bot, pull, "/vibecode mend it")
 
-    assert "comes from a fork, where I cannot push" in only(bot, pull).body
+    assert "comes from a fork, which I can't push to" in only(bot, pull).body
     assert (given, run.conclusion) == (UNDONE, Conclusion.SKIPPED)

@@ -96,7 +96,7 @@ async def test_a_push_while_a_step_is_at_work_goes_below_it(bot: Bot) -> None:
     assert run.conclusion is Conclusion.SUCCESS, run.failure
     log = await bot.github.log(REPO, f"main..{pull.head}")
     assert [commit.message.splitlines()[0] for commit in log][:2] == ["Greet more politely", "Note it"]
-    assert any("Somebody pushed" in notice for notice in run.notices)
+    assert any("Someone else pushed" in notice for notice in run.notices)
 
 
 async def test_a_push_to_the_same_file_has_the_step_done_again_on_top(bot: Bot) -> None:
@@ -256,7 +256,7 @@ async def test_base_is_merged_in_when_that_is_asked_for(bot: Bot) -> None:
     assert run.verification.verdict is Verdict.PROVEN
     again = await bot.comment(pull, "/vibecode update from main")
     assert again.conclusion is Conclusion.NEUTRAL
-    assert again.message == f"`{pull.head}` has all of `main` already"
+    assert again.message == f"`{pull.head}` is already up to date with `main`"
 
 
 async def test_a_clash_with_base_is_resolved_in_a_merge_commit(bot: Bot) -> None:
@@ -284,7 +284,7 @@ async def test_a_merge_keeps_what_a_person_pushed_to_protected_paths(bot: Bot) -
 
     assert run.conclusion is Conclusion.SUCCESS, run.failure
     assert await bot.github.file(REPO, pull.head, "CODEOWNERS") == b"* @acme\n"
-    assert run.notices == ("Both sides changed `greet.py`.",)
+    assert run.notices == ("Both branches changed `greet.py`.",)
 
 
 async def test_markers_that_are_left_are_not_published(bot: Bot) -> None:
@@ -295,9 +295,9 @@ async def test_markers_that_are_left_are_not_published(bot: Bot) -> None:
     run = await bot.comment(pull, "/vibecode update from main")
 
     assert run.conclusion is Conclusion.FAILURE
-    assert "Not published: Conflict markers are left in `greet.py`" in str(bot.model.requests[-1])
+    assert "Not published: Conflict markers remain in `greet.py`" in str(bot.model.requests[-1])
     assert run.failure is not None
-    assert "Conflict markers are left in `greet.py`" in run.failure.message
+    assert "Conflict markers remain in `greet.py`" in run.failure.message
     assert await bot.github.head(REPO, pull.head) == before
 
 
@@ -342,7 +342,7 @@ async def test_a_clash_with_base_is_told(bot: Bot) -> None:
 
     assert run.conclusion is Conclusion.SUCCESS, run.failure
     (comment,) = bot.comments(pull)
-    assert "The branch clashes with `main`. Say `/vibecode update from main`" in comment.body
+    assert "The branch has conflicts with `main`. Comment `/vibecode update from main`" in comment.body
 
 
 async def test_a_failed_follow_up_is_tried_again_from_the_pull_request(bot: Bot) -> None:

@@ -53,7 +53,7 @@ async def test_pointers_stay_pointers_where_git_lfs_is_installed(bot: Bot) -> No
     assert run.conclusion is Conclusion.SUCCESS
     diff = await bot.show_diff(bot.pull_requests()[0].head)
     assert "rename from art/logo.png" in diff
-    assert "Held back" not in bot.comments(issue)[0].body
+    assert "Not published" not in bot.comments(issue)[0].body
     assert "In Git LFS, so that the work tree has only pointers in their place: `*.png`" in str(bot.model.requests[0])
 
 
@@ -109,7 +109,7 @@ async def test_a_submodule_stays_as_it_is(bot: Bot) -> None:
     assert run.conclusion is Conclusion.SUCCESS
     assert [path for commit in run.commits for path in commit.files] == ["greet.py"]
     assert (await entries(bot, run.branch))["vendor/lib"] == ("160000", SUBMODULE)
-    assert "submodules are not changed by a run: `vendor/lib`" in bot.comments(issue)[0].body
+    assert "runs don't change submodules: `vendor/lib`" in bot.comments(issue)[0].body
 
 
 async def test_a_submodule_survives_a_step_and_its_tests_unseen(bot: Bot) -> None:
@@ -120,7 +120,7 @@ async def test_a_submodule_survives_a_step_and_its_tests_unseen(bot: Bot) -> Non
 
     assert run.conclusion is Conclusion.SUCCESS
     assert (await entries(bot, run.branch))["vendor/lib"] == ("160000", SUBMODULE)
-    assert "Held back" not in bot.comments(issue)[0].body
+    assert "Not published" not in bot.comments(issue)[0].body
 
 
 async def test_the_agent_gets_a_turn_for_what_is_too_large(bot: Bot) -> None:
@@ -155,7 +155,7 @@ async def test_a_merge_of_base_brings_its_submodule(bot: Bot) -> None:
 
     assert run.conclusion is Conclusion.SUCCESS, run.failure
     assert (await entries(bot, pull.head))["vendor/lib"] == ("160000", "6" * 40)
-    assert run.notices == ("Both sides changed `greet.py`.",)
+    assert run.notices == ("Both branches changed `greet.py`.",)
 
 
 async def test_a_merge_keeps_the_branchs_own_submodule(bot: Bot) -> None:

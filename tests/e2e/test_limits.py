@@ -69,7 +69,7 @@ async def test_a_day_has_only_so_many_dollars(tmp_path: Path) -> None:
 
         assert {run.conclusion for run in runs} == {Conclusion.TIMED_OUT}
         (comment,) = bot.comments(second)
-        assert "today's $3.00 (`MAX_USD_PER_DAY`) leave less than that. `/vibecode retry` starts it" in comment.body
+        assert "exceeds what is left of today's $3.00 (`MAX_USD_PER_DAY`). Comment `/vibecode retry`" in comment.body
         assert bot.model.requests == []
 
 

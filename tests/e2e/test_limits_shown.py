@@ -37,7 +37,7 @@ async def test_githubs_limit(bot: Bot, headers: Mapping[str, str], words: str) -
 
     said = await shown(bot, issue, words)
     assert "### ⏳ Waiting · 0 %" in said
-    assert re.search(r"Waiting until [0-9 A-Za-z]*\d\d:\d\d UTC: GitHub answered 403", said)
+    assert re.search(r"Retrying at [0-9 A-Za-z]*\d\d:\d\d UTC: GitHub answered 403", said)
 
 
 async def test_the_models_limit(bot: Bot) -> None:
@@ -48,7 +48,7 @@ async def test_the_models_limit(bot: Bot) -> None:
 
     said = await shown(bot, issue, "limits how often")
     assert "### ⏳ Waiting · 30 %" in said
-    assert re.search(r"Waiting until \d\d:\d\d UTC: The model's server limits how often it is asked", said)
+    assert re.search(r"Retrying at \d\d:\d\d UTC: The model's server limits how often it is asked", said)
 
 
 @pytest.fixture

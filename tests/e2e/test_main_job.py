@@ -132,7 +132,7 @@ async def test_failing_tests_are_repaired_once_they_are_seen(bot: Bot) -> None:
     (run,) = await bot.work()
 
     assert run.conclusion is Conclusion.SUCCESS
-    assert [commit.subject for commit in run.commits] == ["Rewrite the greeting", "Repair what the tests found"]
+    assert [commit.subject for commit in run.commits] == ["Rewrite the greeting", "Fix failing tests"]
 
 
 async def test_tests_that_stay_red_make_a_draft_that_says_so(bot: Bot) -> None:
@@ -166,7 +166,7 @@ async def test_a_protected_path_is_held_back_and_named(bot: Bot) -> None:
     assert run.conclusion is Conclusion.SUCCESS
     assert ".github/workflows" not in await bot.show_diff(run.branch)
     (comment,) = bot.comments(issue)
-    assert "Held back, because the paths are protected: `.github/workflows/ci.yml`" in comment.body
+    assert "Not published because these paths are protected: `.github/workflows/ci.yml`" in comment.body
 
 
 async def test_only_the_file_with_a_secret_is_held_back_after_the_agent_could_fix_it(bot: Bot) -> None:
@@ -210,7 +210,7 @@ async def test_the_agent_takes_a_secret_out_and_the_file_is_published(bot: Bot) 
     assert run.conclusion is Conclusion.SUCCESS
     assert '+TOKEN = os.environ["TOKEN"]' in await bot.show_diff(run.branch)
     (comment,) = bot.comments(issue)
-    assert "Held back" not in comment.body
+    assert "Not published" not in comment.body
 
 
 async def test_an_edited_line_beside_a_sample_key_becomes_a_pull_request(bot: Bot) -> None:
@@ -234,7 +234,7 @@ async def test_an_edited_line_beside_a_sample_key_becomes_a_pull_request(bot: Bo
     assert "+Ada says hello." in diff
     assert "+SECRET_KEY='192b9bdd" in diff
     (comment,) = bot.comments(issue)
-    assert "Held back" not in comment.body
+    assert "Not published" not in comment.body
 
 
 async def test_nothing_to_do_is_said(bot: Bot) -> None:

@@ -82,8 +82,7 @@ async def test_a_retry_hears_who_may_and_keeps_the_text_that_was_approved(bot: B
     assert "It says helo." in read
     assert "Something else." not in read
     assert run.notices == (
-        "Changed since this work was approved, and not read again: the text. "
-        "`/vibecode` starts over with the text as it is now.",
+        "Edited after approval and therefore not used: the text. `/vibecode` starts over with the current text.",
     )
 
 
@@ -99,9 +98,9 @@ async def test_a_retry_asks_once_when_a_stranger_changed_the_issue(bot: Bot) -> 
     assert asked.conclusion is Conclusion.SKIPPED
     assert asked.failure is not None
     assert asked.failure.message == (
-        "Nothing was started: the issue changed since this work was approved, by somebody who could not have started "
-        "it (the title, the text). `/vibecode retry` once more goes on with the text as it was approved; `/vibecode` "
-        "starts over with the text as it is now."
+        "No run was started: after approval, someone who can't start runs changed the issue (the title, the text). "
+        "Comment `/vibecode retry` again to continue with the approved text, or `/vibecode` to start over with the "
+        "current text."
     )
     assert (await bot.comment(issue, "/vibecode retry")).conclusion is Conclusion.NEUTRAL
     read = str(bot.model.requests[-1].conversation)

@@ -97,7 +97,7 @@ async def test_signatures_that_this_server_does_not_make_are_found_early(bot: Bo
 async def test_a_branch_named_as_the_folder_of_ours_is_named(bot: Bot) -> None:
     await bot.github.push(REPO, "vibecode", {"x.txt": "x"}, message="Mine", by="acme")
     body = await refused(bot)
-    assert "A branch named `vibecode` exists, and git can have no `vibecode/" in body
+    assert "The branch `vibecode` prevents git from creating `vibecode/" in body
     assert "Rename or delete `vibecode`, then comment `/vibecode retry`." in body
 
 

@@ -156,7 +156,7 @@ async def test_after_red_tests_a_retry_repairs_what_is_there(bot: Bot) -> None:
     bot.model.says(edit('f"hello"', 'f"hello, {name}"'), finish("The name is back."))
     run = await bot.comment(issue, "/vibecode retry")
     assert run.conclusion is Conclusion.SUCCESS
-    assert [commit.subject for commit in run.commits] == ["Rewrite the greeting", "Repair what the tests found"]
+    assert [commit.subject for commit in run.commits] == ["Rewrite the greeting", "Fix failing tests"]
     assert run.cost.turns == 2
     assert len(bot.pull_requests()) == len(bot.comments(issue)) == 1
 
@@ -165,14 +165,14 @@ async def test_a_retry_where_nothing_failed_says_what_is(bot: Bot) -> None:
     issue = await bot.issue()
     nothing = await bot.comment(issue, "/vibecode retry")
     assert nothing.failure is not None
-    assert nothing.failure.message == "There is no run here that could go on. `/vibecode` starts one."
+    assert nothing.failure.message == "There is no run to resume here. `/vibecode` starts one."
 
     bot.model.says(plan("Mend the greeting"))
     await bot.comment(issue, "/vibecode plan")
     waits = await bot.comment(issue, "/vibecode retry")
     assert waits.failure is not None
     assert waits.failure.message == (
-        "There is nothing to go on with. A plan is waiting for approval: comment `/vibecode approve`."
+        "There is nothing to resume. A plan is waiting for approval: comment `/vibecode approve`."
     )
 
 
@@ -212,8 +212,8 @@ async def test_dollars_reach_a_run_while_it_is_at_work(tmp_path: Path) -> None:
         await let_go(bot, begun)
         run = (await bot.work())[0]
 
-        assert "It may spend $2.01" in first.summary
-        assert "It may spend $3.51" in again.summary
+        assert "of $2.01." in first.summary
+        assert "of $3.51." in again.summary
         assert run.conclusion is Conclusion.SUCCESS
         assert run.granted_usd == 3.5
         assert run.cost.usd > 0.012
@@ -250,9 +250,11 @@ async def test_dollars_that_the_day_has_not_are_not_added(tmp_path: Path) -> Non
         await let_go(bot, begun)
         await bot.work()
 
-        assert too_much.summary.startswith("I could not add $2.00: the day's dollars are used up. It may spend $2.00")
-        assert enough.summary.startswith("$1.00 more for the run at work here. It may spend $3.00")
-        assert "$2.00 could not be added: today's $3.00 (`MAX_USD_PER_DAY`) are used up." in story(bot, issue)
+        assert too_much.summary.startswith("Could not add $2.00: today's budget is used up. It has spent $")
+        assert too_much.summary.endswith("of $2.00.")
+        assert enough.summary.startswith("Added $1.00 to the run in progress. It has spent $")
+        assert enough.summary.endswith("of $3.00.")
+        assert "Could not add $2.00: today's $3.00 (`MAX_USD_PER_DAY`) are used up." in story(bot, issue)
 
 
 async def test_a_budget_where_no_run_needs_one_says_what_is(bot: Bot) -> None:
@@ -262,7 +264,7 @@ async def test_a_budget_where_no_run_needs_one_says_what_is(bot: Bot) -> None:
     (pull,) = bot.pull_requests()
     told = await bot.comment(issue, "/vibecode budget +2")
     assert told.failure is not None
-    assert told.failure.message == f"There is nothing to go on with. The last run finished: #{pull.number}."
+    assert told.failure.message == f"There is nothing to resume. The last run finished: #{pull.number}."
 
 
 async def test_dollars_are_added_by_those_who_may(bot: Bot) -> None:
@@ -287,7 +289,7 @@ async def test_a_tap_adds_dollars_and_stops_and_leaves_the_thread_alone(bot: Bot
     await bot.label(issue)
     begun = await bot.at_work_on("sleep 600")
     more = await tap(bot, begun, "budget", usd=2)
-    assert (await bot.settled(more)).summary.startswith("$2.00 more for the run at work here.")
+    assert (await bot.settled(more)).summary.startswith("Added $2.00 to the run in progress.")
     await bot.api.post(f"/api/jobs/{begun.id}/stop", headers=maintainer(bot))
     stopped = await bot.settled(begun.id)
 

@@ -78,7 +78,7 @@ async def killed_hearing(world: World, *, after: bool) -> None:
         await world.story.mark("SIGKILL of the worker as it completes a run that it heard")
         raise Cut
 
-    rule = world.redis_tap.when("Carried out in ", kill, after=after)
+    rule = world.redis_tap.when("Included in ", kill, after=after)
     await remark(world, pull, "Be polite.")
     await remark(world, pull, "And brief.")
     await world.until(rule.done.is_set, "a run is heard")

@@ -91,8 +91,8 @@ async def test_an_issue_that_is_not_visible_yet_was_not_deleted() -> None:
 
 
 ENDS: Final[dict[str, tuple[There, dict[str, Any], str]]] = {
-    "who asked may no more": (There(roles={"ada": Role.READ}), {}, "`ada` may no longer start runs here"),
-    "nor who asked for the plan": (There(), {"requested_by": Person("leaver", 9)}, "`leaver` may no longer"),
+    "who asked may no more": (There(roles={"ada": Role.READ}), {}, "`ada` can no longer start runs here"),
+    "nor who asked for the plan": (There(), {"requested_by": Person("leaver", 9)}, "`leaver` can no longer"),
     "deleted": (There(text=None), {}, "The issue was deleted or transferred"),
     "closed": (There(text=IssueText("A typo", "", is_open=False)), {}, "The issue was closed"),
     "locked": (There(text=IssueText("A typo", "", is_open=True, is_locked=True)), {}, "The conversation was locked"),

@@ -123,7 +123,7 @@ async def test_dollars_that_the_day_has_not_are_not_added_and_that_is_said() -> 
     await grant(ctx, Signal("budget", "ada", 3.5, key="one"))
 
     assert (ctx.run.granted_usd, ctx.run.grants) == (0.0, ("one",))
-    assert "$3.50 could not be added" in ctx.run.notices[-1]
+    assert "Could not add $3.50" in ctx.run.notices[-1]
     await reserve(await open_one(store, 2, usd=3.0, repo_day=5.0))
 
 

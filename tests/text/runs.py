@@ -51,7 +51,7 @@ DONE = replace(
         "f" * 40,
         ("tests/test_greet.py",),
     ),
-    notices=("Held back, because the paths are protected: `CODEOWNERS`.",),
+    notices=("Not published because these paths are protected: `CODEOWNERS`.",),
 )
 FAILED = replace(
     WORKING,

@@ -87,7 +87,7 @@ On head:
 
 </details>
 
-> Held back, because the paths are protected: `CODEOWNERS`.
+> Not published because these paths are protected: `CODEOWNERS`.
 
 <details><summary>Stages</summary>
 
@@ -233,13 +233,13 @@ def test_a_run_that_waits_says_where_and_why(reason: WaitReason, at_work: int, w
 
 def test_what_is_found_out_about_failed_checks_is_said_in_a_comment_of_the_pull_requests_own() -> None:
     job = replace(JOB, source=Source.CHECKS, mode=Mode.FIX_CI, number=13, head_sha="0123456789abcdef")
-    found = Diagnosis(findings=("`tests` failed, but on `main` too, so I leave it.",))
+    found = Diagnosis(findings=("`tests` failed. It also fails on `main`, so I made no change.",))
     run = Run(job, conclusion=Conclusion.NEUTRAL, diagnosis=found)
     assert render_comment(run, "") == snapshot("""\
 <!-- vibecoder:run=443beb9585cd68a1 --> <!-- vibecoder:ended -->
 ### 💬 Nothing to do
 
-`tests` failed, but on `main` too, so I leave it.
+`tests` failed. It also fails on `main`, so I made no change.
 
 <sub>commit 0123456</sub>
 """)

@@ -51,7 +51,7 @@ On head:
 
 </details>
 
-> Held back, because the paths are protected: `CODEOWNERS`.
+> Not published because these paths are protected: `CODEOWNERS`.
 
 Closes #12
 

@@ -40,7 +40,7 @@ def test_a_stored_run_without_step_summaries_names_its_steps() -> None:
 
 def test_a_run_that_only_opens_the_pull_request_says_so() -> None:
     job = replace(JOB, command=Command(Verb.RETRY, hands_over=True))
-    run = replace(WORKING, job=job, conclusion=Conclusion.NEUTRAL, summary="A draft from what is on the branch.")
+    run = replace(WORKING, job=job, conclusion=Conclusion.NEUTRAL, summary="Opened a draft with the commits so far.")
     assert summarize(run) == run.summary
 
 

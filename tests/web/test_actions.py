@@ -79,8 +79,8 @@ async def test_each_key_is_a_request_of_its_own() -> None:
     [
         ("approve", at_work(), "No plan waits for approval in this run. A run is in progress"),
         ("approve", ended(), "No plan waits for approval in this run. The last run finished: #13."),
-        ("retry", at_work(), "There is nothing to go on with. A run is in progress"),
-        ("retry", ended(), "There is nothing to go on with. The last run finished: #13."),
+        ("retry", at_work(), "There is nothing to resume. A run is in progress"),
+        ("retry", ended(), "There is nothing to resume. The last run finished: #13."),
         ("budget", ended(), "No run waits for money here. The last run finished: #13."),
         ("budget", WAITS, "No run waits for money here. A plan is waiting for approval"),
         ("pull-request", at_work(), "The run is still open, and opens its pull request itself."),

@@ -49,7 +49,7 @@ LISTED_WITHIN: Final = timedelta(seconds=20)
 """GitHub may tell of a check some seconds before it lists it."""
 
 
-LATE: Final = "and a second run did not end in time"
+LATE: Final = "and the re-run did not finish in time"
 
 
 NAME_CHARS: Final = 80
@@ -68,16 +68,16 @@ QUIET: Final[Ending] = (Conclusion.NEUTRAL, "Nothing to do")
 
 
 NO_ACCESS: Final = (
-    "A check failed here, and I may not read checks in this repository. Whoever may configure the installed App can "
-    "accept the permissions that it asks for (Checks: read, Actions: write) in the settings, under GitHub Apps."
+    "A check failed, but the App doesn't have permission to read checks in this repository. An owner can accept the "
+    "requested permissions (Checks: read, Actions: write) under Settings > GitHub Apps."
 )
 
 
 HALTS: Final = {
-    "startup_failure": "could not start the checks of {sha}, usually because of a mistake in a workflow file.",
-    "cancelled": "was cancelled on {sha}. Run it again if that was not on purpose.",
-    "stale": "did not finish on {sha}, and GitHub gave up waiting for it.",
-    "action_required": "waits on {sha} until someone approves it or does what it asks for.",
+    "startup_failure": "failed to start on {sha}, usually because of an invalid workflow file.",
+    "cancelled": "was cancelled on {sha}. Re-run it if that wasn't intended.",
+    "stale": "didn't finish on {sha} before GitHub marked it stale.",
+    "action_required": "needs approval or another action on {sha}.",
 }
 
 
@@ -106,7 +106,7 @@ async def handle_failed_checks(ctx: RunContext) -> Ending | None:
         if error.status != 403 or error.is_passing or isinstance(error, RepositoryGone):
             raise
         await _find_run_of_branch(ctx, NO_ACCESS)
-        return Conclusion.NEUTRAL, "I may not read checks here"
+        return Conclusion.NEUTRAL, "No permission to read checks"
 
 
 async def _examine(ctx: RunContext, pull: PullRequest) -> Ending | None:
@@ -132,9 +132,9 @@ async def _examine(ctx: RunContext, pull: PullRequest) -> Ending | None:
     rest = [check for check in failed if _key(check) not in on_base]
     if len(rest) < len(failed):
         names = _names([check for check in failed if _key(check) in on_base])
-        await _find_run_of_branch(ctx, f"{names} failed, but on {code(pull.base)} too, so I leave it.")
+        await _find_run_of_branch(ctx, f"{names} failed. It also fails on {code(pull.base)}, so I made no change.")
     if not rest:
-        return Conclusion.NEUTRAL, "It fails on the base branch too"
+        return Conclusion.NEUTRAL, "It also fails on the base branch"
     return await _rerun(ctx, pull, rest)
 
 
@@ -148,7 +148,7 @@ async def _report_halted(ctx: RunContext, pull: PullRequest, looks: list[Run]) -
     } - told
     for sentence in sorted(sentences):
         await _find_run_of_branch(ctx, sentence)
-    return "Checks did not run to their end" if sentences else ""
+    return "Some checks did not complete" if sentences else ""
 
 
 async def _note_seen(ctx: RunContext, failed: list[Check]) -> None:
@@ -165,7 +165,7 @@ async def _rerun(ctx: RunContext, pull: PullRequest, failed: list[Check]) -> End
     await ctx.progress.save(diagnosis=diagnosis)
     if asked:
         raise RetryLater("the checks run again", ctx.options.intervals.rerun_s, yields_thread=True)
-    return await _start_fix(ctx, pull, failed, "and could not be run again")
+    return await _start_fix(ctx, pull, failed, "and could not be re-run")
 
 
 async def _examine_rerun(ctx: RunContext, pull: PullRequest) -> Ending | None:
@@ -189,13 +189,13 @@ async def _examine_rerun(ctx: RunContext, pull: PullRequest) -> Ending | None:
     if flaky:
         await _find_run_of_branch(
             ctx,
-            f"{_names(flaky)} failed, then passed when run again on the same commit "
-            f"(`{pull.head_sha[:7]}`): flaky. I changed nothing.",
+            f"{_names(flaky)} failed, then passed when re-run on the same commit (`{pull.head_sha[:7]}`), so it looks "
+            "flaky. No changes made.",
         )
     if not failing:
         return Conclusion.NEUTRAL, "Flaky"
     has_waited_long = waited >= PATIENCE
-    return await _start_fix(ctx, pull, failing, LATE if has_waited_long else "also when run again")
+    return await _start_fix(ctx, pull, failing, LATE if has_waited_long else "also when re-run")
 
 
 async def _start_fix(ctx: RunContext, pull: PullRequest, failing: list[Check], how: str) -> Ending | None:
@@ -207,10 +207,8 @@ async def _start_fix(ctx: RunContext, pull: PullRequest, failing: list[Check], h
     await _find_run_of_branch(ctx, f"{_names(failing)} failed on `{pull.head_sha[:7]}`, {how}.")
     await report_fix(ctx)
     if fixes >= most:
-        times = "once" if fixes == 1 else f"{fixes} times"
-        words = (
-            f"I tried {times} to mend this, and it still fails. Over to you: `/vibecode` with a hint starts me again."
-        )
+        times = "1 attempt" if fixes == 1 else f"{fixes} attempts"
+        words = f"Still failing after {times} to fix it. Comment `/vibecode` with a hint to try again."
         excerpt = last_lines(ctx.failing[0][1], EXCERPT_CHARS)
         await ctx.progress.save(failure=Failure("checks", words, excerpt=excerpt))
         return Conclusion.FAILURE, words

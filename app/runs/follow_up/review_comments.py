@@ -51,7 +51,9 @@ async def gather_feedback(ctx: RunContext) -> None:
             break
         await clock.sleep(min(wait_s, options.gather_s))
     if not ctx.run.heard:
-        raise UserError("Changes are wanted here, and nothing says which. Say it in the review or on a line.")
+        raise UserError(
+            "The review requests changes but doesn't say which. Describe them in the review or in a line comment."
+        )
 
 
 async def collect_new_feedback(ctx: RunContext) -> Sequence[str]:
@@ -93,8 +95,8 @@ async def _absorb(ctx: RunContext, run: Run) -> None:
         run,
         status=Status.COMPLETED,
         conclusion=Conclusion.NEUTRAL,
-        message=f"Carried out in {ctx.run.id}",
-        summary=f"This is taken up by the run that is at work here{_run_link(ctx)}.",
+        message=f"Included in {ctx.run.id}",
+        summary=f"The run in progress{_run_link(ctx)} will handle this.",
         started_at=now,
         ended_at=now,
         updated_at=now,

@@ -85,7 +85,7 @@ async def merge_in_sandbox(ctx: RunContext) -> None:
     check = "No conflict markers are left, both sides' intentions are kept, and the tests pass."
     await ctx.progress.change(plan=_plan(ctx, (Step(title, conflicts, check),)))
     names = codes(conflicts[:20])
-    await ctx.progress.notice(f"Both sides changed {names}." if names else "The merge went without a clash of lines.")
+    await ctx.progress.notice(f"Both branches changed {names}." if names else "Merged without conflicts.")
 
 
 async def _check_workflows(ctx: RunContext, parted_at: str) -> None:
@@ -105,8 +105,8 @@ async def _check_workflows(ctx: RunContext, parted_at: str) -> None:
 
 def _refused(run: Run, words: str) -> str:
     return (
-        f"{code(run.base_ref)} was not merged into {code(run.branch)}: {words} The branch stays as it is, and further "
-        "requests work on that. A person can merge it: **Update branch** on the pull request, or `git merge`."
+        f"{code(run.base_ref)} was not merged into {code(run.branch)}: {words} The branch is unchanged. Merge it "
+        "yourself with **Update branch** on the pull request or `git merge`."
     )
 
 

@@ -92,7 +92,7 @@ async def _check_thread(ctx: RunContext) -> None:
     if job.number is None or job.is_pull_request:
         return
     if not job.is_open:
-        raise Refused("This issue is closed. Reopen it and say it again.")
+        raise Refused("This issue is closed. Reopen it, then comment the command again.")
     if job.command.verb not in {Verb.START, Verb.PLAN}:
         return
     earlier = await find_earlier(ctx)
@@ -101,10 +101,10 @@ async def _check_thread(ctx: RunContext) -> None:
     pull = await ctx.github.pulls.pull(made.number) if made else None
     if pull is not None and pull.is_open and pull.is_ours:
         await ctx.progress.save(related=(*ctx.run.related, pull.number))
-        retry = " `/vibecode retry` here goes on with it." if earlier and earlier.is_resumable else ""
+        retry = " `/vibecode retry` here resumes it." if earlier and earlier.is_resumable else ""
         raise Refused(
-            f"#{pull.number} is open for this issue. Say there what is to be different (`/vibecode …`), or close it "
-            f"and say `/vibecode` here again.{retry}"
+            f"#{pull.number} is already open for this issue. Comment `/vibecode …` there to request changes, or close "
+            f"it and comment `/vibecode` here to start over.{retry}"
         )
 
 
@@ -171,11 +171,11 @@ async def _resume_or_revise(ctx: RunContext, branch: str) -> None:
 async def _resume(ctx: RunContext, branch: str) -> None:
     earlier = await find_earlier(ctx, branch)
     if earlier is None:
-        raise UserError("There is no run here that could go on. `/vibecode` starts one.")
+        raise UserError("There is no run to resume here. `/vibecode` starts one.")
     if not earlier.is_resumable:
-        raise UserError(f"There is nothing to go on with. {describe_status(earlier)}")
+        raise UserError(f"There is nothing to resume. {describe_status(earlier)}")
     if words := await find_closed(ctx):
-        raise UserError(f"{words}, so nothing was started. Undo that and say it again.")
+        raise UserError(f"{words}, so no run was started. Undo that, then comment the command again.")
     await check_pull(ctx, earlier)
     if not ctx.run.job.command.hands_over:
         await check_text(ctx, earlier)

@@ -28,19 +28,23 @@ async def find_own_pull_request(ctx: RunContext) -> PullRequest:
     number = ctx.run.job.number or 0
     pull = await _read_pull(ctx, number)
     if pull is None:
-        raise UserError(f"#{number} is no pull request any more.")
+        raise UserError(f"#{number} is no longer a pull request.")
     if pull.is_fork or not pull.is_ours:
-        what = "comes from a fork, where I cannot push" if pull.is_fork else "was not opened by me"
-        raise UserError(f"This pull request {what}; I follow up on my own only. On an issue, `/vibecode` starts a run.")
+        what = "comes from a fork, which I can't push to" if pull.is_fork else "was not opened by me"
+        raise UserError(
+            f"This pull request {what}. I only follow up on my own pull requests. To start a run, comment `/vibecode` "
+            "on an issue."
+        )
     if not pull.is_open:
         state = "merged" if pull.is_merged else "closed"
-        reopen = "" if pull.is_merged else " Reopen it and say that again."
+        reopen = "" if pull.is_merged else " Reopen it, then comment the command again."
         raise UserError(
-            f"This pull request is {state}.{reopen} Open an issue for what is left, and say `/vibecode` there."
+            f"This pull request is {state}.{reopen} Open an issue for the remaining work and comment `/vibecode` there."
         )
     if ctx.run.job.command.base not in {None, pull.base}:
         raise UserError(
-            f"This pull request goes to {code(pull.base)}: change that on GitHub, and say it without `--base`."
+            f"This pull request targets {code(pull.base)}. Change its base on GitHub, then comment the command without "
+            "`--base`."
         )
     return pull
 

@@ -24,16 +24,18 @@ from app.runs.intake.recheck import may_still
 
 FIRST_LOOK: Final = timedelta(seconds=30)
 """How long after a plan was posted its comment is looked at for a 👍, see `runs/background/reactions.py`."""
-NONE_WAITS: Final = "No plan waits for approval here. `/vibecode plan` makes one."
-TAKEN: Final = "This plan was approved already, and is carried out once. `/vibecode status` shows how far it is."
-REPLACED: Final = "That plan does not wait any more: it was approved, or other work took its place."
-CLOSED: Final = "This issue is closed, so its plan is not carried out. Open it again, then approve."
+NONE_WAITS: Final = "There is no plan waiting for approval. `/vibecode plan` creates one."
+TAKEN: Final = "This plan was already approved. `/vibecode status` shows its progress."
+REPLACED: Final = "That plan is no longer waiting for approval: it was approved or replaced."
+CLOSED: Final = "This issue is closed. Reopen it, then approve the plan."
 NO_LONGER_MAY: Final = (
-    "`{}`, who asked for this plan, may no longer start runs here. `/vibecode plan` makes one that you ask for."
+    "`{}`, who requested this plan, can no longer start runs here. Comment `/vibecode plan` to request your own."
 )
-TOO_EARLY: Final = "This plan was posted after you approved. Read it, then say `/vibecode approve` again."
-CHANGED: Final = "The issue's text changed since the plan was made, so here is the plan again."
-NOT_HEARD: Final = "Comments written or edited since the plan was made are no part of it: `/vibecode plan` reads them."
+TOO_EARLY: Final = "This plan was posted after your approval. Review it, then comment `/vibecode approve` again."
+CHANGED: Final = "The issue was edited after the plan was made, so here is the plan again."
+NOT_HEARD: Final = (
+    "The plan doesn't cover comments written or edited since it was made. `/vibecode plan` makes a new one that does."
+)
 
 
 def needs_approval(ctx: RunContext) -> bool:
@@ -65,7 +67,7 @@ async def wait_for_approval(ctx: RunContext) -> tuple[Conclusion, str]:
     if run.job.number is not None:
         await store.remind(run.id, ctx.ports.clock.now() + FIRST_LOOK)
     await ctx.progress.change(needs="approval", approval=approval, previous=None)
-    return Conclusion.ACTION_REQUIRED, "The plan waits for approval"
+    return Conclusion.ACTION_REQUIRED, "The plan is waiting for approval"
 
 
 async def is_waiting(ports: Ports, run: Run) -> bool:

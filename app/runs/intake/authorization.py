@@ -146,6 +146,6 @@ async def _count(ctx: RunContext) -> None:
                 await ctx.progress.save(is_muted=True)
             until = ctx.ports.clock.now() + timedelta(seconds=left_s)
             raise Refused(
-                f"{limit} runs were started {where} within an hour. That looks like a loop, so I pause until "
-                f"{until:%H:%M} UTC and say no more of it. `/vibecode stop`, `status` and `help` go on working."
+                f"{limit} runs were started {where} within an hour, which looks like a loop. New runs are paused until "
+                f"{until:%H:%M} UTC, without further notice. `/vibecode stop`, `status` and `help` still work."
             )

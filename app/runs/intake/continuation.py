@@ -18,12 +18,10 @@ from app.runs.intake.comments import find_strangers, is_since, list_comments
 from app.text.render import format_usd
 
 MAX_NAMED: Final = 5
-NOT_READ: Final = (
-    "Changed since this work was approved, and not read again: {}. `/vibecode` starts over with the text as it is now."
-)
+NOT_READ: Final = "Edited after approval and therefore not used: {}. `/vibecode` starts over with the current text."
 ASK: Final = (
-    "Nothing was started: the issue changed since this work was approved, by somebody who could not have started it "
-    "({}). `{}` once more goes on with the text as it was approved; `/vibecode` starts over with the text as it is now."
+    "No run was started: after approval, someone who can't start runs changed the issue ({}). Comment `{}` again to "
+    "continue with the approved text, or `/vibecode` to start over with the current text."
 )
 
 

@@ -26,13 +26,14 @@ async def check_still_wanted(ctx: RunContext) -> None:
         return
     for person in {run.job.sender, run.requested_by or run.job.sender}:
         if not await may_still(ctx, person):
-            raise RequestWithdrawn(f"`{person.login}` may no longer start runs here, so this one ended.")
+            raise RequestWithdrawn(f"`{person.login}` can no longer start runs here, so this run was stopped.")
     if words := await find_closed(ctx):
-        raise RequestWithdrawn(f"{words}, so this run ended.")
+        raise RequestWithdrawn(f"{words}, so this run was stopped.")
     if run.commits and await is_branch_gone(ctx, run):
         await ctx.progress.save(commits=(), head_sha="", steps_done=0, step_summaries=())
         raise RequestWithdrawn(
-            f"The branch `{run.branch}` was deleted, so this run ended; a retry starts over on a new one."
+            f"The branch `{run.branch}` was deleted, so this run was stopped. `/vibecode retry` starts over on a new "
+            "branch."
         )
 
 
@@ -61,9 +62,10 @@ async def check_pull(ctx: RunContext, earlier: Run) -> None:
     if pull is not None and not pull.is_open:
         state = "merged" if pull.is_merged else "closed"
         await ctx.progress.save(related=(*ctx.run.related, pull.number))
-        reopen = "" if pull.is_merged else "Reopen it and say that again. "
+        reopen = "" if pull.is_merged else "Reopen it and comment the command again. "
         raise UserError(
-            f"#{pull.number} was {state}, so nothing was started. {reopen}`/vibecode` on the issue starts over."
+            f"#{pull.number} was {state}, so no run was started. {reopen}Comment `/vibecode` on the issue to start "
+            "over."
         )
 
 

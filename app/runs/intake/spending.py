@@ -27,8 +27,8 @@ async def reserve(ctx: RunContext) -> None:
             await ctx.ports.store.settle(scope, run.id, 0.0)
         raise LimitReached(
             "usd_per_day",
-            f"This run may take {format_usd(most)}, and today's {full} leave less than that. `/vibecode retry` starts "
-            "it tomorrow (UTC), when other runs have ended for less, or when that limit is raised.",
+            f"This run may cost up to {format_usd(most)}, which exceeds what is left of today's {full}. Comment "
+            "`/vibecode retry` tomorrow (UTC), when other runs have finished under budget, or after raising the limit.",
         )
     await ctx.progress.change(reserved=scopes)
 
@@ -64,9 +64,7 @@ async def grant(ctx: RunContext, signal: Signal) -> None:
             await ctx.ports.store.settle(scope, run.id, before)
         await ctx.progress.save(
             grants=(*run.grants, signal.key),
-            notices=run.with_notice(
-                f"{format_usd(signal.amount)} could not be added: today's {full} are used up."
-            ).notices,
+            notices=run.with_notice(f"Could not add {format_usd(signal.amount)}: today's {full} are used up.").notices,
         )
         return
     await ctx.progress.grant(signal.amount, signal.key)

@@ -11,7 +11,7 @@ from app.core.run.run import Conclusion, Cost, Run, Status
 from app.runs.context import RunContext
 from app.text.comment import title
 
-BRANCH_GONE: Final = "The branch `{}` was deleted, so this starts over on a new one."
+BRANCH_GONE: Final = "The branch `{}` was deleted, so this run starts over on a new branch."
 
 
 async def find_open(ctx: RunContext, branch: str = "") -> list[Run]:

@@ -58,7 +58,7 @@ class Changes:
         folders = {folder for path in files for folder in folders_of(path)}
         for path in inspection.held:
             if path in folders or not files.isdisjoint(folders_of(path)):
-                raise Refused(f"The branch has a file in the place of {path!a}: a person has to merge these branches.")
+                raise Refused(f"A file and a directory conflict at {path!a}. Merge these branches manually.")
         return (*self.kept, *restored, *passed)
 
 
@@ -120,11 +120,12 @@ async def read_sides(ctx: RunContext) -> Sides:
     base = await repos.merge_base(job.installation_id, job.repo, run.head_sha, run.merges)
     if base is None:
         raise UserError(
-            f"{code(run.branch)} and {code(run.base_ref)} are too far apart for me: please merge them by hand."
+            f"{code(run.branch)} and {code(run.base_ref)} have diverged too far to merge automatically. Merge them "
+            "manually."
         )
     own = await repos.diff(job.installation_id, job.repo, base, run.head_sha)
     if odd := [path for path in own if not is_path(path)]:
-        raise UserError(f"The branch changes {odd[0]!a}, whose name is not UTF-8: please merge by hand.")
+        raise UserError(f"The branch changes {odd[0]!a}, whose name is not UTF-8. Merge manually.")
     theirs = await repos.diff(job.installation_id, job.repo, base, run.merges)
     return Sides(base, own, {path: theirs[path] for path in own if path in theirs})
 

@@ -97,7 +97,7 @@ async def _check_rules(ctx: RunContext) -> None:
     broken = [rule for rule in rules if rule.kind not in MATCHED or not await _is_satisfied(ctx, rule, samples)]
     if broken:
         reasons = "; ".join(map(describe, broken))
-        raise Refused(f"GitHub would refuse the branch {code(run.branch)} or commits on it: {reasons}. {WAY_ON}")
+        raise Refused(f"A ruleset would reject the branch {code(run.branch)} or its commits: {reasons}. {WAY_ON}")
 
 
 async def _is_satisfied(ctx: RunContext, rule: BranchRule, samples: list[Samples]) -> bool:
@@ -136,7 +136,7 @@ async def _move_base(ctx: RunContext) -> bool:
         return False
     await ctx.progress.change(base_sha=sha)
     await ctx.progress.notice(
-        f"Workflow files changed on {code(run.base_ref)} since {run.base_sha[:7]}, so this starts from {sha[:7]}."
+        f"Workflow files changed on {code(run.base_ref)} since {run.base_sha[:7]}, so this run starts from {sha[:7]}."
     )
     return True
 
@@ -145,10 +145,10 @@ async def _explain(ctx: RunContext, error: GitHubError) -> str:
     run, folder = ctx.run, BRANCH_PREFIX.rstrip("/")
     if error.status == 422 and await ctx.github.head(folder) is not None:
         return (
-            f"A branch named {code(folder)} exists, and git can have no {code(run.branch)} beside it. "
-            f"Nothing was spent. Rename or delete {code(folder)}, then comment `/vibecode retry`."
+            f"The branch {code(folder)} prevents git from creating {code(run.branch)}. Rename or delete "
+            f"{code(folder)}, then comment `/vibecode retry`. Nothing was spent."
         )
     words = " ".join(str(error).split())
     if isinstance(error, MissingPermission):
         return f"{words} Or base the work on another branch: `/vibecode --base <branch>`. Nothing was spent."
-    return f"GitHub does not allow the branch {code(run.branch)}: {words} {WAY_ON}"
+    return f"GitHub rejected the branch {code(run.branch)}: {words} {WAY_ON}"

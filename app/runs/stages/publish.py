@@ -34,8 +34,8 @@ from app.text.commit import compose_message
 
 async def publish_rest(ctx: RunContext) -> None:
     """Whatever verification still changed goes through the same gate."""
-    async with ctx.progress.stage(Stage.PUBLISH, "Looking through what is left"):
-        await publish(ctx, "Keep what verification changed", "")
+    async with ctx.progress.stage(Stage.PUBLISH, "Publishing remaining changes"):
+        await publish(ctx, "Apply changes made during verification", "")
         await ctx.progress.change(message=f"{code(ctx.run.branch)} at {ctx.run.head_sha[:7]}")
 
 
@@ -99,8 +99,8 @@ async def _merge_pushed(ctx: RunContext) -> None:
             await work_tree.add_objects(ctx.sandbox, pack)
     except RepoError as error:
         raise UserError(
-            f"{code(run.branch)} was force-pushed while I worked on it, so I left it. `/vibecode retry` begins on "
-            "what is there now."
+            f"{code(run.branch)} was force-pushed during the run, so nothing was pushed. `/vibecode retry` starts from "
+            "its current head."
         ) from error
     theirs = sorted(await repos.diff(job.installation_id, job.repo, before, head))
     now = await work_tree.snapshot(ctx.sandbox)
@@ -113,7 +113,7 @@ async def _merge_pushed(ctx: RunContext) -> None:
     await ctx.progress.change(commits=(*run.commits, *pushed), head_sha=head, published_tree=shown)
     if set(pushed) - set(await find_own(ctx, there)):
         await ctx.progress.notice(
-            f"Somebody pushed to {code(run.branch)} meanwhile ({head[:7]}); I went on on top of that."
+            f"Someone else pushed to {code(run.branch)} ({head[:7]}); the run continued on top of it."
         )
     if clash := sorted(set(ours) & set(theirs)):
         raise ConcurrentPush(", ".join(clash[:10]))
@@ -195,14 +195,14 @@ def check_merge(ctx: RunContext, sides: Sides) -> None:
     held = list_held(sides.both, ctx.config.protected)
     if held:
         names = codes(held[:10])
-        raise Refused(f"Both sides changed {names}, which is protected: a person has to merge these branches.")
+        raise Refused(f"Both branches changed {names}, which is protected. Merge them manually.")
 
 
 def _check_resolved(changes: Sequence[Change]) -> None:
     """Refuse to publish what a merge left unresolved."""
     left = [change.path for change in changes if MARKER in change.content]
     if left:
-        raise Refused(f"Conflict markers are left in {codes(left[:10])}.")
+        raise Refused(f"Conflict markers remain in {codes(left[:10])}.")
 
 
 async def _open_branch(ctx: RunContext) -> str:
@@ -228,12 +228,12 @@ async def report_held_back(ctx: RunContext, inspection: Inspection, sides: Sides
             list_nameable([inspection.reached.get(path, path) for path in inspection.protected], ctx.config.protected)
         )
         way_on = (
-            f" I change {nameable} only when a `/vibecode` request names it, in a sentence without a negation."
+            f" {nameable} is changed only if a `/vibecode` request names it in a sentence without a negation."
             if nameable
             else ""
         )
         await ctx.progress.notice(
-            f"Held back, because the paths are protected: {names}. A person has to make these changes.{way_on}"
+            f"Not published because these paths are protected: {names}. Make these changes yourself.{way_on}"
         )
         ctx.progress.tell(
             f"These paths are protected and were put back as they were: {names}. Do not change them again."
@@ -241,7 +241,7 @@ async def report_held_back(ctx: RunContext, inspection: Inspection, sides: Sides
     if inspection.clashes:
         pairs = ", ".join(f"{code(path)} ({code(other)} exists)" for path, other in inspection.clashes[:10])
         await ctx.progress.notice(
-            f"Held back, because many file systems ignore case and take these for existing paths: {pairs}. Ask for "
+            f"Not published because many file systems ignore case and take these for existing paths: {pairs}. Ask for "
             "other names, or rename the existing paths."
         )
         ctx.progress.tell(
@@ -251,20 +251,20 @@ async def report_held_back(ctx: RunContext, inspection: Inspection, sides: Sides
     if inspection.unstored:
         names = codes(inspection.unstored)
         await ctx.progress.notice(
-            f"Held back, because Git LFS keeps these files and a run uploads nothing there: {names}. A person has to "
-            "commit them."
+            f"Not published because these files are tracked by Git LFS, which runs don't upload to: {names}. Commit "
+            "them yourself."
         )
         ctx.progress.tell(
             f"Git LFS keeps these files, and nothing new can be put there: they were put back as they were: {names}."
         )
     if inspection.submodules:
         names = codes(inspection.submodules)
-        await ctx.progress.notice(f"Held back, because submodules are not changed by a run: {names}.")
+        await ctx.progress.notice(f"Not published because runs don't change submodules: {names}.")
         ctx.progress.tell(f"Submodules are not to be changed, and were put back as they were: {names}.")
     if inspection.leaks:
         what = ctx.redactor.redact(describe_leaks(inspection.leaks))
         await ctx.progress.notice(
-            f"Held back, and put back as it was: {what}. If it is a real secret, revoke it. If it is a sample, a "
+            f"Not published and reverted: {what}. If it is a real secret, revoke it. If it is a sample, a "
             "maintainer can list the file under `samples` in `.github/vibecode.yml` and comment `/vibecode retry`."
         )
         ctx.progress.tell(f"These files were left out of the commit and put back as they were: {what}.")

@@ -45,8 +45,8 @@ async def _look_for_clash(ctx: RunContext, number: int) -> None:
     pull = await ctx.github.pulls.pull(number)
     if pull is not None and pull.is_mergeable is False:
         await ctx.progress.notice(
-            f"The branch clashes with {code(pull.base)}. Say {code(f'/vibecode update from {pull.base}')} on the pull "
-            "request, and I merge it and resolve the clash."
+            f"The branch has conflicts with {code(pull.base)}. Comment {code(f'/vibecode update from {pull.base}')} on "
+            "the pull request to merge it and resolve them."
         )
 
 

@@ -41,7 +41,7 @@ async def _reconnect(ctx: RunContext) -> bool:
     try:
         ctx.machine = await ctx.ports.sandboxes.reconnect(run.sandbox_id)
         await ctx.keep_sandbox_alive()
-        await ctx.progress.show(Kind.NOTE, "Going on in the same sandbox")
+        await ctx.progress.show(Kind.NOTE, "Resuming in the same sandbox")
     except SandboxError as error:
         ctx.machine = None
         if not isinstance(error, SandboxGone) and error.is_passing and run.waits < MAX_UNREACHABLE:

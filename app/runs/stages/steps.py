@@ -26,9 +26,9 @@ MAX_FIXES: Final = 2
 
 
 SECRETS_FOUND: Final = (
-    "Not published yet: {}. Secrets are never published. Take it out and finish this step again: read it from the "
+    "Not published yet: {}. Secrets are never published. Remove it and finish this step again: read it from the "
     "environment or from a file that git ignores, or write a value that is plainly a sample (`example`, `changeme`). "
-    "Where it stays, the whole file is left out."
+    "If it stays, the whole file is left out."
 )
 
 
@@ -39,8 +39,8 @@ UNPUBLISHABLE: Final = (
 
 
 CONCURRENT_PUSH: Final = (
-    "Somebody pushed changes to {} while you worked. Your changes of this step were put aside, theirs are in the work "
-    "tree: do the step again on top of them."
+    "Someone pushed changes to {} while you were working. Your changes for this step were discarded and theirs are "
+    "in the work tree: redo the step on top of them."
 )
 
 
@@ -83,4 +83,4 @@ async def _carry_out_step(ctx: RunContext, index: int, step: Step) -> str:
             continue
         await record_answers(ctx, answers, step=index)
         return summary
-    raise UserError(f"Somebody keeps pushing to {code(ctx.run.branch)} while I work. `/vibecode retry` goes on.")
+    raise UserError(f"{code(ctx.run.branch)} keeps changing during the run. `/vibecode retry` resumes it.")

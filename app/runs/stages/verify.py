@@ -48,12 +48,12 @@ async def verify(ctx: RunContext) -> Verification:
     for number in range(REPAIRS):
         if head.passed or not base.passed:
             break
-        await ctx.progress.show(Kind.NOTE, "The tests fail. The agent repairs.")
+        await ctx.progress.show(Kind.NOTE, "The tests fail. Fixing them.")
         await work_tree.reset_to(ctx.sandbox, ctx.run.published_tree)
         files = [path for commit in ctx.run.commits for path in commit.files]
         session = await ctx.open_session(f"repair {number}", await read_conventions(ctx, files))
         summary = await repair(session, _evidence(head), number)
-        if await publish(ctx, "Repair what the tests found", summary) is None:
+        if await publish(ctx, "Fix failing tests", summary) is None:
             break
         head = await _run_on(ctx, "head", ctx.run.published_tree)
     return await _compare(ctx, base, head)

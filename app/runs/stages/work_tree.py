@@ -280,9 +280,9 @@ async def _run(
             argv, env={**safe, **(env or {})}, timeout_s=_TIMEOUT_S, max_output_bytes=max_output_bytes
         )
     except TimeoutError as error:
-        raise SandboxError(f"{code(argv[0])} hangs in the sandbox.") from error
+        raise SandboxError(f"{code(argv[0])} timed out in the sandbox.") from error
     if result.exit_code:
         raise SandboxError(f"`{' '.join(argv[:1])}` failed in the sandbox: {result.output.strip()[-500:]}")
     if result.cut and not may_be_cut:
-        raise Refused("The change is too large to be looked through. Generated files are better left to `.gitignore`.")
+        raise Refused("The change is too large to inspect. Add generated files to `.gitignore`.")
     return result.output

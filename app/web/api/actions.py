@@ -61,7 +61,7 @@ class ActionEndpoints:
 
     async def retry(self, request: Request) -> Response:
         person, run = await self._run(request, Action.START)
-        problem = "" if run.is_resumable else f"There is nothing to go on with. {describe_status(run)}"
+        problem = "" if run.is_resumable else f"There is nothing to resume. {describe_status(run)}"
         return await self._put(request, run, person, Command(Verb.RETRY), problem)
 
     async def add(self, request: Request) -> Response:
