@@ -43,17 +43,17 @@ def main() -> None:
     """Turn a labelled issue into a tested pull request.
 
     \b
-    See it work, with nothing to configure:
+    Try the demo, with nothing to configure:
         vibecoder demo
     Try it on a repository of yours, without GitHub (commits go to a new branch, your work tree stays as it is):
         export OPENAI_API_KEY=…          # or OPENAI_BASE_URL=http://localhost:11434/v1 MODEL=…
         vibecoder run --repo . "Make the greeting polite"
-    Make the GitHub App, and check everything:
+    Create the GitHub App, and check everything:
         vibecoder setup
         vibecoder doctor
     Serve it:
         vibecoder serve                  # web, worker and, without REDIS_URL, a Redis: one process
-        vibecoder web                    # or each on its own, sharing REDIS_URL
+        vibecoder web                    # or as separate processes sharing REDIS_URL
         vibecoder worker
 
     Settings come from the environment; the README lists them.
@@ -64,8 +64,8 @@ def main() -> None:
 def serve() -> None:
     """Web, worker and (without REDIS_URL) an embedded Redis, in one process.
 
-    SIGTERM or Ctrl-C ends it in order: no new jobs, runs in progress may go on for DRAIN_SECONDS, then they are handed
-    back to the queue and go on at the next start.
+    SIGTERM or Ctrl-C shuts it down gracefully: it takes no new jobs, gives runs in progress DRAIN_SECONDS, then puts
+    them back in the queue, from which they resume at the next start.
     """
     from app.commands.web import serve_web
     from app.commands.worker import serve_jobs
@@ -89,12 +89,12 @@ def serve() -> None:
 
 
 @main.command()
-@click.option("--org", default="", help="The organization that is to own the App. [default: your own account]")
+@click.option("--org", default="", help="The organization that will own the App. [default: your own account]")
 @click.option("--github-url", default="", help="Your Enterprise Server. [default: GITHUB_URL]")
 @click.option("--public-url", default="", help="Where GitHub reaches this program. [default: PUBLIC_URL]")
 @click.option("--no-browser", is_flag=True, help="Only print the link.")
 def setup(*, org: str, github_url: str, public_url: str, no_browser: bool) -> None:
-    """Make the GitHub App: one click on GitHub, from app.yml.
+    """Create the GitHub App: one click on GitHub, from app.yml.
 
     Serves a page on HOST:PORT until GitHub has made the App, and keeps its keys (with the addresses given here) in
     DATA_DIR/app.json, where `vibecoder serve` finds them. They are never shown.
@@ -121,7 +121,7 @@ def doctor(*, as_json: bool) -> None:
     GitHub's deliveries of the last day, the sandbox, and one turn of the model (a fraction of a cent).
 
     \b
-    Ends with: 0 all that must work works   1 something does not   2 the settings cannot be read
+    Exit codes: 0 all required checks pass   1 a check fails   2 the settings cannot be read
     """
     from app.commands.doctor.examination import run_doctor
 
@@ -141,7 +141,9 @@ def web() -> None:
 
     settings = _settings()
     if settings.github_private_key.get_secret_value():
-        click.echo("Web was given GITHUB_PRIVATE_KEY, which only workers need. Keep it from web.", err=True)
+        click.echo(
+            "Web was given GITHUB_PRIVATE_KEY, which only workers need. Remove it from web's environment.", err=True
+        )
         settings = settings.without_private_key()
 
     async def work() -> None:
@@ -171,8 +173,8 @@ def worker() -> None:
 @click.option("--repo", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".", show_default=True)
 @click.option("--base", help="The branch to start from. [default: the one that is checked out]")
 @click.option("--model", help="The model's name. [default: MODEL]")
-@click.option("--max-usd", type=click.FloatRange(min=0, min_open=True), help="Dollars to spend at most.")
-@click.option("--plan", "is_plan", is_flag=True, help="Only plan; change nothing.")
+@click.option("--max-usd", type=click.FloatRange(min=0, min_open=True), help="Maximum dollars to spend.")
+@click.option("--plan", "is_plan", is_flag=True, help="Only plan; make no changes.")
 @click.option("--unisolated", is_flag=True, help="Run the agent's commands as you, WITHOUT any isolation.")
 @click.argument("request", nargs=-1, required=True)
 def run(  # noqa: PLR0913 -- click hands over each option by its name
@@ -191,10 +193,10 @@ def run(  # noqa: PLR0913 -- click hands over each option by its name
     are; changes that are not committed are not seen.
 
     \b
-    Ends with: 0 done, tests pass or there are none   3 over budget
-               1 failed, or tests fail                4 nothing to do
-               2 the request cannot be carried out    5 planned (--plan)
-                                                    130 stopped
+    Exit codes: 0 done, tests pass or there are none   3 over budget
+                1 failed, or tests fail                4 nothing to do
+                2 the request cannot be carried out    5 planned (--plan)
+                                                     130 stopped
     """
     from app.commands.run_local import LocalRequest, run_locally
 
@@ -210,10 +212,10 @@ def run(  # noqa: PLR0913 -- click hands over each option by its name
 
 
 @main.command()
-@click.option("--once", is_flag=True, help="End when the pull request is there, instead of keeping the pages open.")
+@click.option("--once", is_flag=True, help="Exit once the pull request is open, instead of keeping the pages up.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output; implies --once.")
 def demo(once: bool, as_json: bool) -> None:
-    """The main job with nothing to configure: an issue is labelled, a pull request comes of it.
+    """Run the whole flow with nothing to configure: from a labelled issue to a pull request.
 
     Everything is real and on loopback: web, worker, Redis, signed webhook, a small GitHub with git repositories, a
     sandbox. Only the model is scripted, and the screen says so.

@@ -134,7 +134,7 @@ async def _watch(stage: DemoDeployment, number: int, console: Console) -> Run:
                     console.print(f"  {run.percent:3} %  {run.message}", highlight=False, markup=False)
             if run.status is Status.COMPLETED:
                 return run
-    raise UserError("The demo's run has ended without a word. Please report this.")
+    raise UserError("The demo run ended without a result. Please report this.")
 
 
 def _visible(body: str) -> str:

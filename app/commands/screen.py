@@ -18,7 +18,7 @@ from app.text.render import format_spent
 _STYLES = {Kind.STAGE: "bold cyan", Kind.TOOL: "dim", Kind.MODEL: "", Kind.NOTE: "green"}
 _MAX_CHARS = 160
 _TAIL_CHARS = 2_000
-_NO_PRICE = "The price of `{}` is not known: dollars cannot be held to, but tokens, turns and minutes are."
+_NO_PRICE = "The price of `{}` is unknown: a dollar limit can't be enforced, but tokens, turns and minutes are."
 _MORE = "Give it more with --max-usd, MAX_MINUTES, MAX_TURNS or MAX_TOKENS."
 _IN_A_THREAD = re.compile(r"[;.]? `/vibecode [^`]+` [^.]*")
 """What to write in a comment: here there is no thread to write it in."""
@@ -113,7 +113,7 @@ def _said_here(console: Console, run: Run) -> tuple[str, str]:
     match run.conclusion:
         case Conclusion.ACTION_REQUIRED if run.plan is not None:
             _show_plan(console, run.plan)
-            return "📋 Planned", "Nothing was changed. Without --plan it is carried out."
+            return "📋 Planned", "No changes made. Run without --plan to carry it out."
         case Conclusion.TIMED_OUT:
             return headline(run), f"{words} {_MORE}"
     return headline(run), words

@@ -66,7 +66,9 @@ async def set_up(settings: Settings, wish: Wish, console: Console) -> None:
             try:
                 credentials = await asyncio.wait_for(made, WAIT_S)
             except TimeoutError as error:
-                raise UserError("Nobody came back from GitHub within an hour. Nothing was kept; begin anew.") from error
+                raise UserError(
+                    "Set-up was not completed on GitHub within an hour. Nothing was saved; start over."
+                ) from error
     _tell_what_is_next(settings, credentials, console)
 
 
@@ -74,10 +76,10 @@ def refuse_a_second_app(settings: Settings) -> None:
     """Raises `UserError` when there is an App already; it says what to remove for another one."""
     path = settings.data_dir / APP_FILE
     if path.exists():
-        raise UserError(f"An App is set up already; its keys are in {path}. To make another, delete that file first.")
+        raise UserError(f"An App is already set up; its keys are in {path}. To create another, delete that file first.")
     if settings.has_app:
         names = sorted({"GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_WEBHOOK_SECRET"} - set(settings.app_lacks))
-        raise UserError(f"An App is set up already, by {' and '.join(names)}. To make another, unset that first.")
+        raise UserError(f"An App is already set up by {' and '.join(names)}. To create another, unset that first.")
 
 
 def _own_url(host: str, port: int) -> str:
@@ -94,7 +96,7 @@ def _open_browser(link: str) -> None:
 
 
 def _invite(settings: Settings, link: str, console: Console) -> None:
-    console.print("Make the GitHub App here; the link is good for this once:")
+    console.print("Create the GitHub App here (the link works once):")
     console.print(f"  {link}", highlight=False, markup=False, soft_wrap=True)
     if is_loopback(link):
         port = link.split("/")[2].rpartition(":")[2]
@@ -105,7 +107,7 @@ def _invite(settings: Settings, link: str, console: Console) -> None:
         return
     console.print(
         f"GitHub cannot reach {hook}: the App is created with its webhook off.\n"
-        "To have it on from the start, end this with Ctrl-C and say --public-url https://YOUR-HOST; a tunnel to "
+        "To have it on from the start, press Ctrl-C and pass --public-url https://YOUR-HOST; a tunnel to "
         f"port {settings.port} will do (cloudflared, ngrok, tailscale funnel).",
         style="yellow",
         highlight=False,

@@ -27,7 +27,7 @@ async def retry_later(ctx: RunContext, error: OutsideError) -> RetryLater:
     is_in_order = not isinstance(error, SandboxGone)
     wake_at = now + timedelta(seconds=after_s)
     waiting = ctx.redactor.redact(f"Retrying at {clock_time(now, wake_at)}: {error}")
-    log.warning("run put off", extra={"reason": str(error), "after_s": after_s, "stage": run.stage})
+    log.warning("run rescheduled", extra={"reason": str(error), "after_s": after_s, "stage": run.stage})
     await ctx.progress.save(
         waits=run.waits + 1,
         unsure_since=run.unsure_since and now,

@@ -98,7 +98,7 @@ def create_setup_app(access: Access, clock: Clock, options: WebOptions) -> Starl
         ValueError: the options have no `setup`.
     """
     if options.setup is None:
-        raise ValueError("There is nothing to set up.")
+        raise ValueError("Nothing to set up.")
     setup = Setup(access, options.setup, options.public_url, options.github_url.rstrip("/"))
     return _put_together([*setup.routes(), static()], clock, options)
 
@@ -145,12 +145,12 @@ def _fail(request: Request, error: Exception, *, redact: Callable[[str], str]) -
     headers, detail = {"Retry-After": "5"}, redact(str(error))
     if _is_for_people(request):
         return HTMLResponse(render_problem("Not now", detail), 503, headers)
-    return problem(503, "Another system does not answer", detail=detail, headers=headers)
+    return problem(503, "Upstream unavailable", detail=detail, headers=headers)
 
 
 def _apologise(request: Request, error: Exception) -> Response:
     """Answers a bug; Starlette raises it again, so that it is logged."""
-    return problem(500, "Internal error", detail="This is a bug, and it has been logged.")
+    return problem(500, "Internal error", detail="The error has been logged.")
 
 
 def _is_for_people(request: Request) -> bool:

@@ -60,7 +60,7 @@ class Access:
 
     def __post_init__(self) -> None:
         if not self.link_secret.get_secret_value():
-            raise ValueError("The link secret is empty: anybody could make links.")
+            raise ValueError("The link secret is empty, so anyone could forge links.")
 
     async def reader(self, request: Request, job_id: str) -> Person | None:
         """Who reads this run; None for the holder of its link.
@@ -99,7 +99,7 @@ class Access:
         """
         if not repo and not self.is_operator(request):
             token_of(request)
-            raise HTTPException(400, "Say which repository: ?repo=owner/name.")
+            raise HTTPException(400, "Specify the repository: ?repo=owner/name.")
         return (await self._viewer(request, repo))[0]
 
     def operator(self, request: Request) -> Person:
@@ -149,7 +149,7 @@ class Access:
             return OPERATOR, Role.ADMIN
         person, role = await self._role(request, repo)
         if not authorize(person, Action.VIEW, role, CachedConfig()).is_allowed:
-            raise HTTPException(404, "There is no such run, or you may not see it.")
+            raise HTTPException(404, "Not found, or you don't have access.")
         return person, role
 
     async def _role(self, request: Request, repo: str) -> tuple[Person, Role]:
@@ -201,5 +201,5 @@ def repo_of(job_id: str) -> str:
     owner, _, rest = job_id.partition(ID_SEPARATOR)
     name, separator, _ = rest.partition(ID_SEPARATOR)
     if not (owner and name and separator):
-        raise HTTPException(404, "There is no such run, or you may not see it.")
+        raise HTTPException(404, "Not found, or you don't have access.")
     return f"{owner}/{name}"

@@ -42,7 +42,7 @@ class Health:
             async with asyncio.timeout(READY_S):
                 await self.store.ping()
         except (StoreError, TimeoutError):
-            return problem(503, "Not ready", detail="The store does not answer.", headers={"Retry-After": "5"})
+            return problem(503, "Not ready", detail="The store does not respond.", headers={"Retry-After": "5"})
         return JSONResponse({"status": "ok"})
 
     async def metrics(self, request: Request) -> Response:

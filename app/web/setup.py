@@ -129,7 +129,7 @@ class Setup:
             STATE_COOKIE, ""
         )
         if not is_ours or state in self._used or not _CODE.fullmatch(code):
-            raise HTTPException(400, "This did not begin here, or has ended already. Open the set-up link again.")
+            raise HTTPException(400, "This set-up was not started here or has expired. Open the set-up link again.")
         self._used.add(state)
         made = await exchange(self.options.api_url, code)
         self._refuse_when_configured()
@@ -137,7 +137,7 @@ class Setup:
             self.options.save(made)
         except UserError as error:
             raise HTTPException(
-                500, f"{error} {made.slug} is lost: delete it at {made.html_url}, then begin anew."
+                500, f"{error} {made.slug} could not be saved: delete it at {made.html_url}, then start over."
             ) from error
         html = render_setup_done(slug=made.slug, install_url=made.install_url, needs_restart=self.options.needs_restart)
         answer = HTMLResponse(html)
@@ -147,7 +147,7 @@ class Setup:
 
     def _refuse_when_configured(self) -> None:
         if self.options.is_configured():
-            raise HTTPException(404, "The App is set up already.")
+            raise HTTPException(404, "The App is already set up.")
 
 
 def is_org(name: str) -> bool:
@@ -187,12 +187,12 @@ async def exchange(api_url: str, code: str) -> Credentials:
     except (httpx.HTTPError, TimeoutError) as error:
         raise GitHubError("GitHub did not answer. Open the set-up link again.") from error
     if answer.status_code != 201:
-        words = f"GitHub did not take the code ({answer.status_code}): it works once, for an hour."
+        words = f"GitHub rejected the code ({answer.status_code}): a code works once, within an hour."
         raise GitHubError(f"{words} Open the set-up link again.", status=answer.status_code)
     try:
         return Credentials.model_validate_json(answer.content)
     except ValidationError as error:
-        raise GitHubError(f"GitHub's answer is not understood: {error.error_count()} faults.") from None
+        raise GitHubError(f"GitHub's response could not be parsed: {error.error_count()} errors.") from None
 
 
 def _origin(url: str) -> str:

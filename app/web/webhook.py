@@ -192,7 +192,7 @@ class _WebhookHandler:
                 return await self._take_away(event)
             case IssueClosed() | PullClosed():
                 closing = find_closing(event)
-                return _ignored("it ends no run") if closing is None else await self._withdraw(closing)
+                return _ignored("no run to end") if closing is None else await self._withdraw(closing)
         now = self.clock.now()
         job = triggers.decide(event, delivery_id=received.id, label=self.label, now=now)
         if job is None and (repo := triggers.repo_whose_file_decides(event, label=self.label, now=now)):
@@ -200,7 +200,7 @@ class _WebhookHandler:
             label = own.label or self.label
             job = triggers.decide(event, delivery_id=received.id, label=label, now=now, bots=own.bots)
         if job is None:
-            return _ignored("it asks for nothing")
+            return _ignored("no trigger matches")
         return await self._put(job, is_stranger=await self._is_stranger(event, job))
 
     async def _is_stranger(self, event: Event, job: Job) -> bool:
@@ -257,8 +257,8 @@ class _WebhookHandler:
 
     async def _put(self, job: Job, *, is_stranger: bool) -> _WebhookResponse:
         if wait_s := ceil(self.limits.take(job, self.clock.monotonic(), is_stranger=is_stranger)):
-            whose = "People without a role here ask" if is_stranger else "This installation or person asks"
-            detail = f"{whose} for too much at once; deliver this again."
+            whose = "users without a role here" if is_stranger else "this installation or user"
+            detail = f"Too many requests from {whose}; redeliver later."
             raise _RejectedDelivery(429, "Too many requests", detail, retry_after=str(wait_s))
         try:
             is_new = await self.queue.put(Run(job=job, updated_at=self.clock.now()))
@@ -270,7 +270,7 @@ class _WebhookHandler:
 
 
 def _store_unavailable() -> _RejectedDelivery:
-    return _RejectedDelivery(503, "Queue away", "Nothing was stored; deliver this again.", retry_after="5")
+    return _RejectedDelivery(503, "Queue unavailable", "Nothing was stored; redeliver later.", retry_after="5")
 
 
 def _ignored(reason: str) -> _WebhookResponse:

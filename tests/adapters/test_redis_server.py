@@ -283,7 +283,7 @@ async def test_a_server_that_cannot_start_again_is_tried_until_it_can(
         with caplog.at_level("ERROR"):
             os.kill(killed, signal.SIGKILL)
             async with asyncio.timeout(10), client(server) as redis:
-                while "The embedded Redis is gone: " not in caplog.text:
+                while "The embedded Redis has stopped: " not in caplog.text:
                     with suppress(RedisError, OSError):
                         await redis.ping()
                     await asyncio.sleep(0.01)

@@ -116,7 +116,7 @@ async def test_a_local_run_over_its_budget_says_what_can_be_done_here(repository
     assert code == 3
     assert "MAX_TURNS" in out
     assert "/vibecode " not in out
-    told = "The price of `scripted` is not known: dollars cannot be held to, but tokens, turns and minutes are."
+    told = "The price of `scripted` is unknown: a dollar limit can't be enforced, but tokens, turns and minutes are."
     assert told in [line.strip() for line in out.splitlines()]  # not wrapped: this is no terminal
 
 

@@ -70,7 +70,7 @@ async def test_a_run_of_work_ends_in_one_message(
         ("/vibecode", "outsider", "controlling runs takes one of: write, maintain, admin"),
         ("/vibecode stpo", "maintainer", "Did you mean `/vibecode stop`?"),
         ("/vibecode retry", "maintainer", "There is no run to resume here"),
-        ("/vibecode approve", "maintainer", "No plan waits"),
+        ("/vibecode approve", "maintainer", "There is no plan waiting for approval"),
         ("/vibecode stop", "maintainer", "Nothing is running here."),
         ("/vibecode --base nowhere", "maintainer", "nowhere"),
     ],

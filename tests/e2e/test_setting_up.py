@@ -183,7 +183,7 @@ async def test_another_browser_cannot_finish_what_this_one_began(
         await browser.open(door)
         base = door.partition("/setup")[0]
         forged = await browser.open(f"{base}/setup/callback?code=mine&state=mine")
-        assert (forged.status_code, "This did not begin here" in forged.text) == (400, True)
+        assert (forged.status_code, "This set-up was not started here" in forged.text) == (400, True)
         stranger = await browser.open(f"{base}/setup?key=guessed")
         assert stranger.status_code == 401
         await browser.open(door)
@@ -201,9 +201,9 @@ async def test_what_github_refuses_is_said_and_can_be_begun_anew(
         await browser.open(door)
         await browser.press()
         refused = await browser.press()
-        assert (refused.status_code, "GitHub did not take the code (404)" in refused.text) == (503, True)
+        assert (refused.status_code, "GitHub rejected the code (404)" in refused.text) == (503, True)
         again = await browser.open(str(refused.url))
-        assert (again.status_code, "has ended already" in again.text) == (400, True)
+        assert (again.status_code, "has expired" in again.text) == (400, True)
         assert not (tmp_path / "data" / "app.json").exists()
         await browser.open(door)
         await browser.press()
@@ -217,7 +217,7 @@ async def test_there_is_no_second_app(tmp_path: Path) -> None:
     code, _, said = await vibecoder("setup", folder=tmp_path, DATA_DIR=str(tmp_path / "data"))
     assert (code, "delete that file first" in said) == (2, True)
     code, _, said = await vibecoder("setup", folder=tmp_path, GITHUB_APP_ID="1", DATA_DIR=str(tmp_path / "new"))
-    assert (code, "by GITHUB_APP_ID. To make another, unset that first." in said) == (2, True)
+    assert (code, "by GITHUB_APP_ID. To create another, unset that first." in said) == (2, True)
 
 
 async def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ async def test_it_reads_well_on_a_terminal(bot: Bot, tmp_path: Path) -> None:
     assert code == 1
     assert "✓ Redis — " in out
     assert "! settings — App 1, model scripted" in out
-    assert "    API_TOKEN is short enough to be guessed.\n    → Make it anew" in out
+    assert "    API_TOKEN is short enough to be guessed.\n    → Generate a new one" in out
     assert "✗ model — " in out
     assert "It does not work yet: " in out
 
@@ -358,7 +358,7 @@ async def test_a_model_whose_price_is_not_known_is_a_warning(bot: Bot, tmp_path:
     found = await visit(bot, tmp_path, MODEL="nobody-knows-me")
     assert (found.document["ok"], found.states["model"]) == (True, "warning")
     what, fix = found.trouble("model")
-    assert "The price of nobody-knows-me is not known" in what
+    assert "The price of nobody-knows-me is unknown" in what
     assert "MAX_TOKENS" in fix
 
 

@@ -57,7 +57,7 @@ async def away(world: World) -> None:
 
 def _assert_unnoticed(world: World) -> None:
     """No run was put off for it, and none lost its sandbox or a worker."""
-    assert "run put off" not in world.workers[0].log.read_text("utf-8"), "The run was put off."
+    assert "run rescheduled" not in world.workers[0].log.read_text("utf-8"), "The run was put off."
     assert world.cloud.created == 1, f"It took {world.cloud.created} sandboxes."
 
 
@@ -168,7 +168,9 @@ async def hanging(world: World) -> None:
     asked = await world.ask()
     await world.until(rule.done.is_set, "the first step begins")
     log: Path = world.workers[0].log
-    await world.until(lambda: "run put off" in log.read_text("utf-8"), "the daemon is noticed", limit_s=COMMAND_S + 5)
+    await world.until(
+        lambda: "run rescheduled" in log.read_text("utf-8"), "the daemon is noticed", limit_s=COMMAND_S + 5
+    )
     world.cloud.is_envd_answering.set()
     await world.story.mark("the daemon answers again")
     await world.settled()

@@ -77,15 +77,15 @@ async def test_each_key_is_a_request_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("verb", "about", "why"),
     [
-        ("approve", at_work(), "No plan waits for approval in this run. A run is in progress"),
-        ("approve", ended(), "No plan waits for approval in this run. The last run finished: #13."),
+        ("approve", at_work(), "This run has no plan waiting for approval. A run is in progress"),
+        ("approve", ended(), "This run has no plan waiting for approval. The last run finished: #13."),
         ("retry", at_work(), "There is nothing to resume. A run is in progress"),
         ("retry", ended(), "There is nothing to resume. The last run finished: #13."),
-        ("budget", ended(), "No run waits for money here. The last run finished: #13."),
-        ("budget", WAITS, "No run waits for money here. A plan is waiting for approval"),
-        ("pull-request", at_work(), "The run is still open, and opens its pull request itself."),
-        ("pull-request", ended(), "Its pull request is there: #13."),
-        ("pull-request", replace(STOPPED, commits=()), "The run left nothing on a branch."),
+        ("budget", ended(), "This run is not waiting for budget. The last run finished: #13."),
+        ("budget", WAITS, "This run is not waiting for budget. A plan is waiting for approval"),
+        ("pull-request", at_work(), "The run is still in progress and will open its own pull request."),
+        ("pull-request", ended(), "The run already has a pull request: #13."),
+        ("pull-request", replace(STOPPED, commits=()), "The run has no commits to open a pull request from."),
     ],
 )
 async def test_what_makes_no_sense_now_is_a_conflict_that_says_why(verb: str, about: Run, why: str) -> None:

@@ -29,7 +29,7 @@ async def test_the_operator_is_told_what_runs_know() -> None:
     assert (answer.json()["exists"], answer.json()["sha"], answer.json()["source"]) == (True, "5f" * 20, "runs")
     unknown = await site.read(f"{AT}main")
     assert unknown.status_code == 501
-    assert "Only a GitHub user's token can ask GitHub." in unknown.json()["detail"]
+    assert "Use a GitHub user's token to query GitHub." in unknown.json()["detail"]
 
 
 @pytest.mark.parametrize(

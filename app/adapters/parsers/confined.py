@@ -171,7 +171,7 @@ class ConfinedParsers:
             try:
                 socket.send_fds(await self._open(), [b"\0"], [theirs.fileno()])
             except OSError as error:
-                log.warning("the parser process is gone", extra={"reason": str(error)})
+                log.warning("the parser process has exited", extra={"reason": str(error)})
                 await self._end()
             else:
                 return

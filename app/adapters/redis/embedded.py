@@ -135,7 +135,7 @@ class EmbeddedRedis:
                         await self._start(socket)
                     self._pid = await self._read_pid(socket)
             except (StoreError, OSError) as error:
-                log.error("The embedded Redis is gone: %s", error)  # noqa: TRY400 -- no traceback is wanted
+                log.error("The embedded Redis has stopped: %s", error)  # noqa: TRY400 -- no traceback is wanted
                 await asyncio.sleep(self._again_s)
 
     async def _stop_watching(self) -> None:

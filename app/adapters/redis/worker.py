@@ -146,7 +146,7 @@ class QueueWorker(Worker):
                 raise asyncio.CancelledError  # a cancellation can get lost: see `connection.asking`
             await self._listen()
         except (RedisError, OSError) as error:
-            log.warning("The worker goes on when Redis does: %s", explain(error))
+            log.warning("The worker resumes when Redis is back: %s", explain(error))
             await asyncio.sleep(AGAIN_S)
 
     async def _listen(self) -> None:
@@ -181,9 +181,9 @@ class QueueWorker(Worker):
         """Take no runs while the machine has no room for them: others may have, and this one goes on once it has."""
         no_room = self.why_no_room()
         if no_room and not self._no_room:
-            log.error("This worker takes no runs until there is room. %s", no_room)
+            log.error("Out of disk space: this worker accepts no new runs. %s", no_room)
         elif self._no_room and not no_room:
-            log.warning("This worker takes runs again: there is room.")
+            log.warning("This worker accepts runs again: disk space is available.")
         self._no_room = no_room
 
     async def _report_state(self) -> None:

@@ -84,10 +84,10 @@ def _judge(answer: httpx.Response, url: str) -> list[Trouble]:
         fix = "Set PUBLIC_URL to where it leads, or deliver there without it: GitHub follows no redirect."
         return [Trouble(f"{url} redirects to {answer.headers.get('location', 'nowhere')[:200]}.", fix)]
     if status == 401 and is_ours:
-        fix = "Start every process with the same GITHUB_WEBHOOK_SECRET, and start web anew after it changed."
+        fix = "Start every process with the same GITHUB_WEBHOOK_SECRET, and restart web after it changes."
         return [Trouble(f"What answers at {url} has another webhook's secret.", fix)]
     if status == 404 and kind == "application/problem+json":
-        fix = "Start it anew, with the App's settings."
+        fix = "Restart it with the App's settings."
         return [Trouble(f"What answers at {url} is vibecoder, but without an App.", fix)]
     if status in _NOBODY:
         fix = "Start `vibecoder serve`, and look where the proxy sends /webhook: it should be HOST:PORT."

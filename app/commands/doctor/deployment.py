@@ -85,7 +85,7 @@ def _secrets(settings: Settings) -> list[Trouble]:
         "API_TOKEN": settings.api_token,
         "LINK_SECRET": settings.link_secret,
     }
-    fix = "Make it anew, 32 characters or more: openssl rand -hex 32"
+    fix = "Generate a new one, 32 characters or more: openssl rand -hex 32"
     return [
         Trouble(f"{name} is short enough to be guessed.", fix, is_warning=True)
         for name, value in given.items()

@@ -60,7 +60,7 @@ def _calls(settings: Settings, reply: Reply) -> list[Trouble]:
 def _price(settings: Settings, reply: Reply) -> list[Trouble]:
     if reply.usd is not None:
         return []
-    what = f"The price of {settings.model} is not known: MAX_USD cannot be held to."
+    what = f"The price of {settings.model} is unknown: MAX_USD can't be enforced."
     return [
         Trouble(what, "MAX_TOKENS, MAX_TURNS and MAX_MINUTES hold; set them to what you would pay.", is_warning=True)
     ]

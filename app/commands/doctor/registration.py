@@ -92,7 +92,7 @@ class AppChecks:
             else:
                 names.append(f"{each.account} ({count} repositor{'y' if count == 1 else 'ies'})")
                 if not count:
-                    what = f"On {each.account} it was given no repository."
+                    what = f"On {each.account} has access to no repository."
                     troubles.append(Trouble(what, f"Choose some: {each.html_url}", is_warning=True))
         return ", ".join(names), troubles
 

@@ -58,7 +58,7 @@ async def _repeat(ports: Ports, recover: Round, *, at_start: Round | None = None
             await now(ports)
             now = recover
         except (OutsideError, StoreError) as error:
-            log.warning("recovery put off", extra={"reason": str(error)})
+            log.warning("recovery rescheduled", extra={"reason": str(error)})
             asked_s = error.retry_after_s if isinstance(error, OutsideError) else None
             wait_s = max(wait_s, asked_s or 0.0)
         await ports.clock.sleep(wait_s)
@@ -75,7 +75,7 @@ async def requeue_lost_runs(ports: Ports) -> int:
             continue
         await ports.queue.put_again(job_id)
         freed += 1
-        log.info("run freed", extra={"job_id": job_id, "attempt": run.attempt})
+        log.info("abandoned run requeued", extra={"job_id": job_id, "attempt": run.attempt})
     return freed
 
 

@@ -133,7 +133,7 @@ async def _put_reply(ctx: RunContext, number: int, comment_id: int, body: str, m
     except GitHubError as error:
         if error.is_passing:
             raise
-        log.warning("no answer in the thread", extra={"reason": str(error)})  # it was deleted, or is locked
+        log.warning("reply not posted", extra={"reason": str(error)})  # it was deleted, or is locked
 
 
 async def _react(ctx: RunContext, source: Source, comment_id: int | None, content: str) -> None:

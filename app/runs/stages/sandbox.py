@@ -46,7 +46,7 @@ async def _reconnect(ctx: RunContext) -> bool:
         ctx.machine = None
         if not isinstance(error, SandboxGone) and error.is_passing and run.waits < MAX_UNREACHABLE:
             raise
-        log.info("sandbox gone", extra={"sandbox_id": run.sandbox_id, "reason": str(error)})
+        log.info("sandbox no longer exists", extra={"sandbox_id": run.sandbox_id, "reason": str(error)})
         if not isinstance(error, SandboxGone):
             await clean_up(ctx)
             await ctx.progress.save(handed_back=max(0, run.handed_back - 1))  # counts as a lost worker after all

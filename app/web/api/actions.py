@@ -56,7 +56,9 @@ class ActionEndpoints:
 
     async def approve(self, request: Request) -> Response:
         person, run = await self._run(request, Action.APPROVE)
-        problem = "" if run.needs == "approval" else f"No plan waits for approval in this run. {describe_status(run)}"
+        problem = (
+            "" if run.needs == "approval" else f"This run has no plan waiting for approval. {describe_status(run)}"
+        )
         return await self._put(request, run, person, Command(Verb.APPROVE), problem)
 
     async def retry(self, request: Request) -> Response:
@@ -69,7 +71,7 @@ class ActionEndpoints:
         person, run = await self._run(request, Action.ADD_BUDGET)
         more = await read_json(request, BudgetRequest)
         is_open = run.conclusion is None
-        problem = "" if is_open or run.is_resumable else f"No run waits for money here. {describe_status(run)}"
+        problem = "" if is_open or run.is_resumable else f"This run is not waiting for budget. {describe_status(run)}"
         return await self._put(request, run, person, Command(Verb.BUDGET, add_usd=more.usd), problem)
 
     async def open(self, request: Request) -> Response:
@@ -131,9 +133,9 @@ class ActionEndpoints:
 
 def _why_not_opened(run: Run) -> str:
     if run.conclusion is None:
-        return "The run is still open, and opens its pull request itself."
+        return "The run is still in progress and will open its own pull request."
     if run.pull_request is not None:
-        return f"Its pull request is there: #{run.pull_request.number}."
+        return f"The run already has a pull request: #{run.pull_request.number}."
     if not run.commits or run.conclusion is Conclusion.SUCCESS:
-        return "The run left nothing on a branch."
+        return "The run has no commits to open a pull request from."
     return ""

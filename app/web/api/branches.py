@@ -36,7 +36,7 @@ class BranchEndpoints:
         repo, branch = f"{about['owner']}/{about['name']}", about["branch"]
         await self.access.lister(request, repo)
         if not is_branch(branch):
-            raise HTTPException(400, "That is not the name of a branch.")
+            raise HTTPException(400, "Not a valid branch name.")
         ask = None if self.access.is_operator(request) else self.access.head
         sha = await self._known(repo, branch) if ask is None else await _ask(ask, token_of(request), repo, branch)
         source = "runs" if ask is None else "github"
@@ -52,9 +52,7 @@ class BranchEndpoints:
         async for run in self.store.runs_of(repo, branch=branch):
             if run.head_sha:
                 return run.head_sha
-        raise HTTPException(
-            501, "No run is known to have pushed to this branch. Only a GitHub user's token can ask GitHub."
-        )
+        raise HTTPException(501, "No known run has pushed to this branch. Use a GitHub user's token to query GitHub.")
 
 
 async def _ask(head: HeadOf, token: SecretStr, repo: str, branch: str) -> str | None:
@@ -63,4 +61,4 @@ async def _ask(head: HeadOf, token: SecretStr, repo: str, branch: str) -> str | 
     except GitHubError as error:
         if error.status not in {401, 403} or error.retry_after_s is not None:
             raise
-        raise HTTPException(403, f"This token may not read the contents of {repo}.") from error
+        raise HTTPException(403, f"This token doesn't have permission to read the contents of {repo}.") from error

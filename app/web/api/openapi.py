@@ -59,10 +59,10 @@ _HEAD: Final[dict[str, Document]] = {
     "progress_percentage": {"type": "integer", "minimum": 0, "maximum": 100},
     "message": _TEXT,
     "needs": _TEXT_OR_NULL,
-    "superseded_by": _id_or_null(
-        "The run that took over the plan that this one proposed, or whose work took its place: look there."
+    "superseded_by": _id_or_null("The run that took over this run's plan, or replaced it."),
+    "continues": _id_or_null(
+        "The run that this one continues: the one whose plan was approved or changed, or that was retried."
     ),
-    "continues": _id_or_null("The run that this one goes on from: whose plan was approved or changed, or a retry's."),
     "pull_request": _maybe(_ref("PullRequest")),
     "cost": _ref("Cost"),
     "attempt": _WHOLE,
@@ -180,7 +180,7 @@ def _problems(*codes: int) -> Document:
 def _get(summary: str, schema: str, *, of_job: bool = True, parameters: tuple[Document, ...] = ()) -> Document:
     known = {"name": "If-None-Match", "in": "header", "schema": _TEXT}
     answers = {"200": {"description": summary, **_content("application/json", _ref(schema))}}
-    same: Document = {"304": {"description": "The caller's ETag still holds."}}
+    same: Document = {"304": {"description": "Not modified since the caller's ETag."}}
     problems = _problems(401, 404, 429, 503) if of_job else _problems(400, 401, 404, 429, 503)
     return {"summary": summary, "parameters": [*parameters, known], "responses": {**answers, **same, **problems}}
 
@@ -189,7 +189,7 @@ def _post(summary: str) -> Document:
     again = {"name": "Idempotency-Key", "in": "header", "description": "Names the request.", "schema": _TEXT}
     return {
         "summary": summary,
-        "description": "Needs the operator's token, or the token of a GitHub user who may. "
+        "description": "Needs the operator's token, or the token of a GitHub user with the required role. "
         "The same Idempotency-Key gives the same job; without one, so does the same request within a minute.",
         "parameters": [again],
         "requestBody": {"required": True, **_content("application/json", _ref("Asked"))},
@@ -224,22 +224,22 @@ def _tell(summary: str, answer: str, *, body: str = "") -> Document:
     asked = {"requestBody": {"required": True, **_content("application/json", _ref(body))}} if body else {}
     return {
         "summary": summary,
-        "description": "Needs the operator's token, or the token of a GitHub user who may. "
-        "409 says why it makes no sense now.",
+        "description": "Needs the operator's token, or the token of a GitHub user with the required role. "
+        "409 if the run's state doesn't allow it; `detail` says why.",
         "parameters": [] if answer == "Progress" else [again],
         **asked,
         "responses": {
-            "202": {"description": "A worker will see to it.", **_content("application/json", _ref(answer))},
+            "202": {"description": "Accepted; a worker will process it.", **_content("application/json", _ref(answer))},
             **_problems(401, 403, 404, 409, 422, 429, 503),
         },
     }
 
 
 _FILTER: Final = (
-    _query("repo", "owner/name. Only the operator may leave it out."),
+    _query("repo", "owner/name. Required except for the operator."),
     _query("status", "queued, in_progress or completed."),
-    _query("cursor", "The `cursor` of the page before."),
-    _query("limit", "1 to 100; 50 when left out."),
+    _query("cursor", "The `cursor` of the previous page."),
+    _query("limit", "1 to 100; default 50."),
 )
 
 
@@ -247,12 +247,12 @@ _BRANCH_AT: Final = [
     {"name": name, "in": "path", "required": True, "schema": _TEXT} for name in ("owner", "name", "branch")
 ]
 _BRANCH: Final[Document] = {
-    "summary": "Does a branch exist, at which sha.",
-    "description": "With a GitHub user token GitHub is asked; the operator's token sees what runs left on their own "
-    "branches, and gets 501 for others.",
+    "summary": "Whether a branch exists, and its sha.",
+    "description": "A GitHub user token queries GitHub; the operator's token sees only branches pushed by runs, and "
+    "gets 501 for others.",
     "responses": {
-        "200": {"description": "Where it stands.", **_content("application/json", _ref("Branch"))},
-        "304": {"description": "The caller's ETag still holds."},
+        "200": {"description": "The branch's state.", **_content("application/json", _ref("Branch"))},
+        "304": {"description": "Not modified since the caller's ETag."},
         **_problems(400, 401, 403, 404, 429, 501, 503),
     },
 }
@@ -271,8 +271,8 @@ OPENAPI: Final[Document] = {
     "info": {
         "title": "vibecoder status API",
         "version": "1",
-        "description": "What the bot is doing, what came of it and what it cost. Keys are only ever added. "
-        "Who reads: the operator's token or a GitHub user token with the read role as Bearer, or a run's own ?key=.",
+        "description": "Runs: their progress, outcome and cost. Keys are only ever added. Access: the operator's "
+        "token or a GitHub user token with the read role as Bearer, or a run's own ?key=.",
     },
     "paths": {
         "/api/jobs": {
@@ -281,15 +281,17 @@ OPENAPI: Final[Document] = {
         },
         "/api/plans": {"post": _post("Plan a request and wait for approval.")},
         "/api/jobs/{id}": _of_job(_get("The whole status document.", "Job")),
-        "/api/jobs/{id}/progress": _of_job(_get("Where it stands; small, made for polling.", "Progress")),
-        "/api/jobs/{id}/result": _of_job(_get("What came of it; `conclusion` is null while it runs.", "Result")),
+        "/api/jobs/{id}/progress": _of_job(_get("Current progress; small, suited to polling.", "Progress")),
+        "/api/jobs/{id}/result": _of_job(_get("The outcome; `conclusion` is null while the run is open.", "Result")),
         "/api/jobs/{id}/commits": _of_job(_get("The commits so far.", "Commits")),
         "/api/jobs/{id}/events": _of_job(_STREAM),
-        "/api/jobs/{id}/approve": _told("Carry out the plan that waits in this run.", "Job"),
-        "/api/jobs/{id}/stop": _told("Stop the run; what is done stays on its branch.", "Progress"),
-        "/api/jobs/{id}/retry": _told("Go on from the last good step of a run that ended early.", "Job"),
-        "/api/jobs/{id}/budget": _told("More dollars, for the run at work or to go on with.", "Job", body="More"),
-        "/api/jobs/{id}/pull-request": _told("Open the pull request from what an ended run left.", "Job"),
+        "/api/jobs/{id}/approve": _told("Approve the run's plan.", "Job"),
+        "/api/jobs/{id}/stop": _told("Stop the run; finished work stays on its branch.", "Progress"),
+        "/api/jobs/{id}/retry": _told("Resume an unsuccessful run after its last completed step.", "Job"),
+        "/api/jobs/{id}/budget": _told(
+            "Add to the budget of a run in progress, or resume one that ran out.", "Job", body="More"
+        ),
+        "/api/jobs/{id}/pull-request": _told("Open a pull request from an ended run's commits.", "Job"),
         "/api/repos/{owner}/{name}/branches/{branch}": {"parameters": _BRANCH_AT, "get": _BRANCH},
     },
     "security": [{"token": []}, {"link": []}],

@@ -56,14 +56,14 @@ class RunRequest(BaseModel):
     @classmethod
     def _says_something(cls, value: str) -> str:
         if not value.strip():
-            raise ValueError("say what is to be done")
+            raise ValueError("must not be empty")
         return value.strip()
 
     @field_validator("base")
     @classmethod
     def _is_branch(cls, value: str | None) -> str | None:
         if value is not None and not is_branch(value):
-            raise ValueError("that is not the name of a branch")
+            raise ValueError("not a valid branch name")
         return value
 
 
@@ -186,7 +186,7 @@ async def load(store: Store, name: str) -> Run:
     """
     run = await store.load(name)
     if run is None:
-        raise HTTPException(404, "There is no such run, or you may not see it.")
+        raise HTTPException(404, "Not found, or you don't have access.")
     return run
 
 
