@@ -15,12 +15,12 @@ pytestmark = pytest.mark.skipif(
 
 _PROGRAM = """
 import errno, os, socket
-from app.adapters.seccomp import ALLOW, Rule, compile_filter, confine_this_process, fail_with
+from app.adapters.seccomp import ALLOW, SeccompRule, compile_filter, confine_this_process, fail_with
 
 rules = [
-    Rule("keyctl", fail_with()),
-    Rule("socket", ALLOW, argument=0, equal_to=socket.AF_UNIX),
-    Rule("socket", fail_with(errno.EAFNOSUPPORT)),
+    SeccompRule("keyctl", fail_with()),
+    SeccompRule("socket", ALLOW, argument=0, equal_to=socket.AF_UNIX),
+    SeccompRule("socket", fail_with(errno.EAFNOSUPPORT)),
 ]
 confine_this_process(compile_filter(rules, default=ALLOW))
 
