@@ -133,8 +133,12 @@ async def _watch(stage: DemoDeployment, number: int, console: Console) -> Run:
                 if not console.is_terminal:
                     console.print(f"  {run.percent:3} %  {run.message}", highlight=False, markup=False)
             if run.status is Status.COMPLETED:
-                return run
-    raise UserError("The demo run ended without a result. Please report this.")
+                break
+        else:
+            raise UserError("The demo run ended without a result. Please report this.")
+    if not console.is_terminal:
+        console.line()  # `Live` ends its last frame with a line break on terminals only
+    return run
 
 
 def _visible(body: str) -> str:
