@@ -121,7 +121,7 @@ async def contents_for_lfs(scene: Scene) -> None:
     run = await scene.asked(shell("echo EVIL > art/a.png; echo EVIL > b.png"), write("c.png", forged))
     await scene.assert_mended(run)
     scene.assert_not_in(await scene.published(), "EVIL", "b" * 64)
-    scene.assert_told("Git LFS keeps these files", "`art/a.png`", "`b.png`", "`c.png`")
+    scene.assert_told("these files are tracked by Git LFS", "`art/a.png`", "`b.png`", "`c.png`")
 
 
 @attack("gate")

@@ -293,7 +293,7 @@ async def test_a_thumb_after_the_issue_was_edited_asks_again(bot: Bot) -> None:
     run = (await bot.work())[-1]
 
     assert run.conclusion is Conclusion.ACTION_REQUIRED
-    assert "The issue's text changed since" in bot.comments(issue)[0].body
+    assert "The issue was edited after the plan was made" in bot.comments(issue)[0].body
     assert bot.pull_requests() == []
 
 

@@ -68,7 +68,7 @@ async def test_new_contents_for_git_lfs_are_held_back(bot: Bot) -> None:
     assert run.conclusion is Conclusion.SUCCESS
     assert [path for commit in run.commits for path in commit.files] == ["greet.py"]
     body = bot.comments(issue)[0].body
-    assert "Git LFS keeps these files" in body
+    assert "these files are tracked by Git LFS" in body
     assert all(f"`{name}`" in body for name in ("art/logo.png", "new.png", "forged.png"))
 
 
@@ -93,7 +93,7 @@ async def test_a_merge_holds_back_what_only_the_branch_keeps_in_git_lfs(bot: Bot
     run = await bot.comment(pull, "/vibecode update from main")
 
     said = "".join(comment.body for number in (issue, pull) for comment in bot.comments(number))
-    assert "Git LFS keeps these files" in said, (run.conclusion, run.message)
+    assert "these files are tracked by Git LFS" in said, (run.conclusion, run.message)
     sha = (await entries(bot, pull.head))["art/logo.png"][1]
     assert sha is not None
     assert await bot.github.world.repos[REPO].git.blob(sha) == POINTER

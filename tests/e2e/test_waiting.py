@@ -84,7 +84,7 @@ async def test_the_second_of_a_thread_waits_says_so_and_goes_on_in_the_same_comm
 
     one = await let_go(bot, first)
     two = await bot.settled(second)
-    assert "is open for this issue" in newest(bot, issue)
+    assert "is already open for this issue" in newest(bot, issue)
 
     assert one.conclusion is Conclusion.SUCCESS
     assert one.ended_at is not None
