@@ -36,7 +36,7 @@ def _assert_asked(scene: Scene, run: Run, asked: int, *words: str) -> None:
     """Nothing was spent, and whoever asked was told what changed and how to go on."""
     assert run.conclusion is Conclusion.SKIPPED, f"{run.conclusion}: {run.failure or run.message}"
     assert len(scene.model.requests) == asked, "The model was asked."
-    scene.assert_told("changed since", "`/vibecode` starts over", *words)
+    scene.assert_told("someone who can't start runs changed the issue", "`/vibecode` to start over", *words)
 
 
 async def _assert_goes_on(scene: Scene, issue: Issue, command: str) -> None:
