@@ -281,7 +281,7 @@ async def absolute_link(scene: Scene) -> None:
 async def link_to_a_place_in_git(scene: Scene) -> None:
     """A link into `.git`, which writes git's configuration when the linked file is edited."""
     await _assert_refused(
-        scene, shell("ln -s .git/config settings.ini; mkdir d; ln -s ../.GIT/hooks d/h"), words="git's own"
+        scene, shell("ln -s .git/config settings.ini; mkdir d; ln -s ../.GIT/hooks d/h"), words="points into `.git`"
     )
 
 
