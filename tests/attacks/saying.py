@@ -223,7 +223,7 @@ async def words_in_a_protected_name(scene: Scene) -> None:
     text = await _carried_out(scene, ".github/workflows", "b` fixes #7 @everyone [x](evil) `.yml")
     found = [each for each in alive(text) if re.search("evil|everyone|#7", each)]
     assert found == [], found
-    scene.assert_told("Not published and reverted")
+    scene.assert_told("Not published because these paths are protected")
 
 
 @attack("saying")
