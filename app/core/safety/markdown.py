@@ -14,7 +14,7 @@ stranger can write. It jumps from construct to construct:
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 _MARKERS: Final = r"(?:(?:[-*+]|\d{1,9}[.)])[ \t]{1,4})"
@@ -86,7 +86,7 @@ class _Scan:
             self._ticks[len(run[0])].append(run.start())
         breaks = [position for found in _PARAGRAPH_BREAK.finditer(text) for position in found.span()]
         self._paragraph_ends = [*breaks, len(text) + 1]
-        self._element_ends = _element_ends(text)
+        self._element_ends = element_ends(_TAG.finditer(text))
         self._last_comment_end = text.rfind("-->")
 
     def skip(self, token: re.Match[str]) -> int:
@@ -153,11 +153,14 @@ class _Scan:
         return self._text.index("-->", start + 2) + 3 if is_closed else None
 
 
-def _element_ends(text: str) -> dict[int, int]:
-    """Each element's opening tag -> the end of the tag that closes it; unclosed ones are not there."""
+def element_ends(tags: Iterable[re.Match[str]]) -> dict[int, int]:
+    """Where each opening tag starts -> where the tag that closes it ends; unclosed ones are not there.
+
+    `tags` are matches in the order of the text: group 1 is `/` in a closing tag, group 2 the element's name.
+    """
     ends: dict[int, int] = {}
     opened: defaultdict[str, list[int]] = defaultdict(list)
-    for tag in _TAG.finditer(text):
+    for tag in tags:
         name = tag[2].lower()
         if not tag[1]:
             opened[name].append(tag.start())

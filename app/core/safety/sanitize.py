@@ -9,10 +9,10 @@ issues are often about just such things.
 """
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import Final
 
-from app.core.safety.markdown import code_spans
+from app.core.safety.markdown import code_spans, element_ends
 
 DELIMITERS: Final = ("request", "instruction", "comment", "file", "survey", "evidence", "plan", "remark", "pull")
 """The tags by which the prompt tells data from orders."""
@@ -110,7 +110,7 @@ def _without_comments(text: str) -> str:
 def _without_hidden(text: str) -> str:
     """Hidden elements go with all that is in them; of the other tags, the name and the address stay."""
     tags = list(_TAG.finditer(text))
-    ends = _element_ends(tags)
+    ends = element_ends(tags)
     seen: list[str] = []
     position = 0
     for tag in tags:
@@ -123,19 +123,6 @@ def _without_hidden(text: str) -> str:
             addresses = "".join(f" {address[1]}={address[2]}" for address in _ADDRESS.finditer(tag[3]))
             seen.append(f"<{tag[1]}{tag[2]}{addresses}>")
     return "".join((*seen, text[position:]))
-
-
-def _element_ends(tags: list[re.Match[str]]) -> dict[int, int]:
-    """Where each opening tag starts -> where the tag that closes it ends."""
-    ends: dict[int, int] = {}
-    opened: defaultdict[str, list[int]] = defaultdict(list)
-    for tag in tags:
-        name = tag[2].lower()
-        if not tag[1]:
-            opened[name].append(tag.start())
-        elif opened[name]:
-            ends[opened[name].pop()] = tag.end()
-    return ends
 
 
 def _without_titles(text: str) -> str:
