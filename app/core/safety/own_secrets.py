@@ -46,7 +46,7 @@ _PUBLIC_START: Final = re.compile(
 
 
 class OwnSecrets:
-    """Finds known values. Built once, then cheap: linear time, some forty microseconds for a kilobyte."""
+    """Finds known values. Built once, then cheap: linear time, about a tenth of a millisecond for a kilobyte."""
 
     def __init__(self, secrets: Iterable[SecretStr]) -> None:
         plain: set[str] = set()
