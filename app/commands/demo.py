@@ -32,8 +32,6 @@ from app.demo.sample.script import SCRIPT
 from app.settings import Settings, load
 
 DEMO_REPO: Final = "acme/durations"
-
-
 DEMO_FOLDER: Final = Path(".vibecoder/demo")
 
 

@@ -83,14 +83,8 @@ def _refused() -> GitHubError:
 
 
 NOBODY: Final = "0" * 40
-
-
 MAX_COMMITS: Final = 250
-
-
 FALLBACK_NAME: Final = "vibecoder"
-
-
 FALLBACK_EMAIL: Final = "vibecoder@localhost"
 
 

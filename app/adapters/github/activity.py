@@ -38,14 +38,8 @@ MAX_PULLS: Final = 200
 
 
 _MAX_PAGES: Final = 1_000
-
-
 _COMMAND: Final = "/vibecode"
-
-
 _TOLD_APART: Final = timedelta(seconds=5)
-
-
 _NEWEST: Final[dict[str, str | int]] = {"state": "all", "sort": "updated", "direction": "desc", "per_page": 1}
 
 

@@ -82,8 +82,6 @@ INDEXED_S: Final = 3_600
 WORKER_S: Final = 30
 MAX_SIGNALS: Final = 100
 MAX_DUE: Final = 10_000
-
-
 SCHEDULE: Final = (ARQ_QUEUE, BEGUN, SERVED)
 """The keys of `schedule.lua`."""
 

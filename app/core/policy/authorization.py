@@ -86,11 +86,7 @@ class Decision:
 
 
 _ALLOWED: Final = Decision()
-
-
 _NO_BOT: Final = Decision("Commands from bots are ignored unless `bots` in `.github/vibecode.yml` lists them.")
-
-
 _FOR_EVERYBODY: Final = frozenset({Action.ASK, Action.STOP_OWN})
 
 

@@ -83,11 +83,7 @@ def decode_cached(note: str) -> CachedConfig:
 
 
 PATH: Final = ".github/vibecode.yml"
-
-
 INSTRUCTION_FILES: Final = ("AGENTS.md", "CLAUDE.md", "CONTRIBUTING.md")
-
-
 MAX_READ_BYTES: Final = 100_000
 """More than the file may have, so that a longer one is refused and not cut."""
 
@@ -264,8 +260,6 @@ def detect_tests(files: Mapping[str, bytes | None], package: JsonValue = None) -
 
 
 _LOCKS: Final = {"pnpm-lock.yaml": "pnpm", "yarn.lock": "yarn", "bun.lockb": "bun", "bun.lock": "bun"}
-
-
 _BY_MARKER: Final = (
     ("go.mod", "go test ./...", "go version"),
     ("Cargo.toml", "cargo test --quiet", "cargo --version"),

@@ -36,8 +36,6 @@ def decode(document: bytes | str) -> Run:
 
 
 MAX_DOCUMENT_BYTES: Final = 524_288
-
-
 _STARTS: Final = frozenset({Verb.START, Verb.PLAN, Verb.APPROVE, Verb.RETRY})
 
 

@@ -14,8 +14,6 @@ from app.demo.github.state.world import World
 from app.demo.github.webhooks import Courier
 
 STATES: Final = ("approved", "changes_requested", "commented")
-
-
 _HUNK: Final = re.compile(r"@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 
 

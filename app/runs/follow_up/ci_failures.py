@@ -40,24 +40,14 @@ PATIENCE: Final = timedelta(minutes=45)
 
 
 LONGEST_S: Final = 30.0
-
-
 MAX_CHECKS: Final = 10
-
-
 LISTED_WITHIN: Final = timedelta(seconds=20)
 """GitHub may tell of a check some seconds before it lists it."""
 
 
 LATE: Final = "and the re-run did not finish in time"
-
-
 NAME_CHARS: Final = 80
-
-
 EXCERPT_CHARS: Final = 2_000
-
-
 _PASSED: Final = frozenset({"success", "neutral", "skipped"})
 
 
@@ -65,8 +55,6 @@ Ending: TypeAlias = tuple[Conclusion, str]
 
 
 QUIET: Final[Ending] = (Conclusion.NEUTRAL, "Nothing to do")
-
-
 NO_ACCESS: Final = (
     "A check failed, but the App doesn't have permission to read checks in this repository. An owner can accept the "
     "requested permissions (Checks: read, Actions: write) under Settings > GitHub Apps."

@@ -30,8 +30,6 @@ log = logging.getLogger(__name__)
 
 
 MAX_FEEDBACK: Final = 50
-
-
 GATHER_AT_MOST_S: Final = 120.0
 
 

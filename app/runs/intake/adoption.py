@@ -14,8 +14,6 @@ from app.core.safety.sanitize import clean, plain
 from app.runs.context import RunContext
 
 MAX_CHARS: Final = 16_000
-
-
 _ISSUE_OF: Final = re.compile(r"vibecode/(\d+)-")
 
 

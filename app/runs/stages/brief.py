@@ -12,14 +12,8 @@ from app.runs.intake.comments import read_comments
 from app.runs.stages.git_lfs import read_tracked
 
 MAX_FOLDERS: Final = 12
-
-
 MAX_FILES: Final = 12
-
-
 FILE_CHARS: Final = 32_768
-
-
 ALL_CHARS: Final = 65_536
 
 
@@ -52,8 +46,6 @@ def _folders(paths: Collection[str]) -> list[PurePosixPath]:
 
 
 REQUEST_CHARS: Final = 32_768
-
-
 RESOLVE: Final = (
     "Merge `{}` into the branch. Both sides are laid together in the work tree already; where they clash, git's "
     "markers (ours: the pull request, theirs: the branch that is merged in) stand in the files that the step names. "

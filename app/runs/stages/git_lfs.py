@@ -10,8 +10,6 @@ from app.core.policy.tree_diff import Published, hash_blob
 from app.runs.context import RunContext
 
 MAX_PATTERNS: Final = 40
-
-
 _POINTER: Final = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\n"
     rb"(?:ext-[0-9]-[^ \n]+ [^\n]+\n)*oid sha256:[0-9a-f]{64}\nsize [0-9]{1,18}\n"

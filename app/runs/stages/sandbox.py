@@ -12,8 +12,6 @@ log = logging.getLogger(__name__)
 
 
 CLEAN_UP_S: Final = 10.0
-
-
 MAX_UNREACHABLE: Final = 3
 """How often in a row a run waits for its sandbox to be reachable before it takes another."""
 

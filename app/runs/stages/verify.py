@@ -31,11 +31,7 @@ VERDICT_SENTENCES: Final = {
 
 
 REPAIRS: Final = 2
-
-
 TAIL_CHARS: Final = 4_000
-
-
 NO_TESTS: Final = ("Ran 0 tests", "NO TESTS RAN", "no tests ran", "no test files", "No tests found")
 
 

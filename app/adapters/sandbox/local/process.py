@@ -25,8 +25,6 @@ from app.adapters.sandbox.output import CappedOutput, Ended
 from app.core.errors import SandboxError
 
 _JOIN_SESSION_KEYRING: Final = 1
-
-
 _UNAVAILABLE: Final = {errno.EPERM, errno.ENOSYS}
 """The kernel has no keyrings, or a container keeps them from this process and so from its children."""
 
@@ -49,11 +47,7 @@ def renew_session_keyring() -> None:
 
 
 _LOOK_EVERY_S: Final = 0.1
-
-
 _GRACE_S: Final = 10.0
-
-
 _LATE_OUTPUT_S: Final = 1.0
 
 

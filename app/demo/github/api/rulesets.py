@@ -17,11 +17,7 @@ from app.demo.github.state.bare_repo import NO_OBJECT
 from app.demo.github.state.records import Repo, Ruleset
 
 VIOLATION: Final = "Repository rule violations found"
-
-
 WORKFLOWS: Final = ".github/workflows"
-
-
 _MATCHES: Final[Mapping[str, Callable[[str, str], bool]]] = {
     "starts_with": str.startswith,
     "ends_with": str.endswith,
@@ -160,8 +156,6 @@ async def get_ruleset(call: Call) -> Response:
 
 
 _REPO: Final = "/repos/{owner}/{name}"
-
-
 ROWS: Final[tuple[Row, ...]] = (
     ("GET", f"{_REPO}/rules/branches/{{branch:path}}", list_branch_rules, "metadata:read"),
     ("GET", f"{_REPO}/rulesets/{{id}}", get_ruleset, "metadata:read"),

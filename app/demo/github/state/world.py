@@ -27,11 +27,7 @@ from app.demo.github.state.records import (
 )
 
 ROLES: Final = ("none", "read", "triage", "write", "maintain", "admin")
-
-
 TOKEN_LIFE: Final = timedelta(hours=1)
-
-
 APP_PERMISSIONS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("actions", "contents", "issues", "pull_requests"), "write"),
     **dict.fromkeys(("checks", "metadata", "statuses"), "read"),
